@@ -1,0 +1,22 @@
+"""Fixtures for every tier: where the real data lies, and pico models built from real config classes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and reference selections beside the checkout; TAILOR_SHARED names another."""
+    path = Path(os.environ.get("TAILOR_SHARED", ROOT.parent / "shared"))
+    if not (path / "golden").is_dir():
+        pytest.skip(f"no real data at {path}; set TAILOR_SHARED")
+    return path
