@@ -1,6 +1,7 @@
 """The recipe: one YAML that describes a whole run, as strict and frozen models.
 
-Unknown keys are errors with a suggestion. YAML is read by the 1.2 core schema (`1e-4` is a number, `yes` is a string).
+Unknown keys are errors with a suggestion. YAML is read by the 1.2 core schema: `1e-4` is a number, and
+`yes` a string.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Calibration(Strict):
     """The text the pruning criteria see: `samples` windows of `length` tokens."""
 
     source: str = "c4"
-    """`c4`, `task` (the tasks' prompts), `world`, or a file: .txt, .jsonl, .safetensors with input_ids [n, length]."""
+    """`c4`, `world`, `task` (the prompts), or a .txt, .jsonl or .safetensors (input_ids [n, length]) file."""
     samples: int = Field(10, ge=1)
     length: int = Field(64, ge=2)
 
@@ -116,7 +117,7 @@ class Recipe(Strict):
 
     model: str
     seed: int = 42
-    tasks: tuple[str, ...] = Field(min_length=1)
+    tasks: tuple[str, ...] = ()
     data: dict[str, str] = {}
     prune: Prune = Prune()
     tune: Tune = Tune()

@@ -1,0 +1,31 @@
+.PHONY: install demo test lint docs clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+install: .venv/.installed
+
+# torch first, pinned: an open range would bring gigabytes of CUDA packages to a machine without a GPU.
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/tailor demo --out runs/demo
+
+test: lint
+	$(BIN)/python -m pytest tests/unit -q -n 2
+	$(BIN)/python -m pytest tests/integration tests/gpu -q
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet src tests || true
+	$(BIN)/mypy
+
+docs: install
+	$(BIN)/python -m tailored_llama.help > docs/cli.md
+
+clean:
+	rm -rf .venv runs build dist

@@ -1,0 +1,72 @@
+"""What the verbs of the command line share: their options, and how these become a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tailored_llama.errors import RecipeError
+from tailored_llama.recipe import Recipe, load_recipe, parse_value
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A local directory, a hub id, or `world`.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The directory to write.")]
+OptionalOut = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The directory to write.")]
+BaseRecipe = Annotated[
+    str | None, typer.Option("--recipe", metavar="FILE", help="A recipe (path or bundled name) as the base.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key, e.g. tune.epochs=10. Repeatable."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the shots, the calibration and the adapters.")]
+Ratio = Annotated[float | None, typer.Option("--ratio", help="How much goes: between 0 and 1.")]
+CriterionName = Annotated[str | None, typer.Option("--criterion", help="See `tailor criteria`.")]
+Layers = Annotated[
+    str | None, typer.Option("--layers", metavar="START:END", help="Decoder layers that take part, end excluded.")
+]
+Shots = Annotated[int | None, typer.Option("--shots", help="Training examples of a task.")]
+PromptName = Annotated[str | None, typer.Option("--prompt", help="See `tailor prompts show TASK`.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="Score only the first N rows of each task.")]
+Tasks = Annotated[
+    str | None, typer.Option("--tasks", metavar="A,B", help="Names or YAML paths, separated by commas.")
+]
+AllowConfig = Annotated[
+    list[str] | None,
+    typer.Option("--allow-config", metavar="KEY", help="Accept this unknown config attribute. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
+
+
+def layer_range(text: str) -> list[int]:
+    """`"4:30"` as [4, 30]."""
+    start, colon, end = text.partition(":")
+    if not (colon and start.isdigit() and end.isdigit()):
+        raise RecipeError(f"--layers {text}: write START:END, e.g. --layers 4:30 (end excluded)")
+    return [int(start), int(end)]
+
+
+def assignments(sets: Sequence[str] | None, flags: dict[str, Any]) -> list[tuple[str, Any]]:
+    """The `--set` values and then the flags that were given, as dotted keys: a flag beats a `--set`."""
+    result: list[tuple[str, Any]] = []
+    for text in sets or ():
+        key, equals, value = text.partition("=")
+        if not (equals and key):
+            raise RecipeError(f"--set {text}: write KEY=VALUE, e.g. --set prune.ratio=0.2")
+        result.append((key, parse_value(value)))
+    return result + [(key, value) for key, value in flags.items() if value is not None]
+
+
+def recipe_of(
+    base: str | None, sets: Sequence[str] | None, flags: dict[str, Any], model: str | None = None
+) -> Recipe:
+    """The recipe a verb works by: `base` (or the defaults), with `--set` and the flags on top."""
+    wanted = assignments(sets, {"model": model, **flags})
+    return load_recipe(base if base is not None else {}, wanted)
+
+
+def names(text: str | None) -> list[str]:
+    """`"a, b"` as ["a", "b"]."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

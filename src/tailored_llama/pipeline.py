@@ -1,0 +1,100 @@
+"""The whole story on one screen: prune, tune, evaluate, export, report.
+
+Every stage maps a directory to a directory and returns at once where its directory is already complete, so a run that was
+interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import RecipeError
+from tailored_llama.evaluate import evaluate
+from tailored_llama.export import export
+from tailored_llama.prune import prune
+from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.report import report
+from tailored_llama.results import assemble, combine
+from tailored_llama.tune import chosen_prompt, tune
+
+Row = dict[str, Any]
+
+
+def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dict[str, Any]:
+    """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
+
+    Returns the contents of `results.json`. Raises a TailorError for what the user can mend.
+    """
+    recipe = load_recipe(recipe)
+    if not recipe.tasks:
+        raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
+    out = Path(out)
+    with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
+        dense = checkpoint.resolve(recipe.model)
+        pruned = prune(
+            dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data, out=out / "prune"
+        )
+        adapters = {"pruned": tune_all(recipe, pruned, out, "tune")}
+        # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
+        prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["pruned"].items()}
+        adapters["dense"] = tune_all(recipe, dense, out, "tune-dense", prompts)
+        rows: list[Row] = []
+        for wording in ("same", "harness"):
+            rows += evaluate_all(recipe, {"dense": dense, "pruned": pruned}, adapters, prompts, wording, out)
+        for task, adapter in adapters["pruned"].items():
+            for form in recipe.export.formats:
+                export(pruned, to=form, adapter=adapter, out=out / f"export-{form}-{task}")
+        results = assemble(rows, recipe)
+        checkpoint.write_json(out / "results.json", results)
+        report([out], out / "report.html")
+    return results
+
+
+def tune_all(
+    recipe: Recipe, base: Path, out: Path, prefix: str, prompts: Mapping[str, str] | None = None
+) -> dict[str, Path]:
+    """One adapter a task on `base`; with `prompts`, in these wordings instead of the recipe's."""
+    adapters = {}
+    for task in recipe.tasks:
+        settings = recipe.tune.model_copy(update={"prompt": prompts[task]}) if prompts else recipe.tune
+        adapters[task] = tune(
+            base, task=task, settings=settings, seed=recipe.seed, data=recipe.data,
+            out=out / f"{prefix}-{task}", merge=False,
+        )  # fmt: skip
+    return adapters
+
+
+def evaluate_all(
+    recipe: Recipe,
+    bases: Mapping[str, Path],
+    adapters: Mapping[str, Mapping[str, Path]],
+    prompts: Mapping[str, str],
+    wording: str,
+    out: Path,
+) -> list[Row]:
+    """The rows of one wording: each base alone, each of its adapters, and the adapters of a base together."""
+    scored = recipe.evaluate.tasks or recipe.tasks
+    # A task that is scored but not tailored to has no tuned wording: it is asked in lm_eval's.
+    asked = {task: "harness" if wording == "harness" else prompts.get(task, "harness") for task in scored}
+
+    def row(stage: str, base: Path, tasks: tuple[str, ...], task: str | None = None) -> Row:
+        settings = recipe.evaluate
+        name = f"evaluate-{stage}-{wording}" + (f"-{task}" if task else "")
+        measured = evaluate(
+            base, adapter=adapters["pruned" if stage == "tuned" else "dense"][task] if task else None,
+            tasks=tasks, prompts={t: asked[t] for t in tasks}, data=recipe.data, limit=settings.limit,
+            # Perplexity knows no wording: it is measured once, with the tuned wording's rows.
+            perplexity=settings.perplexity if wording == "same" else (), length=settings.length,
+            fewshot=settings.fewshot, seed=recipe.seed, out=out / name,
+        )  # fmt: skip
+        return {"stage": stage, "task_tuned": task, **measured, "prompt": wording}
+
+    rows = [row(stage, base, scored) for stage, base in bases.items()]
+    for stage, base in (("dense_tuned", "dense"), ("tuned", "pruned")):
+        several = len(recipe.tasks) > 1
+        own = [row(stage, bases[base], (task,) if several else scored, task) for task in recipe.tasks]
+        rows += [*own, combine(own)] if several else own
+    return rows

@@ -1,0 +1,79 @@
+"""The rows of `results.json`: what is put beside what, and relative to what."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from typing import Any
+
+from tailored_llama.recipe import Recipe
+
+Row = dict[str, Any]
+PACKAGES = ("tailored-llama", "torch", "transformers", "peft", "lm_eval", "safetensors")
+
+
+def combine(rows: list[Row]) -> Row:
+    """One row from several adapters of one base: each task as scored by its own adapter.
+
+    Sizes are those of the shared base, seconds add up, memory is the largest, and a perplexity is the mean over
+    the adapters.
+    """
+    tasks = {name: figures for row in rows for name, figures in row["tasks"].items()}
+    corpora = rows[0]["perplexity"]
+    return {
+        **rows[0],
+        "task_tuned": None,
+        "tasks": tasks,
+        "mean": mean(figures["main"] for figures in tasks.values()),
+        "chance": mean(figures["chance"] for figures in tasks.values()),
+        "perplexity": {
+            name: {**corpora[name], "perplexity": mean(row["perplexity"][name]["perplexity"] for row in rows)}
+            for name in corpora
+        },
+        "seconds": sum(row["seconds"] for row in rows),
+        "peak_memory": max(row["peak_memory"] for row in rows),
+    }
+
+
+def assemble(rows: list[Row], recipe: Recipe) -> dict[str, Any]:
+    """The whole of `results.json`: every row beside the dense model on the same tasks in the same wording."""
+    dense = {row["prompt"]: row for row in rows if row["stage"] == "dense"}
+    return {
+        "rows": [{**row, **recovery(row, dense[row["prompt"]])} for row in rows],
+        "recipe": recipe.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def recovery(row: Row, dense: Row) -> dict[str, float | None]:
+    """`recovery` = mean / dense mean; `recovery_above_chance` = (mean - chance) / (dense mean - chance).
+
+    Both over the row's own tasks. A dense model at chance has nothing above it to recover: then the second is None.
+    """
+    reference = mean(dense["tasks"][name]["main"] for name in row["tasks"])
+    above = reference - row["chance"]
+    return {
+        "recovery": row["mean"] / reference if reference else None,
+        "recovery_above_chance": (row["mean"] - row["chance"]) / above if above > 0 else None,
+    }
+
+
+def single(row: Row, recipe: Recipe) -> dict[str, Any]:
+    """`results.json` of one model evaluated alone: there is nothing it could have recovered from."""
+    return {
+        "rows": [{"stage": "dense", "task_tuned": None, **row}],
+        "recipe": recipe.model_dump(mode="json"),
+        "versions": versions(),
+    }
+
+
+def mean(values: Iterable[float]) -> float:
+    """Arithmetic mean of at least one value."""
+    numbers = list(values)
+    return sum(numbers) / len(numbers)
+
+
+def versions() -> dict[str, str]:
+    """The versions that numbers depend on."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
