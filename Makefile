@@ -25,7 +25,7 @@ lint: install
 	$(BIN)/mypy
 
 docs: install
-	$(BIN)/python -m tailored_llama.help > docs/cli.md
+	$(BIN)/python -m tailored_llama.cli.help > docs/cli.md
 
 clean:
 	rm -rf .venv runs build dist

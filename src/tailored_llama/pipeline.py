@@ -1,7 +1,7 @@
 """The whole story on one screen: prune, tune, evaluate, export, report.
 
-Every stage maps a directory to a directory and returns at once where its directory is already complete, so a run that was
-interrupted goes on where it stopped.
+Every stage maps a directory to a directory and returns at once where its directory is already complete,
+so a run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
     with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
         dense = checkpoint.resolve(recipe.model)
         pruned = prune(
-            dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data, out=out / "prune"
-        )
+            dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
+            out=out / "prune",
+        )  # fmt: skip
         adapters = {"pruned": tune_all(recipe, pruned, out, "tune")}
         # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
         prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["pruned"].items()}

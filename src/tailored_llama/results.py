@@ -16,8 +16,8 @@ PACKAGES = ("tailored-llama", "torch", "transformers", "peft", "lm_eval", "safet
 def combine(rows: list[Row]) -> Row:
     """One row from several adapters of one base: each task as scored by its own adapter.
 
-    Sizes are those of the shared base, seconds add up, memory is the largest, and a perplexity is the mean over
-    the adapters.
+    Sizes are those of the shared base, seconds add up, memory is the largest, and a perplexity is the mean
+    over the adapters.
     """
     tasks = {name: figures for row in rows for name, figures in row["tasks"].items()}
     corpora = rows[0]["perplexity"]
@@ -49,7 +49,7 @@ def assemble(rows: list[Row], recipe: Recipe) -> dict[str, Any]:
 def recovery(row: Row, dense: Row) -> dict[str, float | None]:
     """`recovery` = mean / dense mean; `recovery_above_chance` = (mean - chance) / (dense mean - chance).
 
-    Both over the row's own tasks. A dense model at chance has nothing above it to recover: then the second is None.
+    Both over the row's own tasks. A dense model at chance has nothing to recover: the second is None.
     """
     reference = mean(dense["tasks"][name]["main"] for name in row["tasks"])
     above = reference - row["chance"]

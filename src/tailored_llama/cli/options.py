@@ -21,11 +21,11 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key, e.g. tune.epochs=10. Repeatable."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of the shots, the calibration and the adapters.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of shots, calibration and adapters.")]
 Ratio = Annotated[float | None, typer.Option("--ratio", help="How much goes: between 0 and 1.")]
 CriterionName = Annotated[str | None, typer.Option("--criterion", help="See `tailor criteria`.")]
 Layers = Annotated[
-    str | None, typer.Option("--layers", metavar="START:END", help="Decoder layers that take part, end excluded.")
+    str | None, typer.Option("--layers", metavar="START:END", help="Decoder layers that take part.")
 ]
 Shots = Annotated[int | None, typer.Option("--shots", help="Training examples of a task.")]
 PromptName = Annotated[str | None, typer.Option("--prompt", help="See `tailor prompts show TASK`.")]
@@ -70,3 +70,12 @@ def recipe_of(
 def names(text: str | None) -> list[str]:
     """`"a, b"` as ["a", "b"]."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def prune_flags(ratio: float | None, criterion: str | None, layers: str | None) -> dict[str, Any]:
+    """The flags of pruning as dotted recipe keys."""
+    return {
+        "prune.ratio": ratio,
+        "prune.criterion": criterion,
+        "prune.layers": layer_range(layers) if layers else None,
+    }

@@ -1,0 +1,59 @@
+"""The verbs that say what is there: families, criteria, tasks, prompts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tailored_llama.cli import options as opt
+
+prompts_app = typer.Typer(help="The wordings of a task.", rich_markup_mode=None)
+
+
+@prompts_app.command("show")
+def promptsshow(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task's name or YAML path.")],
+    sets: opt.Set = None,
+) -> None:
+    """Every wording of a task, rendered on its first training row."""
+    recipe = opt.recipe_of(None, sets, {}, "none")
+    from tailored_llama.tasks import load_task
+
+    loaded = load_task(task)
+    row = loaded.rows("train", data=recipe.data.get(loaded.name))[0]
+    for name in loaded.prompts:
+        example = loaded.render(name, row, 0)
+        print(f"--- {name}")
+        for index, (context, answer) in enumerate(zip(example.contexts, example.answers, strict=True)):
+            mark = "*" if index == example.gold else " "
+            shown = context if index == 0 or context != example.contexts[0] else "..."
+            print(f"{mark} {shown}[{answer}]")
+
+
+def families() -> None:
+    """The architectures that can be cut, and their units."""
+    from tailored_llama.families import describe
+
+    for name, units in describe().items():
+        print(f"{name:<10} {', '.join(units)}")
+
+
+def criteria() -> None:
+    """The pruning criteria and where they come from."""
+    from tailored_llama.prune import criteria as known
+
+    for criterion in known():
+        print(f"{criterion.name:<16} {criterion.reference}")
+
+
+def tasks() -> None:
+    """The tasks, their metric and prompts."""
+    from tailored_llama.tasks import load_task, task_names
+
+    for name in task_names():
+        task = load_task(name)
+        print(f"{name:<20} {task.metric:<9} {', '.join(task.prompts)}")
+
+
+VERBS = (families, criteria, tasks)

@@ -1,0 +1,145 @@
+"""The verbs of single stages: plan, prune, tune, evaluate, measure, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tailored_llama.cli import options as opt
+from tailored_llama.cli.show import show, show_facts
+
+
+def plan(
+    model: opt.Model,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.json", help="The plan to write.")],
+    recipe: opt.BaseRecipe = None,
+    sets: opt.Set = None,
+    ratio: opt.Ratio = None,
+    criterion: opt.CriterionName = None,
+    layers: opt.Layers = None,
+    seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Score and plan, cut nothing."""
+    wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
+    from tailored_llama.prune import make_plan
+
+    made = make_plan(
+        model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data,
+        allow_config=tuple(allow_config or ()),
+    )  # fmt: skip
+    made.save(out)
+    show_facts({"plan": str(out), **{f"params_{k}": v for k, v in made.params.items()}}, as_json)
+
+
+def prune(
+    model: opt.Model,
+    out: opt.Out,
+    plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE.json", help="Cut by it.")] = None,
+    recipe: opt.BaseRecipe = None,
+    sets: opt.Set = None,
+    ratio: opt.Ratio = None,
+    criterion: opt.CriterionName = None,
+    layers: opt.Layers = None,
+    seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Plan and cut."""
+    wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
+    from tailored_llama.checkpoint import read_json
+    from tailored_llama.prune import prune as prune_stage
+
+    written = prune_stage(
+        model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data, out=out,
+        plan=plan, allow_config=tuple(allow_config or ()),
+    )  # fmt: skip
+    sizes = read_json(Path(str(written)) / "plan.json")["params"]
+    show_facts({"checkpoint": str(out), **{f"params_{k}": v for k, v in sizes.items()}}, as_json)
+
+
+def tune(
+    model: opt.Model,
+    task: Annotated[str, typer.Option("--task", help="A task's name or YAML path.")],
+    out: opt.Out,
+    recipe: opt.BaseRecipe = None,
+    sets: opt.Set = None,
+    shots: opt.Shots = None,
+    prompt: opt.PromptName = None,
+    seed: opt.Seed = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Few-shot LoRA on a task's prompts; writes adapter/ and the merged model."""
+    wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "tune.prompt": prompt, "seed": seed}, model)
+    from tailored_llama.tune import chosen_prompt
+    from tailored_llama.tune import tune as tune_stage
+
+    written = Path(
+        str(tune_stage(model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data, out=out))
+    )
+    show_facts({"checkpoint": str(out), "prompt": chosen_prompt(written)}, as_json)
+
+
+def evaluate(
+    model: opt.Model,
+    tasks: opt.Tasks = None,
+    perplexity: Annotated[
+        str | None, typer.Option("--perplexity", metavar="A,B", help="wikitext2, ptb, world or .txt files.")
+    ] = None,
+    out: opt.OptionalOut = None,
+    recipe: opt.BaseRecipe = None,
+    sets: opt.Set = None,
+    prompt: opt.PromptName = None,
+    limit: opt.Limit = None,
+    seed: opt.Seed = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Accuracy and perplexity; lm_eval's wording unless --prompt names another."""
+    flags = {
+        "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
+        "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
+    }  # fmt: skip
+    wanted = opt.recipe_of(recipe, sets, flags, model)
+    settings = wanted.evaluate
+    from tailored_llama.evaluate import evaluate as evaluate_stage
+    from tailored_llama.results import single
+
+    row = evaluate_stage(
+        model, tasks=settings.tasks or wanted.tasks, perplexity=settings.perplexity, data=wanted.data,
+        # Alone there is no tuned wording to be the same as.
+        prompt="harness" if settings.prompt == "same" else settings.prompt,
+        length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed, out=out,
+    )  # fmt: skip
+    show(single(row, wanted), as_json)
+
+
+def measure(
+    model: opt.Model,
+    config_only: Annotated[bool, typer.Option("--config-only", help="From config.json alone.")] = False,
+    length: Annotated[int, typer.Option("--length", min=1, help="Tokens of the MACs and the prefill.")] = 64,
+    as_json: opt.Json = False,
+) -> None:
+    """Parameters, MACs, memory, latency."""
+    from tailored_llama.evaluate.measure import measure as measure_model
+
+    show_facts(measure_model(model, config_only=config_only, length=length), as_json)
+
+
+def export(
+    model: opt.Model,
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="The artefact to write.")],
+    to: Annotated[str, typer.Option("--to", help="hf: a standalone checkpoint with a model card.")] = "hf",
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", metavar="DIR", help="A tuned directory to merge first.")
+    ] = None,
+) -> None:
+    """A release artefact."""
+    from tailored_llama.export import export as export_stage
+
+    print(export_stage(model, to=to, adapter=adapter, out=out))
+
+
+VERBS = (plan, prune, tune, evaluate, measure, export)

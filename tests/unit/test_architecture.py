@@ -1,0 +1,90 @@
+"""The house rules that a program can check: one direction of dependencies, small files, fresh documents."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tailored_llama.cli.help import page
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "tailored_llama"
+
+# Lower floors first. A module may import from floors below its own, and from its own room.
+FLOORS = [
+    {"errors", "progress"},
+    {"recipe"},
+    {"world"},
+    {"shaped", "families", "tasks"},
+    {"checkpoint"},
+    {"scoring"},
+    {"prune", "tune", "evaluate", "export", "report"},
+    {"results", "pipeline"},
+    {"cli"},
+]
+STAGES = {"prune", "tune", "evaluate", "export", "report"}
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+# The world's own commands train a model with the tasks' prompts; importing `world` does not need them.
+UPWARD = {("world", "tasks"), ("world", "scoring"), ("world", "checkpoint"), ("world", "prune")}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "tailored_llama":
+            rooms |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tailored_llama."):
+            rooms.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            rooms |= {a.name.split(".")[1] for a in node.names if a.name.startswith("tailored_llama.")}
+    return rooms & FLOOR.keys()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_dependencies_point_one_way(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        return
+    assert room in FLOOR, f"{room} stands on no floor: add it to FLOORS"
+    others = imported_rooms(path) - {room} - {other for this, other in UPWARD if this == room}
+    above = {other for other in others if FLOOR[other] > FLOOR[room]}
+    assert not above, f"{room} must not import {above}: they stand above it"
+    beside = others & STAGES if room in STAGES else set()
+    assert not beside, f"{room} must not import {beside}: stages never import each other"
+
+
+@pytest.mark.parametrize("path", SOURCES + sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: p.name)
+def test_a_file_is_a_page_or_two(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_no_pickles_anywhere() -> None:
+    pattern = re.compile(r"\b(import pickle|torch\.save\(|torch\.load\(|pickle\.loads?\()")
+    assert not [path.name for path in SOURCES if pattern.search(path.read_text())]
+
+
+def test_the_command_line_page_is_fresh() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text() == page(), "stale: make docs"
+
+
+def test_light_modules_do_not_import_torch() -> None:
+    code = "import sys, tailored_llama.recipe, tailored_llama.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_help_does_not_wait_for_the_heavy_libraries() -> None:
+    # Not a benchmark: torch and transformers alone take several times this.
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "tailored_llama.cli", "--help"], check=False, capture_output=True)
+    assert time.perf_counter() - start < 3
