@@ -1,4 +1,4 @@
-"""Bad input through the real command line: exit code 2, one line that names the thing, nothing left behind."""
+"""Bad input through the real command line: exit code 2, one line naming the thing, nothing left behind."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def test_budget_out_of_reach(say: Say, pico: Path, tokens: str) -> None:
 
 
 def test_unknown_family(say: Say, tmp_path: Path, tokens: str) -> None:
-    GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=32)).save_pretrained(tmp_path / "gpt2")
+    GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=32)).save_pretrained(
+        tmp_path / "gpt2"
+    )
     said = say(*prune(tmp_path / "gpt2", tokens))
     assert "gpt2" in said
     assert "llama" in said
@@ -157,7 +159,9 @@ def rows_of(tmp_path: Path) -> Callable[..., str]:
 
 def test_50_shots_from_30_rows(say: Say, tmp_path: Path, rows_of: Callable[..., str]) -> None:
     data = rows_of(train=30, test=5)
-    said = say("tune", "world", "--task", "world_boolq", "--shots", "50", "--set", data, "--out", tmp_path / "out")
+    said = say(
+        "tune", "world", "--task", "world_boolq", "--shots", "50", "--set", data, "--out", tmp_path / "out"
+    )
     assert "50" in said
     assert "30" in said
 

@@ -28,7 +28,10 @@ from tailored_llama.errors import RecipeError
     ids=" ".join,
 )
 def test_what_the_user_can_mend_is_exit_code_2(
-    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: object, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: object,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(str(tmp_path))
     assert execute(arguments) == 2
