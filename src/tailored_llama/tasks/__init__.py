@@ -1,0 +1,13 @@
+"""Tasks as data: one short YAML each, with its fields, options, gold option and several named prompts.
+
+    task = load_task("boolq")
+    rows = task.rows("train", data=Path("some/dir"))
+    examples = task.examples("paper", rows)
+
+Calibration, tuning, evaluation and the report all render text here: what is trained on is what is scored on.
+"""
+
+from tailored_llama.tasks.schema import load_task, task_names
+from tailored_llama.tasks.task import Example, Prompt, Row, Split, Task, chance
+
+__all__ = ["Example", "Prompt", "Row", "Split", "Task", "chance", "load_task", "task_names"]

@@ -1,0 +1,223 @@
+"""A task: rows in, examples out. An example is one question as a model sees it, in one prompt's wording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from tailored_llama.errors import DataError, TaskError
+from tailored_llama.recipe import suggest
+from tailored_llama.tasks.rows import Rows, Source, Stored, read_rows
+from tailored_llama.tasks.templates import (
+    LETTERS,
+    Compiled,
+    RowError,
+    compile_expression,
+    compile_text,
+    names_in,
+    texts,
+)
+
+Row = dict[str, Any]
+Split = Stored | Literal["scored"]
+Metric = Literal["acc", "acc_norm"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question, rendered. Choice i is scored as log P(answers[i] | contexts[i]).
+
+    `contexts` are all equal, except in partial evaluation (WinoGrande in lm_eval's wording), where they
+    differ and the answers are equal. An answer starts with its `delimiter`.
+    """
+
+    contexts: tuple[str, ...]
+    answers: tuple[str, ...]
+    gold: int
+    row: int
+    delimiter: str = " "
+
+    @property
+    def context(self) -> str:
+        """The right choice's context: what tuning conditions on."""
+        return self.contexts[self.gold]
+
+    @property
+    def answer(self) -> str:
+        """The right choice's answer: what tuning learns."""
+        return self.answers[self.gold]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Characters of each answer without its delimiter, by which acc_norm divides (as lm_eval)."""
+        return tuple(len(answer) - len(self.delimiter) for answer in self.answers)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One wording: a `context` shared by all `answers`, or `contexts` that share one `answer`.
+
+    `context` and `answer` are templates, `contexts` and `answers` expressions that give a list.
+    """
+
+    name: str
+    context: str | None = None
+    answers: str = "options"
+    contexts: str | None = None
+    answer: str | None = None
+    delimiter: str = " "
+
+    @property
+    def partial(self) -> bool:
+        """Whether the contexts are compared, not the answers."""
+        return self.contexts is not None
+
+    def sources(self) -> list[tuple[str, bool]]:
+        """(template, whether it is an expression), as far as this form uses them."""
+        if self.contexts is not None:
+            return [(self.contexts, True), (self.answer or "", False)]
+        return [(self.context or "", False), (self.answers, True)]
+
+    @cached_property
+    def compiled(self) -> tuple[Compiled, Compiled]:
+        """Functions for the context(s) and the answer(s)."""
+        first, second = (compile_expression(s) if e else compile_text(s) for s, e in self.sources())
+        return first, second
+
+    def fill(self, values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """(contexts, answers without delimiter), equally many. Raises RowError."""
+        first, second = (function(values) for function in self.compiled)
+        if self.contexts is not None:
+            return texts(first), [second] * len(first)
+        return [first] * len(second), texts(second)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task as its file states it; schema.TaskFile says what each key means."""
+
+    name: str
+    about: str
+    metric: Metric
+    scored: Stored
+    max_length: int
+    fields: tuple[str, ...]
+    let: Mapping[str, str]
+    options: str
+    gold: str
+    prompts: Mapping[str, Prompt]
+    source: Source | None
+
+    def rows(self, split: Split, data: Path | str | None = None) -> Rows:
+        """All rows of a split, checked: from the directory `data`, else the bundled world, else the hub.
+
+        Raises DataError naming the place, row and field where a split, field, option or label is missing.
+        """
+        name = self.scored if split == "scored" else split
+        rows = read_rows(self.name, self.source, name, data)
+        for index, row in enumerate(rows):
+            self._values(row, f"{rows.where}, row {index + 1}")
+        return rows
+
+    def examples(self, prompt: str, rows: Sequence[Row]) -> list[Example]:
+        """Every row in the wording `prompt`, in order."""
+        where = getattr(rows, "where", self.name)
+        return [self.render(prompt, row, index, where) for index, row in enumerate(rows)]
+
+    def render(self, prompt: str, row: Row, index: int = 0, where: str | None = None) -> Example:
+        """One row in the wording `prompt`; messages name its file `where` and count rows from 1.
+
+        Raises TaskError for an unknown prompt, DataError for a row that cannot fill it, or an empty choice.
+        """
+        wording = self.prompt(prompt)
+        place = f"{where or self.name}, row {index + 1}"
+        values, gold = self._values(row, place)
+        try:
+            contexts, answers = wording.fill(values)
+        except RowError as error:
+            raise DataError(
+                f"{place}: prompt '{prompt}' of task {self.name}: {error}; mend the row"
+            ) from None
+        self._check_filled(answers, f"{place}: prompt '{prompt}' of task {self.name}")
+        return Example(
+            contexts=tuple(contexts),
+            answers=tuple(wording.delimiter + answer for answer in answers),
+            gold=gold,
+            row=index,
+            delimiter=wording.delimiter,
+        )
+
+    def prompt(self, name: str) -> Prompt:
+        """The wording of that name, or TaskError with what there is."""
+        if name not in self.prompts:
+            there = ", ".join(self.prompts)
+            raise TaskError(
+                f"task {self.name} has no prompt '{name}'{suggest(name, self.prompts)}; it has: {there}"
+            )
+        return self.prompts[name]
+
+    def label(self, row: Row) -> int:
+        """The gold index of a checked row."""
+        return self._values(row, self.name)[1]
+
+    def check(self) -> None:
+        """TaskError for a template that reads a field nobody declares."""
+        known = [*self.fields, "letters"]
+        for name, source in [*self.let.items(), ("options", self.options)]:
+            self._check_names(name, names_in(source, expression=True), known)
+            known.append(name)
+        self._check_names("gold", names_in(self.gold, expression=True), known)
+        for prompt in self.prompts.values():
+            for source, expression in prompt.sources():
+                self._check_names(f"prompt '{prompt.name}'", names_in(source, expression=expression), known)
+
+    def _check_names(self, user: str, names: set[str], known: Sequence[str]) -> None:
+        for name in sorted(names - set(known)):
+            raise TaskError(
+                f"task {self.name}: {user} reads an unknown field '{name}'{suggest(name, known)}; "
+                f"known: {', '.join(known)}"
+            )
+
+    @cached_property
+    def _compiled(self) -> dict[str, Compiled]:
+        sources = {**self.let, "options": self.options, "gold": self.gold}
+        return {name: compile_expression(source) for name, source in sources.items()}
+
+    def _values(self, row: Row, place: str) -> tuple[dict[str, Any], int]:
+        """What templates may read of this row, and its gold index; `place` is the row's, for messages."""
+        values: dict[str, Any] = {"letters": LETTERS}
+        for field in self.fields:
+            if row.get(field) is None:
+                keys = [key for key in row if isinstance(key, str)]
+                raise DataError(
+                    f"{place}: field '{field}' of task {self.name} is missing{suggest(field, keys)}; "
+                    f"the row has: {', '.join(keys)}"
+                )
+            values[field] = row[field]
+        for name, function in self._compiled.items():
+            try:
+                values[name] = texts(function(values)) if name == "options" else function(values)
+            except RowError as error:
+                raise DataError(f"{place}: '{name}' of task {self.name}: {error}; mend the row") from None
+        options, gold = values["options"], values.pop("gold")
+        self._check_filled(options, f"{place}: task {self.name}")
+        if not isinstance(gold, int) or not 0 <= gold < len(options):
+            raise DataError(
+                f"{place}: the label of task {self.name} gives {gold!r}, which is none of its "
+                f"{len(options)} options; mend the label"
+            )
+        return values, int(gold)
+
+    @staticmethod
+    def _check_filled(choices: Sequence[str], place: str) -> None:
+        for index, choice in enumerate(choices):
+            if not choice.strip():
+                raise DataError(f"{place}: choice {index} is empty; fill it or drop the row")
+
+
+def chance(examples: Sequence[Example]) -> float:
+    """What guessing scores: the mean over questions of one over their number of choices."""
+    return sum(1 / len(example.answers) for example in examples) / len(examples)
