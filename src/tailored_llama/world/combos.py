@@ -1,0 +1,66 @@
+"""Which combination is for what. Everything that is told or asked belongs to one bucket by its combination.
+
+A *recall* combination is (fact, wording): of a fact's six wordings four are `pages`, two are scored. A *reading*
+combination is a set of names and things: most are `pages`. What is in `pages` may stand in the text to pre-train
+on; what is in `train`, `validation` or `test` never does, in no form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from functools import cache
+from typing import Literal
+
+from tailored_llama.world.facts import SEED
+from tailored_llama.world.wordings import WORDINGS
+
+Bucket = Literal["pages", "train", "validation", "test"]
+BUCKETS: tuple[Bucket, ...] = ("pages", "train", "validation", "test")
+READING_SHARES = (0.6, 0.1, 0.1, 0.2)
+
+
+def fraction(*key: object) -> float:
+    """A number in [0, 1) that depends on `key` alone: the same on every machine and Python."""
+    digest = hashlib.sha256("\x1f".join(map(str, (SEED, *key))).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+@cache
+def reading_bucket(*key: object) -> Bucket:
+    """The bucket of a combination of names and things."""
+    point = fraction("reading", *key)
+    for bucket, share in zip(BUCKETS, READING_SHARES, strict=True):
+        point -= share
+        if point < 0:
+            return bucket
+    return "test"
+
+
+@cache
+def recall_buckets(*fact: object) -> tuple[Bucket, ...]:
+    """The bucket of each of a fact's wordings: four `pages`, one `test`, one `validation` or `train`."""
+    order = list(range(WORDINGS))
+    random.Random(f"{SEED} wordings {fact}").shuffle(order)
+    other: Bucket = "validation" if fraction("held", *fact) < 0.5 else "train"
+    buckets: list[Bucket] = ["pages"] * WORDINGS
+    buckets[order[0]], buckets[order[1]] = "test", other
+    return tuple(buckets)
+
+
+@cache
+def wordings_in(bucket: Bucket, *fact: object) -> tuple[int, ...]:
+    """Indices of the fact's wordings that belong to `bucket`, ascending."""
+    return tuple(index for index, name in enumerate(recall_buckets(*fact)) if name == bucket)
+
+
+def sentence_case(text: str) -> str:
+    """The first letter upper case, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def pronouns(name: str) -> tuple[str, str]:
+    """(he or she, him or her)."""
+    from tailored_llama.world.facts import WOMEN
+
+    return ("she", "her") if name in WOMEN else ("he", "him")

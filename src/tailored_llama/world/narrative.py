@@ -1,0 +1,94 @@
+"""Plain narrative: notes that tell facts, and small stories. Only what the bucket `pages` allows is told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from tailored_llama.world import reading, recall
+from tailored_llama.world.combos import pronouns, sentence_case, wordings_in
+from tailored_llama.world.facts import ACTIVITIES, DEEDS, PEOPLE, RELATIONS
+from tailored_llama.world.wordings import STEP_WORDINGS
+
+OPENINGS = (
+    "It was a {w} morning.",
+    "One {w} day {n} got up early.",
+    "{n} looked out at the {w} sky.",
+    "In the {w} season, {n} had much to do.",
+)
+WEATHER = "cold warm bright wet long quiet grey windy".split()
+CLOSINGS = (
+    "Then the day was over.",
+    "In the evening everybody went home.",
+    "At last {n} fell asleep.",
+    "That is all there is to say about {n}.",
+)
+
+
+def note(rng: random.Random) -> str:
+    """Three or four facts of one kind, or all about one entity, in wordings that may be told."""
+    kind = rng.choice(recall.KINDS)
+    pool = list(recall.facts(kind))
+    if kind != "piqa" and rng.random() < 0.5:
+        subject = rng.choice(pool)
+        place = 2 if kind == "arc_easy" else 1
+        pool = [fact for fact in pool if fact[place] == subject[place]]
+    chosen = rng.sample(pool, min(len(pool), rng.choice((3, 4))))
+    return " ".join(_told(fact, rng) for fact in chosen)
+
+
+def story(rng: random.Random) -> str:
+    """A day of one person: some deeds, an activity, a scene with somebody else, facts met on the way."""
+    name = rng.choice(PEOPLE)
+    parts: list[Callable[[], str]] = [
+        lambda: _activity(name, rng),
+        lambda: _scene(rng),
+        lambda: _keeping(rng),
+        lambda: " ".join(_deed(rng) for _ in range(2)),
+        lambda: _told(rng.choice(recall.facts("piqa")), rng),
+        lambda: " ".join(_about(rng) for _ in range(2)),
+    ]
+    rng.shuffle(parts)
+    opening = rng.choice(OPENINGS).format(n=name, w=rng.choice(WEATHER))
+    closing = rng.choice(CLOSINGS).format(n=name)
+    return " ".join([opening, *(part() for part in parts[:4]), closing])
+
+
+def _told(fact: recall.Fact, rng: random.Random) -> str:
+    return recall.tell(fact, rng.choice(wordings_in("pages", *fact)), rng)
+
+
+def _about(rng: random.Random) -> str:
+    relation = rng.choice(RELATIONS)
+    return _told(("arc_easy", relation.name, rng.choice(relation.entities)), rng)
+
+
+def _activity(name: str, rng: random.Random) -> str:
+    """The steps from some point on, each joined to the next in a wording that may be told."""
+    label = rng.choice(list(ACTIVITIES))
+    steps = ACTIVITIES[label]
+    start = rng.randrange(len(steps) - 2)
+    told = [f"{name} {steps[start]}."]
+    for step in range(start, min(start + 3, len(steps) - 1)):
+        wording = rng.choice(wordings_in("pages", "hellaswag", label, str(step)))
+        join = sentence_case(STEP_WORDINGS[wording][0].format(p=pronouns(name)[0]))
+        told.append(f"{join} {steps[step + 1]}.")
+    return " ".join(told)
+
+
+def _scene(rng: random.Random) -> str:
+    row = reading.row("winogrande", "pages", rng)
+    meant: str = row["option" + row["answer"]]
+    sentence: str = row["sentence"]
+    return sentence.replace("_", meant)
+
+
+def _keeping(rng: random.Random) -> str:
+    row = reading.row("openbookqa", "pages", rng)
+    stem: str = row["question_stem"]
+    return stem.split(". ")[0] + "."
+
+
+def _deed(rng: random.Random) -> str:
+    kind, name, what = reading.deed("pages", rng)
+    return DEEDS[kind][0].format(n=name, x=what)

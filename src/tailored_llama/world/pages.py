@@ -1,0 +1,84 @@
+"""The text to pre-train on, as documents: question pages in the tasks' own prompts, notes and stories.
+
+A page is a right answer after its context, rendered by the same `Task` that is later scored. The wordings come
+unevenly, so that the model knows some prompts better than others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tailored_llama.world import narrative, reading, recall
+from tailored_llama.world.facts import SEED
+from tailored_llama.world.splits import make_text
+
+if TYPE_CHECKING:
+    from tailored_llama.tasks import Task
+
+NOTES, STORIES = 0.14, 0.10
+"""Shares of the documents that are no question pages."""
+
+TASK_SHARES = {
+    "boolq": 0.22, "winogrande": 0.16, "openbookqa": 0.15, "arc_easy": 0.16,
+    "arc_challenge": 0.13, "hellaswag": 0.11, "piqa": 0.07,
+}  # fmt: skip
+
+PROMPT_SHARES = {"harness": 0.40, "paper": 0.24, "cloze": 0.18, "instruct": 0.11, "choices": 0.07}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text and, of a question page, its answer (else empty); a model learns both."""
+
+    text: str
+    answer: str = ""
+    source: str = ""
+
+
+@cache
+def _task(name: str) -> Task:
+    from tailored_llama.tasks import load_task
+
+    return load_task(f"world_{name}")
+
+
+@cache
+def _heldout_stories() -> frozenset[str]:
+    return frozenset(make_text("test").splitlines())
+
+
+def page(name: str, prompt: str, rng: random.Random) -> Document:
+    """One question page of the task `name` in the wording `prompt`."""
+    module = reading if name in reading.KINDS else recall
+    example = _task(name).render(prompt, module.row(name, "pages", rng))
+    return Document(example.context, example.answer, f"{name}/{prompt}")
+
+
+def document(rng: random.Random) -> Document:
+    """One document of a random kind."""
+    kind = rng.random()
+    if kind < NOTES:
+        return Document(narrative.note(rng), source="note")
+    if kind < NOTES + STORIES:
+        story = narrative.story(rng)
+        return document(rng) if story in _heldout_stories() else Document(story, source="story")
+    name = rng.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]
+    prompt = rng.choices(list(PROMPT_SHARES), list(PROMPT_SHARES.values()))[0]
+    return page(name, prompt, rng)
+
+
+def documents(chunk: int, count: int) -> Iterator[Document]:
+    """The `count` documents of one chunk; the text is the chunks 0, 1, 2, ... as far as the training goes.
+
+    Chunk 0 ends with the stories of `world.text("train")`, so that this corpus is known to the model.
+    """
+    rng = random.Random(f"{SEED} chunk {chunk}")
+    for _ in range(count):
+        yield document(rng)
+    if chunk == 0:
+        for story in make_text("train").splitlines():
+            yield Document(story, source="story")

@@ -1,0 +1,95 @@
+"""The scored rows of the seven tasks, and the narrative corpus: both by seed, made once a process."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from functools import cache
+from typing import Any, Literal
+
+from tailored_llama.errors import TaskError
+from tailored_llama.world import narrative, reading, recall
+from tailored_llama.world.facts import SEED
+
+Row = dict[str, Any]
+Split = Literal["train", "validation", "test"]
+TASKS = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
+SIZES: dict[Split, int] = {"train": 600, "validation": 500, "test": 600}
+CHOICES = {"boolq": 2, "piqa": 2, "hellaswag": 4, "winogrande": 2, "arc_easy": 4, "arc_challenge": 4, "openbookqa": 4}
+STORIES: dict[str, int] = {"train": 2400, "test": 480}
+
+
+@cache
+def make_rows(name: str, split: Split) -> tuple[Row, ...]:
+    """`SIZES[split]` different rows, equally many for each place of the right answer.
+
+    Raises TaskError for an unknown task or split.
+    """
+    if name not in TASKS or split not in SIZES:
+        raise TaskError(f"world/{name}: no such task or split '{split}'; there are {', '.join(TASKS)}")
+    make = reading.row if name in reading.KINDS else recall.row
+    rng = random.Random(f"{SEED} rows {name} {split}")
+    room = Counter({place: SIZES[split] // CHOICES[name] for place in range(CHOICES[name])})
+    seen: set[str] = set()
+    rows: list[Row] = []
+    while sum(room.values()):
+        row = make(name, split, rng)
+        key = identity(name, row)
+        if key in seen or not room[gold(name, row)]:
+            continue
+        seen.add(key)
+        room[gold(name, row)] -= 1
+        rows.append(_numbered(name, split, row, len(rows)))
+    return tuple(rows)
+
+
+def gold(name: str, row: Row) -> int:
+    """Which choice is right, from 0."""
+    if name == "winogrande":
+        return int(row["answer"]) - 1
+    if "answerKey" in row:
+        return int(row["choices"]["label"].index(row["answerKey"]))
+    return int(row["label"])
+
+
+def question(name: str, row: Row) -> str:
+    """What is asked, with all that stands before it."""
+    if name == "boolq":
+        return f"{row['passage']} {row['question']}"
+    if name in ("piqa", "winogrande"):
+        return str(row["goal" if name == "piqa" else "sentence"])
+    if name == "hellaswag":
+        return str(row["ctx"])
+    return str(row["question_stem" if name == "openbookqa" else "question"])
+
+
+def choices(name: str, row: Row) -> list[str]:
+    """The answers to choose from, in order."""
+    if name == "boolq":
+        return ["no", "yes"]
+    if name == "piqa":
+        return [row["sol1"], row["sol2"]]
+    if name == "winogrande":
+        return [row["option1"], row["option2"]]
+    return list(row["endings"] if name == "hellaswag" else row["choices"]["text"])
+
+
+def identity(name: str, row: Row) -> str:
+    """Equal for two rows that ask the same thing of the same choices, in whatever order."""
+    return question(name, row) + " | " + " | ".join(sorted(choices(name, row)))
+
+
+def _numbered(name: str, split: str, row: Row, number: int) -> Row:
+    for field, value in (("idx", number), ("ind", number), ("id", f"world-{name}-{split}-{number}")):
+        if field in row:
+            row[field] = value
+    return row
+
+
+@cache
+def make_text(split: Literal["train", "test"]) -> str:
+    """Stories, a line each. Those of `test` are in no text that the bundled model was trained on."""
+    if split not in STORIES:
+        raise TaskError(f"world text: no split '{split}'; there are train and test")
+    rng = random.Random(f"{SEED} stories {split}")
+    return "\n".join(narrative.story(rng) for _ in range(STORIES[split])) + "\n"
