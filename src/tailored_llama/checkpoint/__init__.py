@@ -1,0 +1,42 @@
+"""The only room that knows the disk: weights read lazily, checkpoints streamed out, stage directories.
+
+A checkpoint is a directory of config.json, safetensors and tokenizer files; never a pickle. Its plain form is a
+stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
+"""
+
+from tailored_llama.checkpoint.config import load_config
+from tailored_llama.checkpoint.files import digest_directory, digest_file, read_json, write_json
+from tailored_llama.checkpoint.load import load_model, load_tokenizer
+from tailored_llama.checkpoint.resolve import resolve
+from tailored_llama.checkpoint.stage import completed, read_manifest, run_directory, stage_directory
+from tailored_llama.checkpoint.weights import (
+    Checkpoint,
+    ModelWeights,
+    Weights,
+    check_finite,
+    open_weights,
+    weights_digest,
+)
+from tailored_llama.checkpoint.write import write_checkpoint
+
+__all__ = [
+    "Checkpoint",
+    "ModelWeights",
+    "Weights",
+    "check_finite",
+    "completed",
+    "digest_directory",
+    "digest_file",
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+    "open_weights",
+    "read_json",
+    "read_manifest",
+    "resolve",
+    "run_directory",
+    "stage_directory",
+    "weights_digest",
+    "write_checkpoint",
+    "write_json",
+]

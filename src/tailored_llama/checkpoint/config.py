@@ -1,0 +1,81 @@
+"""A checkpoint's config, read without running any code of others, and the tensors that it promises."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from tailored_llama import shaped
+from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.resolve import resolve
+from tailored_llama.errors import CheckpointError, FamilyError
+
+shaped.register()
+
+
+def load_config(
+    model: str | Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
+) -> PreTrainedConfig:
+    """The config of `model` (see `resolve`), checked: a known family with no attribute that we do not know.
+
+    `allow_config` names attributes to accept all the same. Raises CheckpointError, FamilyError.
+    """
+    directory = resolve(model)
+    path = directory / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} holds no config.json; name a checkpoint directory")
+    content = read_json(path)
+    _refuse_foreign_code(directory, content, trust_remote_code)
+    family = content.get("model_type")
+    if not isinstance(family, str) or (family not in CONFIG_MAPPING and not trust_remote_code):
+        raise FamilyError(f"{path}: unknown model_type {family!r}; known: {', '.join(_families())}")
+    try:
+        config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
+    except Exception as error:  # transformers and its validators raise many kinds, none of which is a bug of ours
+        raise CheckpointError(f"{path}: {_last_line(error)}; mend it or download it again") from None
+    check_family(config, allow_config)
+    return config
+
+
+def check_family(config: PreTrainedConfig, allow_config: Sequence[str] = ()) -> None:
+    """FamilyError where the tables of slices do not cover `config`."""
+    from tailored_llama import families
+
+    families.check_config(config, allow_config)
+
+
+def expected_tensors(config: PreTrainedConfig) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """The persistent tensors of a model of `config`: {name: shape}, tied ones once, and {tied name: its source}."""
+    with torch.device("meta"):
+        skeleton = AutoModelForCausalLM.from_config(copy.deepcopy(config))
+    tied: dict[str, str] = dict(skeleton.all_tied_weights_keys)
+    return {n: tuple(t.shape) for n, t in skeleton.state_dict().items() if n not in tied}, tied
+
+
+def _refuse_foreign_code(directory: Path, content: dict[str, Any], trusted: bool) -> None:
+    if "auto_map" not in content or trusted or content.get("model_type") in _shaped_types():
+        return
+    raise FamilyError(
+        f"{directory / 'config.json'}: auto_map asks to run code that came with the checkpoint; "
+        "read that code, then say trust_remote_code=True, or name another checkpoint"
+    )
+
+
+def _shaped_types() -> set[str]:
+    return {config.model_type for config, _ in shaped.FAMILIES.values()}
+
+
+def _families() -> list[str]:
+    from tailored_llama import families
+
+    return sorted(families.family_names())
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()

@@ -1,0 +1,61 @@
+"""Whole models and tokenizers in memory."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama.checkpoint.files import TOKENIZER_FILES
+from tailored_llama.checkpoint.resolve import resolve
+from tailored_llama.checkpoint.weights import Weights, open_weights, widest_dtype
+from tailored_llama.errors import CheckpointError
+
+
+def load_model(
+    model: str | Path | PreTrainedModel | Weights,
+    *,
+    dtype: Literal["auto"] | torch.dtype = "auto",
+    device: str | torch.device = "cpu",
+) -> PreTrainedModel:
+    """The model, in eval mode. A model in memory is moved, not copied.
+
+    `auto` is the precision of the weights as stored, whatever config.json says of it: where tensors differ, one
+    that holds all of them exactly. Raises CheckpointError, FamilyError.
+    """
+    if isinstance(model, PreTrainedModel):
+        return model.to(device=device, dtype=model.dtype if dtype == "auto" else dtype).eval()
+    weights = open_weights(model) if isinstance(model, (str, Path)) else model
+    wanted = widest_dtype(weights) if dtype == "auto" else dtype
+    loaded: PreTrainedModel
+    directory = getattr(weights, "directory", None)
+    if directory is not None:
+        loaded = AutoModelForCausalLM.from_pretrained(directory, config=weights.config, dtype=wanted)
+    else:
+        loaded = _assemble(weights, wanted)
+    return loaded.to(device).eval()
+
+
+def _assemble(weights: Weights, dtype: torch.dtype) -> PreTrainedModel:
+    """A model from weights that are no directory: built once, then filled tensor by tensor."""
+    loaded: PreTrainedModel = AutoModelForCausalLM.from_config(copy.deepcopy(weights.config), dtype=dtype)
+    with torch.no_grad():
+        for name in weights.names():
+            loaded.get_parameter_or_buffer(name).copy_(weights.tensor(name))
+    return loaded
+
+
+def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in the directory of `model`; CheckpointError where there is none."""
+    directory = resolve(model)
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        raise CheckpointError(f"{directory} holds no tokenizer; copy the base model's tokenizer files into it")
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
+    except Exception as error:  # tokenizers and transformers raise bare Exceptions for a damaged file
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{directory}: tokenizer does not load ({reason}); copy its files again") from None
+    return tokenizer

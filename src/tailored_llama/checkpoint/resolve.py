@@ -1,0 +1,71 @@
+"""From what the user calls a model to a directory on the disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tailored_llama.errors import CheckpointError
+
+WORLD = "world"
+HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICEN[SC]E*", "NOTICE*", "USE_POLICY*", "README.md"]
+HUB_EXCLUDED = ["*/*", "consolidated*"]
+
+
+def resolve(model: str | Path) -> Path:
+    """The directory of `model`: a local directory, the bundled model `world`, or a hub id (safetensors only).
+
+    Raises CheckpointError where it is none of these or the hub cannot be reached.
+    """
+    path = Path(model).expanduser()
+    if str(model) == WORLD:
+        from tailored_llama import world
+
+        path = world.model_path()
+        if not path.is_dir():
+            raise CheckpointError(f"the bundled model is missing from {path}; install the package again")
+        return path
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise CheckpointError(f"{model} is a file; name the checkpoint directory that holds it")
+    if isinstance(model, Path) or not _could_be_hub_id(model):
+        raise CheckpointError(f"no such directory: {model}; name a checkpoint directory, a hub id, or `world`")
+    return _download(model)
+
+
+def _could_be_hub_id(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if name.startswith((".", "~", os.sep)) or name.endswith("/") or "\\" in name:
+        return False
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError
+
+    try:
+        path = Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_EXCLUDED))
+    except GatedRepoError:
+        raise CheckpointError(
+            f"{name}: the hub asks for consent first; agree on https://huggingface.co/{name} and run `hf auth login`"
+        ) from None
+    except RepositoryNotFoundError:
+        raise CheckpointError(f"{name}: no such directory, and no such model on the hub; check the name") from None
+    except (OSError, ValueError, HTTPError) as error:
+        why = "the hub is off (HF_HUB_OFFLINE)" if constants.is_offline_mode() else f"no answer from the hub ({type(error).__name__})"
+        raise CheckpointError(
+            f"{name}: no such directory, not in the hub's cache, and {why}; name a directory or download it first"
+        ) from None
+    if not any(path.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{name}: the hub has no safetensors of it, only other formats; convert it to safetensors first"
+        )
+    return path

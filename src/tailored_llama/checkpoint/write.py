@@ -1,0 +1,157 @@
+"""Checkpoints out: streamed tensor by tensor into safetensors shards, so that memory is one tensor."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from tailored_llama import shaped
+from tailored_llama.checkpoint.files import GENERATION_FILE, LICENCE_FILES, TOKENIZER_FILES, write_json
+from tailored_llama.checkpoint.shards import DTYPES, INDEX, SINGLE
+from tailored_llama.checkpoint.weights import Weights, require_finite, widest_dtype
+from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.progress import track
+
+SPELLING = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def write_checkpoint(
+    weights: Weights, out: str | Path, *, copy_from: str | Path | None = None, max_shard_bytes: int = 5 * 2**30
+) -> None:
+    """Write `weights` to the directory `out`: shards, config.json, and what a shaped checkpoint needs to load.
+
+    Tokenizer, chat template, generation and licence files come byte for byte from `copy_from`. Raises OutputError
+    where `out` holds a checkpoint already or the disk has no room for it (before anything is written), and
+    CheckpointError for a tensor with NaN or Inf; what was written until then is removed.
+    """
+    out = Path(out)
+    shards = plan_shards(weights, max_shard_bytes)
+    extras = _extras(Path(copy_from)) if copy_from is not None else []
+    _check_room(weights, out, sum(path.stat().st_size for path in extras))
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    before = set(out.iterdir())
+    if any(path.name == "config.json" or path.suffix == ".safetensors" for path in before):
+        raise OutputError(f"{out} holds a checkpoint already; name an empty or new directory")
+    try:
+        _write_shards(weights, shards, out)
+        write_config(weights, out)
+        for path in extras:
+            shutil.copyfile(path, out / path.name)
+    except BaseException:
+        for path in set(out.iterdir()) - before:
+            path.unlink()
+        if new:
+            out.rmdir()
+        raise
+
+
+def plan_shards(weights: Weights, max_shard_bytes: int) -> dict[str, list[str]]:
+    """{file: its tensors}, filled in order; a tensor larger than a shard has one of its own."""
+    shards: list[list[str]] = [[]]
+    room = max_shard_bytes
+    for name in weights.names():
+        size = byte_size(weights, name)
+        if shards[-1] and size > room:
+            shards.append([])
+            room = max_shard_bytes
+        shards[-1].append(name)
+        room -= size
+    if len(shards) == 1:
+        return {SINGLE: shards[0]}
+    return {f"model-{i:05}-of-{len(shards):05}.safetensors": names for i, names in enumerate(shards, start=1)}
+
+
+def byte_size(weights: Weights, name: str) -> int:
+    """Bytes of one tensor on the disk."""
+    return torch.Size(weights.shape(name)).numel() * weights.dtype(name).itemsize
+
+
+def write_config(weights: Weights, out: Path) -> None:
+    """config.json of `weights`, and where they are shaped the code that loads it."""
+    config = copy.deepcopy(weights.config)
+    config.dtype = widest_dtype(weights)
+    for leftover in ("auto_map", "_name_or_path"):  # of the checkpoint that this one was made from
+        if hasattr(config, leftover):
+            delattr(config, leftover)
+    model = AutoModelForCausalLM._model_mapping[type(config)]
+    config.architectures = [model.__name__]
+    if isinstance(config, tuple(kind for kind, _ in shaped.FAMILIES.values())):
+        shutil.copyfile(shaped.__file__, out / "shaped.py")
+        config.auto_map = {
+            "AutoConfig": f"shaped.{type(config).__name__}",
+            "AutoModelForCausalLM": f"shaped.{model.__name__}",
+        }
+    config.validate()
+    config.to_json_file(out / "config.json")
+
+
+def _extras(source: Path) -> list[Path]:
+    named = [source / name for name in (GENERATION_FILE, *TOKENIZER_FILES)]
+    licences = [path for pattern in LICENCE_FILES for path in sorted(source.glob(pattern))]
+    return [path for path in named + licences if path.is_file()]
+
+
+def _check_room(weights: Weights, out: Path, extra_bytes: int) -> None:
+    # Headers and configs are small: a megabyte and 200 bytes a tensor hold them.
+    needed = sum(byte_size(weights, name) + 200 for name in weights.names()) + extra_bytes + 2**20
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise OutputError(
+            f"{out}: needs {needed / 1e9:.2f} GB where {free / 1e9:.2f} GB are free; make room or name another disk"
+        )
+
+
+def _write_shards(weights: Weights, shards: dict[str, list[str]], out: Path) -> None:
+    written = (name for file, names in shards.items() for name in _write_shard(weights, names, out / file))
+    for _ in track(written, "writing weights", total=len(weights.names())):
+        pass
+    if len(shards) > 1:
+        total = sum(byte_size(weights, name) for name in weights.names())
+        index = {name: file for file, names in shards.items() for name in names}
+        write_json(out / INDEX, {"metadata": {"total_size": total}, "weight_map": index})
+
+
+def _write_shard(weights: Weights, names: list[str], path: Path) -> Iterator[str]:
+    """Stream one safetensors file, yielding each tensor's name when it is written.
+
+    The library's own writer wants all tensors of a file at once; a stream needs only their shapes beforehand.
+    Layout: length of the header (u64, little-endian), header (JSON), tensors end to end.
+    """
+    # Readers map the bytes as they lie, so each tensor has to start at a multiple of its element's width.
+    names = sorted(names, key=lambda name: -weights.dtype(name).itemsize)
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in names:
+        start, end = end, end + byte_size(weights, name)
+        header[name] = {
+            "dtype": _spelling(name, weights.dtype(name)),
+            "shape": list(weights.shape(name)),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("xb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in names:
+            tensor = weights.tensor(name)
+            assert tuple(tensor.shape) == weights.shape(name), name
+            assert tensor.dtype == weights.dtype(name), name
+            require_finite(name, tensor)
+            file.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            yield name
+
+
+def _spelling(name: str, dtype: torch.dtype) -> str:
+    if dtype not in SPELLING:
+        raise CheckpointError(f"{name} is {dtype}; only floating-point weights can be written, load them unquantised")
+    return SPELLING[dtype]
