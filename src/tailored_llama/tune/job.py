@@ -1,0 +1,123 @@
+"""One tuning: a base, a task and settings in; adapters, and what is to be known about them, out."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import TuneError
+from tailored_llama.recipe import Tune
+from tailored_llama.scoring import context_length
+from tailored_llama.tasks import Task
+from tailored_llama.tune.adapter import attach, merge_adapter, save_adapter
+from tailored_llama.tune.data import encode
+from tailored_llama.tune.precision import choose_precision
+from tailored_llama.tune.shots import choose
+from tailored_llama.tune.trainer import fit
+
+STAGE = "tune"
+HISTORY = "history.jsonl"
+SHOTS = "shots.json"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A trained model with its adapters on, the dtype of its base, and the records of the training."""
+
+    adapted: PeftModel
+    dtype: torch.dtype
+    history: list[dict[str, Any]]
+    shots: dict[str, Any]
+
+    def model(self, *, merge: bool) -> PreTrainedModel | PeftModel:
+        """The model alone, with its adapters folded in or on."""
+        return merge_adapter(self.adapted, self.dtype) if merge else self.adapted
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a tuning depends on."""
+
+    base: PreTrainedModel | Path
+    task: Task
+    settings: Tune
+    seed: int
+    data: str | None
+    tokenizer: PreTrainedTokenizerBase | None
+    device: str | None
+
+    def into(self, out: Path, *, merge: bool) -> Path:
+        """Run into the stage directory `out`, unless it is there and complete."""
+        settings = {"task": self.task.name, "merge": merge, **self.settings.model_dump(mode="json")}
+        inputs = self._inputs()
+        if checkpoint.completed(out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed):
+            return out
+        with checkpoint.stage_directory(
+            out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed
+        ) as folder:
+            tuned = self.run()
+            save_adapter(tuned.adapted, inputs["base"], folder)
+            lines = "".join(json.dumps(step) + "\n" for step in tuned.history)
+            (folder / HISTORY).write_text(lines, encoding="utf-8")
+            (folder / SHOTS).write_text(json.dumps(tuned.shots, indent=1) + "\n", encoding="utf-8")
+            if merge:
+                weights = checkpoint.ModelWeights(merge_adapter(tuned.adapted, tuned.dtype))
+                source = self.base if isinstance(self.base, Path) else None
+                checkpoint.write_checkpoint(weights, folder, copy_from=source)
+        return out
+
+    def run(self) -> Tuned:
+        """Draw the shots, settle the prompt, train; leaves torch's generators as they were."""
+        model, dtype = self._model()
+        tokenizer = self._tokenizer()
+        chosen = choose(model, tokenizer, self.task, self.settings, seed=self.seed, data=self.data)
+        shots = encode(tokenizer, chosen.examples, context_length(model))
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)  # the adapters' initial values and dropout
+            adapted = attach(model, self.settings.lora)
+            history = fit(model, shots, self.settings, seed=self.seed, title=f"tune {self.task.name}")
+        return Tuned(adapted, dtype, history, {**chosen.record, "cut": sum(shot.cut for shot in shots)})
+
+    def _model(self) -> tuple[PreTrainedModel, torch.dtype]:
+        """The base, ready to be changed, and the dtype of its checkpoint.
+
+        It computes in that dtype, but where fp32 was asked for, or the checkpoint is fp16, in fp32: fp16
+        overflows, and most CPUs have no arithmetic for it.
+        """
+        if isinstance(self.base, PreTrainedModel):
+            model = copy.deepcopy(self.base)
+        else:
+            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+            model = checkpoint.load_model(self.base, device=device)
+        dtype = model.dtype
+        if dtype == torch.float16 or choose_precision(self.settings.precision, model.device) == "fp32":
+            model = model.float()
+        return model, dtype
+
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        if self.tokenizer is not None:
+            return self.tokenizer
+        if isinstance(self.base, Path):
+            return checkpoint.load_tokenizer(self.base)
+        if not Path(self.base.name_or_path or "-").is_dir():
+            raise TuneError("a model in memory says nothing about its tokenizer; give it: tokenizer=...")
+        return checkpoint.load_tokenizer(Path(self.base.name_or_path))
+
+    def _inputs(self) -> dict[str, str]:
+        """Digests of what is read; rows from the hub or the bundled world are known by the task's name."""
+        inputs = {
+            "base": checkpoint.weights_digest(checkpoint.open_weights(self.base)),
+            "task": hashlib.sha256(repr(self.task).encode()).hexdigest(),
+        }
+        if self.data is not None:
+            inputs["data"] = checkpoint.digest_directory(Path(self.data))
+        return inputs
