@@ -3,9 +3,9 @@
 This file travels inside every shaped checkpoint and is all that is needed to load it with
 `trust_remote_code=True`, so it imports only torch and transformers.
 
-A family joins with one `_shaped(...)` line. The stock model is built first and then each of its decoder layers
-anew, from a copy of the config that carries the layer's own widths; everything else (embeddings, rotary
-positions, cache, loss, generation) is the stock class's own.
+A family joins with one `_shaped(...)` line and one in FAMILIES. The stock model is built first and then each of
+its decoder layers anew, from a copy of the config that carries the layer's own widths; everything else
+(embeddings, rotary positions, cache, loss, generation) is the stock class's own.
 """
 
 import copy
@@ -32,7 +32,9 @@ def _check_widths(config: Any) -> None:
                 f"layer_widths[{layer}] is {width}: give [heads, kv_heads, mlp], whole numbers of at least 1"
             )
         if width[0] % width[1]:
-            raise ValueError(f"layer_widths[{layer}]: {width[0]} heads do not divide over {width[1]} kv heads")
+            raise ValueError(
+                f"layer_widths[{layer}]: {width[0]} heads cannot share {width[1]} kv heads evenly"
+            )
 
 
 def _layer_config(config: Any, layer: int) -> Any:
@@ -62,10 +64,10 @@ def _shaped(
 ) -> tuple[type[PreTrainedConfig], type[PreTrainedModel]]:
     """The shaped config and model class of one family.
 
-    The config's own numbers of heads and channels stay those of the dense model, and head_dim has to be given.
+    The config's own numbers of heads and channels stay those of the dense model, so head_dim is explicit.
     """
 
-    class Config(stock_config):
+    class Config(stock_config):  # type: ignore[misc]
         model_type = f"shaped_{stock_config.model_type}"
         layer_widths: list[list[int]] | None = None
         """[query heads, key-value heads, MLP channels] of each decoder layer."""
@@ -79,7 +81,7 @@ def _shaped(
             # when a config is saved, so that a change since is seen.
             _check_widths(self)
 
-    class Model(stock_model):
+    class Model(stock_model):  # type: ignore[misc]
         config_class = None
 
         def __init__(self, config: Any) -> None:
@@ -115,5 +117,9 @@ def register() -> None:
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModelForCausalLM.register(config, model, exist_ok=True)
 
+
+if __package__ == "tailored_llama":
+    # Of a copy that travels with a checkpoint transformers uses the classes for that checkpoint alone.
+    register()
 
 __all__ = ["FAMILIES", "ShapedLlamaConfig", "ShapedLlamaForCausalLM", "register"]

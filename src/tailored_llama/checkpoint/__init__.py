@@ -1,7 +1,7 @@
 """The only room that knows the disk: weights read lazily, checkpoints streamed out, stage directories.
 
-A checkpoint is a directory of config.json, safetensors and tokenizer files; never a pickle. Its plain form is a
-stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
+A checkpoint is a directory of config.json, safetensors and tokenizer files; never a pickle. Its plain form is
+a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
 """
 
 from tailored_llama.checkpoint.config import load_config

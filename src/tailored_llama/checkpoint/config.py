@@ -16,8 +16,6 @@ from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.errors import CheckpointError, FamilyError
 
-shaped.register()
-
 
 def load_config(
     model: str | Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
@@ -37,7 +35,7 @@ def load_config(
         raise FamilyError(f"{path}: unknown model_type {family!r}; known: {', '.join(_families())}")
     try:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
-    except Exception as error:  # transformers and its validators raise many kinds, none of which is a bug of ours
+    except Exception as error:  # transformers and its validators raise many kinds
         raise CheckpointError(f"{path}: {_last_line(error)}; mend it or download it again") from None
     check_family(config, allow_config)
     return config
@@ -51,7 +49,7 @@ def check_family(config: PreTrainedConfig, allow_config: Sequence[str] = ()) -> 
 
 
 def expected_tensors(config: PreTrainedConfig) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """The persistent tensors of a model of `config`: {name: shape}, tied ones once, and {tied name: its source}."""
+    """The persistent tensors of a model of `config`: {name: shape}, tied ones once; and {tied name: source}."""
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(copy.deepcopy(config))
     tied: dict[str, str] = dict(skeleton.all_tied_weights_keys)

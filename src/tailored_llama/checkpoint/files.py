@@ -13,8 +13,8 @@ from tailored_llama.errors import CheckpointError
 from tailored_llama.progress import track
 
 TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 GENERATION_FILE = "generation_config.json"
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
@@ -25,7 +25,9 @@ def read_json(path: str | Path) -> dict[str, Any]:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); name a directory that has it") from None
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); name a file that is there"
+        ) from None
     except ValueError as error:
         raise CheckpointError(f"{path}: not valid JSON ({error}); mend it or download it again") from None
     if not isinstance(content, dict):
@@ -65,11 +67,8 @@ def _digest(path: Path, _size: int, _mtime: int) -> str:
 def model_files(directory: Path) -> list[Path]:
     """The files of a checkpoint directory that decide what the model computes: config, weights, tokenizer."""
     names = {"config.json", GENERATION_FILE, "shaped.py", *TOKENIZER_FILES}
-    return sorted(
-        path
-        for path in directory.iterdir()
-        if path.is_file() and (path.name in names or path.name.startswith("model") and "safetensors" in path.name)
-    )
+    weights = set(directory.glob("model*.safetensors*"))
+    return sorted(path for path in directory.iterdir() if path.name in names or path in weights)
 
 
 def digest_directory(directory: str | Path) -> str:

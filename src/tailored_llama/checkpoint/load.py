@@ -23,8 +23,8 @@ def load_model(
 ) -> PreTrainedModel:
     """The model, in eval mode. A model in memory is moved, not copied.
 
-    `auto` is the precision of the weights as stored, whatever config.json says of it: where tensors differ, one
-    that holds all of them exactly. Raises CheckpointError, FamilyError.
+    `auto` is the precision of the weights as stored, whatever config.json says of it: where tensors differ,
+    one that holds all of them exactly. Raises CheckpointError, FamilyError.
     """
     if isinstance(model, PreTrainedModel):
         return model.to(device=device, dtype=model.dtype if dtype == "auto" else dtype).eval()
@@ -52,10 +52,10 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer in the directory of `model`; CheckpointError where there is none."""
     directory = resolve(model)
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
-        raise CheckpointError(f"{directory} holds no tokenizer; copy the base model's tokenizer files into it")
+        raise CheckpointError(f"{directory} holds no tokenizer; copy its base's tokenizer files into it")
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
     except Exception as error:  # tokenizers and transformers raise bare Exceptions for a damaged file
         reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{directory}: tokenizer does not load ({reason}); copy its files again") from None
+        raise CheckpointError(f"{directory}: tokenizer does not load ({reason}); copy it again") from None
     return tokenizer

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tailored_llama.checkpoint.files import LICENCE_FILES, TOKENIZER_FILES
 from tailored_llama.errors import CheckpointError
 
 WORLD = "world"
-HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICEN[SC]E*", "NOTICE*", "USE_POLICY*", "README.md"]
-HUB_EXCLUDED = ["*/*", "consolidated*"]
+HUB_FILES = ["*.json", "*.safetensors", *TOKENIZER_FILES, *LICENCE_FILES, "README.md"]
+HUB_EXCLUDED = ["*/*", "consolidated*"]  # copies of the same weights in other layouts
 
 
 def resolve(model: str | Path) -> Path:
@@ -30,7 +31,7 @@ def resolve(model: str | Path) -> Path:
     if path.exists():
         raise CheckpointError(f"{model} is a file; name the checkpoint directory that holds it")
     if isinstance(model, Path) or not _could_be_hub_id(model):
-        raise CheckpointError(f"no such directory: {model}; name a checkpoint directory, a hub id, or `world`")
+        raise CheckpointError(f"no such directory: {model}; name a checkpoint directory, a hub id or `world`")
     return _download(model)
 
 
@@ -52,20 +53,20 @@ def _download(name: str) -> Path:
     from huggingface_hub.errors import GatedRepoError, HTTPError, RepositoryNotFoundError
 
     try:
-        path = Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, ignore_patterns=HUB_EXCLUDED))
+        path = Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_EXCLUDED))
     except GatedRepoError:
         raise CheckpointError(
-            f"{name}: the hub asks for consent first; agree on https://huggingface.co/{name} and run `hf auth login`"
+            f"{name}: its owners ask for consent; give it on https://huggingface.co/{name}, then `hf auth login`"
         ) from None
     except RepositoryNotFoundError:
-        raise CheckpointError(f"{name}: no such directory, and no such model on the hub; check the name") from None
+        raise CheckpointError(f"{name}: no such directory, nor a model on the hub; check the name") from None
     except (OSError, ValueError, HTTPError) as error:
-        why = "the hub is off (HF_HUB_OFFLINE)" if constants.is_offline_mode() else f"no answer from the hub ({type(error).__name__})"
+        asked = "is switched off (HF_HUB_OFFLINE)" if constants.is_offline_mode() else "does not answer"
         raise CheckpointError(
-            f"{name}: no such directory, not in the hub's cache, and {why}; name a directory or download it first"
+            f"{name}: no such directory, and the hub {asked} ({type(error).__name__}); check the name or the network"
         ) from None
     if not any(path.glob("*.safetensors")):
         raise CheckpointError(
-            f"{name}: the hub has no safetensors of it, only other formats; convert it to safetensors first"
+            f"{name}: the hub has no safetensors of it; convert its weights to safetensors first"
         )
     return path

@@ -1,4 +1,4 @@
-"""Where the tensors of a directory lie: index and safetensors headers, read and checked before any weight is."""
+"""Where the tensors of a directory lie: index and headers, read and checked before any weight is."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def read_headers(directory: Path) -> dict[str, Stored]:
     lost = [name for name, file in where.items() if name not in headers[file]]
     if lost:
         raise CheckpointError(
-            f"{directory / where[lost[0]]}: lacks {some(lost)}, which {INDEX} places there; download both again"
+            f"{directory / where[lost[0]]}: lacks {some(lost)}, which {INDEX} puts there; download both again"
         )
     return {name: headers[file][name] for name, file in where.items()}
 
 
 def read_tensor(stored: Stored, name: str) -> Tensor:
-    """One tensor, mapped from its file. The mapping goes with the tensor, so memory stays that of what is in use."""
+    """One tensor, mapped from its file; the mapping goes with the tensor, so memory is that of what is in use."""
     with safe_open(stored.file, framework="pt") as file:
         tensor: Tensor = file.get_tensor(name)
     return tensor
@@ -89,7 +89,7 @@ def _without_safetensors(directory: Path) -> str:
     pickles = sorted(path.name for pattern in PICKLES for path in directory.glob(pattern))
     if pickles:
         return (
-            f"only pickled weights ({some(pickles)}) in {directory}, which can run code when read: convert them first, "
-            "e.g. load with transformers where you trust them and save_pretrained() to a new directory"
+            f"only pickled weights ({some(pickles)}) in {directory}: reading them can run code; convert to "
+            "safetensors first, e.g. by from_pretrained() and save_pretrained() of transformers where you trust them"
         )
     return f"no {SINGLE} or {INDEX} in {directory}; name a directory with safetensors weights"

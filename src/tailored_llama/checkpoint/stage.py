@@ -56,7 +56,7 @@ def run_directory(out: str | Path, *, settings: Mapping[str, Any]) -> Iterator[P
     """The directory of a whole run: stages put theirs into it one by one, so that a run can be resumed.
 
     `recipe.json`, written first, marks it as a run; the manifest, written last, as complete. A new run that
-    fails before its first stage is done leaves nothing behind. Raises OutputError where `out` holds anything else.
+    fails before its first stage is done leaves nothing behind. Raises OutputError where `out` holds other things.
     """
     out = Path(out).resolve()
     if out.exists() and not _is_run(out):
@@ -79,14 +79,14 @@ def completed(
     stage: str,
     settings: Mapping[str, Any],
     inputs: Mapping[str, str],
-    seed: int | None | object = UNASKED,
+    seed: int | object | None = UNASKED,
 ) -> bool:
-    """Whether `out` already holds the whole result of this stage with these settings, inputs and (if given) seed."""
+    """Whether `out` holds the whole result of this stage with these settings, inputs and (if given) seed."""
     out = Path(out)
     if not (out / MANIFEST).is_file():
         return False
     manifest = read_manifest(out)
-    wanted = {"stage": stage, "settings": _plain(settings), "inputs": dict(inputs)}
+    wanted: dict[str, Any] = {"stage": stage, "settings": _plain(settings), "inputs": dict(inputs)}
     if seed is not UNASKED:
         wanted["seed"] = seed
     return all(manifest.get(key) == value for key, value in wanted.items()) and _outputs_there(out, manifest)
@@ -96,12 +96,17 @@ def read_manifest(out: str | Path) -> dict[str, Any]:
     """The manifest of a stage directory; CheckpointError where there is none."""
     path = Path(out) / MANIFEST
     if not path.is_file():
-        raise CheckpointError(f"{out} has no {MANIFEST}: no finished stage wrote it; name a stage's directory")
+        raise CheckpointError(f"{out} has no {MANIFEST}: no finished stage wrote it; name another directory")
     return read_json(path)
 
 
 def _manifest(
-    root: Path, stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int | None, started: float
+    root: Path,
+    stage: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    seed: int | None,
+    started: float,
 ) -> dict[str, Any]:
     # Of a run only the files at its root: the stages below have manifests of their own.
     files = root.iterdir() if stage == "run" else root.rglob("*")
@@ -143,9 +148,10 @@ def _check_replaceable(out: Path, stage: str) -> None:
         return _require_empty(out)
     manifest = read_manifest(out)
     if manifest.get("stage") != stage:
-        raise OutputError(f"{out} holds the result of {manifest.get('stage')}; name an empty or new directory")
+        raise OutputError(f"{out} holds a result of {manifest.get('stage')}: name an empty or new directory")
     known = {*manifest["outputs"], MANIFEST}
-    foreign = [path for path in out.rglob("*") if path.is_file() and path.relative_to(out).as_posix() not in known]
+    files = (path for path in out.rglob("*") if path.is_file())
+    foreign = sorted(path for path in files if path.relative_to(out).as_posix() not in known)
     if foreign:
         raise OutputError(f"{out} holds other files ({_named(foreign)}): name an empty or new directory")
     return None

@@ -46,8 +46,9 @@ class Weights(Protocol):
 class Checkpoint:
     """The weights of a checkpoint directory, mapped lazily from safetensors.
 
-    Opening reads the config and the headers only, and raises CheckpointError or FamilyError where the directory
-    does not hold the whole model. Tensors that the model does not have (old rotary buffers) are ignored.
+    Opening reads the config and the headers only, and raises CheckpointError or FamilyError where the
+    directory does not hold the whole model. Tensors that the model has no place for (the rotary buffers of old
+    checkpoints) are ignored.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ def widest_dtype(weights: Weights) -> torch.dtype:
 def _match(
     directory: Path, stored: dict[str, Stored], expected: dict[str, tuple[int, ...]], tied: dict[str, str]
 ) -> dict[str, tuple[str, Stored]]:
-    """{parameter: (its name on the disk, where it lies)}, or CheckpointError where disk and config disagree."""
+    """{parameter: (its name on the disk, where it lies)}; CheckpointError where disk and config disagree."""
     found = {name: name for name in expected if name in stored}
     for copy_name, source in tied.items():
         if source in stored and copy_name in stored:
@@ -163,7 +164,7 @@ def _match(
             found[source] = copy_name
     missing = [name for name in expected if name not in found]
     if missing:
-        raise CheckpointError(f"{directory}: lacks {some(missing)}; the checkpoint is not whole, download it again")
+        raise CheckpointError(f"{directory}: lacks {some(missing)}; it is not whole, download it again")
     for name, shape in expected.items():
         where = stored[found[name]]
         if where.shape != shape:

@@ -24,13 +24,17 @@ SPELLING = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def write_checkpoint(
-    weights: Weights, out: str | Path, *, copy_from: str | Path | None = None, max_shard_bytes: int = 5 * 2**30
+    weights: Weights,
+    out: str | Path,
+    *,
+    copy_from: str | Path | None = None,
+    max_shard_bytes: int = 5 * 2**30,
 ) -> None:
     """Write `weights` to the directory `out`: shards, config.json, and what a shaped checkpoint needs to load.
 
-    Tokenizer, chat template, generation and licence files come byte for byte from `copy_from`. Raises OutputError
-    where `out` holds a checkpoint already or the disk has no room for it (before anything is written), and
-    CheckpointError for a tensor with NaN or Inf; what was written until then is removed.
+    Tokenizer, chat template, generation and licence files come byte for byte from `copy_from`. Raises
+    OutputError where `out` holds a checkpoint already or the disk has no room for it (before anything is
+    written), and CheckpointError for a tensor with NaN or Inf; what was written until then is removed.
     """
     out = Path(out)
     shards = plan_shards(weights, max_shard_bytes)
@@ -86,10 +90,8 @@ def write_config(weights: Weights, out: Path) -> None:
     config.architectures = [model.__name__]
     if isinstance(config, tuple(kind for kind, _ in shaped.FAMILIES.values())):
         shutil.copyfile(shaped.__file__, out / "shaped.py")
-        config.auto_map = {
-            "AutoConfig": f"shaped.{type(config).__name__}",
-            "AutoModelForCausalLM": f"shaped.{model.__name__}",
-        }
+        classes = {"AutoConfig": type(config), "AutoModelForCausalLM": model}
+        config.auto_map = {auto: f"shaped.{kind.__name__}" for auto, kind in classes.items()}
     config.validate()
     config.to_json_file(out / "config.json")
 
@@ -107,7 +109,7 @@ def _check_room(weights: Weights, out: Path, extra_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise OutputError(
-            f"{out}: needs {needed / 1e9:.2f} GB where {free / 1e9:.2f} GB are free; make room or name another disk"
+            f"{out}: needs {needed / 1e9:.2f} GB where {free / 1e9:.2f} GB are free; name another disk"
         )
 
 
@@ -153,5 +155,7 @@ def _write_shard(weights: Weights, names: list[str], path: Path) -> Iterator[str
 
 def _spelling(name: str, dtype: torch.dtype) -> str:
     if dtype not in SPELLING:
-        raise CheckpointError(f"{name} is {dtype}; only floating-point weights can be written, load them unquantised")
+        raise CheckpointError(
+            f"{name} is {dtype}; only floating-point weights can be written, load it unquantised"
+        )
     return SPELLING[dtype]
