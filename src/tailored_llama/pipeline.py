@@ -18,6 +18,7 @@ from tailored_llama.prune import prune
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.report import report
 from tailored_llama.results import assemble, combine
+from tailored_llama.tasks import fewshot, load_task
 from tailored_llama.tune import chosen_prompt, tune
 
 Row = dict[str, Any]
@@ -29,8 +30,7 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
     Returns the contents of `results.json`. Raises a TailorError for what the user can mend.
     """
     recipe = load_recipe(recipe)
-    if not recipe.tasks:
-        raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
+    check(recipe)
     out = Path(out)
     with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
         dense = checkpoint.resolve(recipe.model)
@@ -52,6 +52,19 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
         checkpoint.write_json(out / "results.json", results)
         report([out], out / "report.html")
     return results
+
+
+def check(recipe: Recipe) -> None:
+    """Find before the first long stage what would stop a later one: a missing split, too few rows, a prompt."""
+    if not recipe.tasks:
+        raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
+    for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
+        task, data = load_task(name), recipe.data.get(name)
+        scored = task.rows("scored", data)
+        if name in recipe.tasks:
+            if recipe.tune.prompt != "auto":
+                task.prompt(recipe.tune.prompt)
+            fewshot.draw(task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored)
 
 
 def tune_all(

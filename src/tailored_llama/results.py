@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable
-from importlib import metadata
 from typing import Any
 
+from tailored_llama.checkpoint import versions
 from tailored_llama.recipe import Recipe
 
 Row = dict[str, Any]
-PACKAGES = ("tailored-llama", "torch", "transformers", "peft", "lm_eval", "safetensors")
 
 
 def combine(rows: list[Row]) -> Row:
@@ -72,8 +70,3 @@ def mean(values: Iterable[float]) -> float:
     """Arithmetic mean of at least one value."""
     numbers = list(values)
     return sum(numbers) / len(numbers)
-
-
-def versions() -> dict[str, str]:
-    """The versions that numbers depend on."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}

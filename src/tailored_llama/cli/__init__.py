@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("tailored_llama").setLevel(logging.INFO)
-    sys.exit(_exit_code(arguments))
+    sys.exit(execute(arguments))
 
 
 @app.callback(invoke_without_command=True)
@@ -41,7 +41,8 @@ def _verb(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
-def _exit_code(arguments: Sequence[str] | None) -> int:
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; what the user can mend is one line on stderr."""
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
         return code if isinstance(code, int) else 0
