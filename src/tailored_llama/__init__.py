@@ -56,9 +56,9 @@ class _Package(ModuleType):
 class _AfterTransformers(MetaPathFinder):
     """Registers the shaped classes as soon as transformers has been imported.
 
-    The Auto classes can be told of ours only when they exist, and importing transformers here would cost every
-    `tailor --help` a second or more. So this stands in line with the finders of modules, lets the others find
-    transformers, and has the registration run right after it.
+    The Auto classes can be told of ours only when they exist, and importing transformers here would cost
+    every `tailor --help` a second or more. So this stands in line with the finders of modules, lets the
+    others find transformers, and has the registration run right after it.
     """
 
     def find_spec(

@@ -3,8 +3,8 @@
 This file travels inside every shaped checkpoint and is all that is needed to load it with
 `trust_remote_code=True`, so it imports only torch and transformers.
 
-A family joins with one `_shaped(...)` line and one in FAMILIES. The stock model is built first and then each of
-its decoder layers anew, from a copy of the config that carries the layer's own widths; everything else
+A family joins with one `_shaped(...)` line and one in FAMILIES. The stock model is built first and then each
+of its decoder layers anew, from a copy of the config that carries the layer's own widths; everything else
 (embeddings, rotary positions, cache, loss, generation) is the stock class's own.
 """
 

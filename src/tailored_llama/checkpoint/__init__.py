@@ -4,6 +4,7 @@ A checkpoint is a directory of config.json, safetensors and tokenizer files; nev
 a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
 """
 
+from tailored_llama.checkpoint.adapter import find_adapter, load_tuned, merge_adapter
 from tailored_llama.checkpoint.config import load_config
 from tailored_llama.checkpoint.files import digest_directory, digest_file, read_json, write_json
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
@@ -27,9 +28,12 @@ __all__ = [
     "completed",
     "digest_directory",
     "digest_file",
+    "find_adapter",
     "load_config",
     "load_model",
     "load_tokenizer",
+    "load_tuned",
+    "merge_adapter",
     "open_weights",
     "read_json",
     "read_manifest",

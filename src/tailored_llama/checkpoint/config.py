@@ -27,7 +27,7 @@ def load_config(
     directory = resolve(model)
     path = directory / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{directory} holds no config.json; name a checkpoint directory")
+        raise CheckpointError(_without_config(directory))
     content = read_json(path)
     _refuse_foreign_code(directory, content, trust_remote_code)
     family = content.get("model_type")
@@ -49,7 +49,7 @@ def check_family(config: PreTrainedConfig, allow_config: Sequence[str] = ()) -> 
 
 
 def expected_tensors(config: PreTrainedConfig) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """The persistent tensors of a model of `config`: {name: shape}, tied ones once; and {tied name: source}."""
+    """The persistent tensors of a model of `config`: {name: shape}, tied ones once; {tied name: source}."""
     with torch.device("meta"):
         skeleton = AutoModelForCausalLM.from_config(copy.deepcopy(config))
     tied: dict[str, str] = dict(skeleton.all_tied_weights_keys)
@@ -63,6 +63,12 @@ def _refuse_foreign_code(directory: Path, content: dict[str, Any], trusted: bool
         f"{directory / 'config.json'}: auto_map asks to run code that came with the checkpoint; "
         "read that code, then say trust_remote_code=True, or name another checkpoint"
     )
+
+
+def _without_config(directory: Path) -> str:
+    if (directory / "adapter").is_dir():
+        return f"{directory} holds only an adapter; name its base as the model and this as --adapter"
+    return f"{directory} holds no config.json; name a checkpoint directory"
 
 
 def _shaped_types() -> set[str]:

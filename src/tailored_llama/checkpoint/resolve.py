@@ -56,14 +56,15 @@ def _download(name: str) -> Path:
         path = Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_EXCLUDED))
     except GatedRepoError:
         raise CheckpointError(
-            f"{name}: its owners ask for consent; give it on https://huggingface.co/{name}, then `hf auth login`"
+            f"{name}: its owners ask for consent; give it at https://huggingface.co/{name}, `hf auth login`"
         ) from None
     except RepositoryNotFoundError:
         raise CheckpointError(f"{name}: no such directory, nor a model on the hub; check the name") from None
     except (OSError, ValueError, HTTPError) as error:
-        asked = "is switched off (HF_HUB_OFFLINE)" if constants.is_offline_mode() else "does not answer"
+        offline = constants.is_offline_mode()
+        hub = "is switched off (HF_HUB_OFFLINE)" if offline else f"does not answer ({type(error).__name__})"
         raise CheckpointError(
-            f"{name}: no such directory, and the hub {asked} ({type(error).__name__}); check the name or the network"
+            f"{name}: no such directory, and the hub {hub}; check name or network"
         ) from None
     if not any(path.glob("*.safetensors")):
         raise CheckpointError(

@@ -48,7 +48,7 @@ def read_headers(directory: Path) -> dict[str, Stored]:
 
 
 def read_tensor(stored: Stored, name: str) -> Tensor:
-    """One tensor, mapped from its file; the mapping goes with the tensor, so memory is that of what is in use."""
+    """One tensor, mapped from its file. The mapping goes with it, so memory is that of the tensors in use."""
     with safe_open(stored.file, framework="pt") as file:
         tensor: Tensor = file.get_tensor(name)
     return tensor
@@ -90,6 +90,6 @@ def _without_safetensors(directory: Path) -> str:
     if pickles:
         return (
             f"only pickled weights ({some(pickles)}) in {directory}: reading them can run code; convert to "
-            "safetensors first, e.g. by from_pretrained() and save_pretrained() of transformers where you trust them"
+            "safetensors first, e.g. by from_pretrained() and save_pretrained() if you trust them"
         )
     return f"no {SINGLE} or {INDEX} in {directory}; name a directory with safetensors weights"

@@ -56,7 +56,8 @@ def run_directory(out: str | Path, *, settings: Mapping[str, Any]) -> Iterator[P
     """The directory of a whole run: stages put theirs into it one by one, so that a run can be resumed.
 
     `recipe.json`, written first, marks it as a run; the manifest, written last, as complete. A new run that
-    fails before its first stage is done leaves nothing behind. Raises OutputError where `out` holds other things.
+    fails before its first stage is done leaves nothing behind. Raises OutputError where `out` holds anything
+    else.
     """
     out = Path(out).resolve()
     if out.exists() and not _is_run(out):

@@ -47,8 +47,8 @@ class Checkpoint:
     """The weights of a checkpoint directory, mapped lazily from safetensors.
 
     Opening reads the config and the headers only, and raises CheckpointError or FamilyError where the
-    directory does not hold the whole model. Tensors that the model has no place for (the rotary buffers of old
-    checkpoints) are ignored.
+    directory does not hold the whole model. Tensors that the model has no place for (the rotary buffers of
+    old checkpoints) are ignored.
     """
 
     def __init__(

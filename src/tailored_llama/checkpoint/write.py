@@ -30,7 +30,7 @@ def write_checkpoint(
     copy_from: str | Path | None = None,
     max_shard_bytes: int = 5 * 2**30,
 ) -> None:
-    """Write `weights` to the directory `out`: shards, config.json, and what a shaped checkpoint needs to load.
+    """Write `weights` to the directory `out`: shards, config.json, and the code that a shaped one needs.
 
     Tokenizer, chat template, generation and licence files come byte for byte from `copy_from`. Raises
     OutputError where `out` holds a checkpoint already or the disk has no room for it (before anything is
@@ -86,11 +86,11 @@ def write_config(weights: Weights, out: Path) -> None:
     for leftover in ("auto_map", "_name_or_path"):  # of the checkpoint that this one was made from
         if hasattr(config, leftover):
             delattr(config, leftover)
-    model = AutoModelForCausalLM._model_mapping[type(config)]
+    model: type = AutoModelForCausalLM._model_mapping[type(config)]
     config.architectures = [model.__name__]
-    if isinstance(config, tuple(kind for kind, _ in shaped.FAMILIES.values())):
+    if any(type(config) is kind for kind, _ in shaped.FAMILIES.values()):
         shutil.copyfile(shaped.__file__, out / "shaped.py")
-        classes = {"AutoConfig": type(config), "AutoModelForCausalLM": model}
+        classes: dict[str, type] = {"AutoConfig": type(config), "AutoModelForCausalLM": model}
         config.auto_map = {auto: f"shaped.{kind.__name__}" for auto, kind in classes.items()}
     config.validate()
     config.to_json_file(out / "config.json")
