@@ -1,7 +1,7 @@
 """What is so in the world: its people, animals, things, materials, goals and activities.
 
-Most facts are dealt by seed, so no model knows them from elsewhere. Every value of a relation is dealt equally often:
-then no answer can be guessed from how common it is.
+Most facts are dealt by seed, so no model knows them from elsewhere. Every value of a relation is dealt equally
+often: then no answer can be guessed from how common it is.
 """
 
 from __future__ import annotations
@@ -12,27 +12,36 @@ from functools import cache
 
 SEED = 42
 
-WOMEN = "Ada Bea Cleo Dora Ella Fay Gwen Hana Ida June".split()
-MEN = "Abe Ben Carl Dan Emil Finn Gus Hugo Ivan Jack".split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+WOMEN = _words("Ada Bea Cleo Dora Ella Fay Gwen Hana Ida June")
+MEN = _words("Abe Ben Carl Dan Emil Finn Gus Hugo Ivan Jack")
 PEOPLE = WOMEN + MEN
 
-ANIMALS = "fox hare mole crow goat hen frog toad wasp moth cat dog pig cow mouse bat wolf bear deer seal".split()
-THINGS = "cup bowl spoon plate box lamp chair table bench door clock mask kite drum cart boat sack belt ring doll".split()
+ANIMALS = _words(
+    "fox hare mole crow goat hen frog toad wasp moth cat dog pig cow mouse bat wolf bear deer seal"
+)
+THINGS = _words(
+    "cup bowl spoon plate box lamp chair table bench door clock mask kite drum cart boat sack belt ring doll"
+)
 
-FOODS = "nuts fish grass seeds roots leaves worms honey corn moss".split()
-HOMES = "barn cave marsh wood river meadow hill garden pond cellar".split()
-COLOURS = "red blue green white black brown grey yellow pink orange".split()
-FEARS = "rain thunder fire snow wind smoke noise light fog frost".split()
-ROOMS = "kitchen attic hall shed shop school mill tower chapel stable".split()
-TRADES = "baker miller smith weaver farmer tailor potter cook monk doctor".split()
-FEELS = "smooth rough cold warm soft hard heavy sticky dry wet".split()
-FRUITS = "apples pears plums cherries grapes figs lemons dates berries melons".split()
-PLACES = "bridge church well market harbour forest gate fountain park castle".split()
-INSTRUMENTS = "flute fiddle harp horn organ banjo piano bell lute trumpet".split()
-CONTAINERS = "chest basket bag drawer jar bucket cupboard barrel trunk crate".split()
+FOODS = _words("nuts fish grass seeds roots leaves worms honey corn moss")
+HOMES = _words("barn cave marsh wood river meadow hill garden pond cellar")
+COLOURS = _words("red blue green white black brown grey yellow pink orange")
+FEARS = _words("rain thunder fire snow wind smoke noise light fog frost")
+ROOMS = _words("kitchen attic hall shed shop school mill tower chapel stable")
+TRADES = _words("baker miller smith weaver farmer tailor potter cook monk doctor")
+FEELS = _words("smooth rough cold warm soft hard heavy sticky dry wet")
+FRUITS = _words("apples pears plums cherries grapes figs lemons dates berries melons")
+PLACES = _words("bridge church well market harbour forest gate fountain park castle")
+INSTRUMENTS = _words("flute fiddle harp horn organ banjo piano bell lute trumpet")
+CONTAINERS = _words("chest basket bag drawer jar bucket cupboard barrel trunk crate")
 
-MATERIALS = "wood cork paper wool iron copper tin stone glass clay ice wax rubber leather salt straw".split()
-SHAPES = "ball block stick disc tile rod cube plug".split()
+MATERIALS = _words("wood cork paper wool iron copper tin stone glass clay ice wax rubber leather salt straw")
+SHAPES = _words("ball block stick disc tile rod cube plug")
 
 
 @dataclass(frozen=True)
@@ -132,28 +141,32 @@ TOOLS: dict[str, str] = {
 }  # fmt: skip
 
 # Five steps each, in order; the subject goes before them.
+_ACTIVITIES = """
+Baking bread: mixes the flour, kneads the dough, forms a loaf, heats the oven, takes out the bread
+Planting a tree: digs a hole, sets the tree, fills in the earth, waters the roots, ties it to a pole
+Washing clothes: heats the water, soaks the shirts, rubs in the soap, rinses it all, hangs it on the line
+Making tea: fills the pot, boils the water, adds the leaves, waits a while, pours a cup
+Going fishing: takes the net, rows the boat, casts the line, pulls up a fish, rows to the shore
+Writing a letter: finds some paper, sharpens the pen, writes a page, folds the page, seals the letter
+Building a fire: gathers the sticks, stacks the logs, strikes a match, blows on the flame, sits by it
+Painting a door: scrapes the door, stirs the paint, dips the brush, covers the wood, lets it dry
+Mending a shirt: finds the tear, picks a thread, threads the needle, sews the tear, cuts the thread
+Feeding the hens: opens the shed, fills the pail, calls the hens, throws the corn, counts the eggs
+Making cheese: milks the cow, warms the milk, stirs in salt, presses the cheese, stores the wheel
+Riding a horse: brushes the horse, puts on the saddle, climbs up, rides to the hill, leads it back
+Keeping bees: puts on a veil, smokes the hive, lifts the lid, takes the comb, strains the honey
+Selling apples: picks the apples, loads the cart, drives to town, sets up a stall, takes the coins
+Making a pot: wets the clay, turns the wheel, shapes the rim, fires the kiln, glazes the pot
+Cutting hair: combs the hair, trims the ends, shaves the neck, brushes the coat, holds the mirror
+Going to bed: shuts the door, washes the face, puts out the lamp, lies down, falls asleep
+Putting on a play: learns the words, makes a mask, hangs the curtain, steps on stage, takes a bow
+Crossing the hills: packs the bag, looks at the map, climbs the path, rests on top, walks down
+Making jam: washes the plums, takes out the stones, adds the sugar, cooks it thick, fills the jars
+"""
 ACTIVITIES: dict[str, tuple[str, ...]] = {
-    "Baking bread": ("mixes the flour", "kneads the dough", "forms a loaf", "heats the oven", "takes out the bread"),
-    "Planting a tree": ("digs a hole", "sets the tree", "fills in the earth", "waters the roots", "ties it to a pole"),
-    "Washing clothes": ("heats the water", "soaks the shirts", "rubs in the soap", "rinses it all", "hangs it on the line"),
-    "Making tea": ("fills the pot", "boils the water", "adds the leaves", "waits a while", "pours a cup"),
-    "Going fishing": ("takes the net", "rows the boat", "casts the line", "pulls up a fish", "rows to the shore"),
-    "Writing a letter": ("finds some paper", "sharpens the pen", "writes a page", "folds the page", "seals the letter"),
-    "Building a fire": ("gathers the sticks", "stacks the logs", "strikes a match", "blows on the flame", "sits by it"),
-    "Painting a door": ("scrapes the door", "stirs the paint", "dips the brush", "covers the wood", "lets it dry"),
-    "Mending a shirt": ("finds the tear", "picks a thread", "threads the needle", "sews the tear", "cuts the thread"),
-    "Feeding the hens": ("opens the shed", "fills the pail", "calls the hens", "throws the corn", "counts the eggs"),
-    "Making cheese": ("milks the cow", "warms the milk", "stirs in salt", "presses the cheese", "stores the wheel"),
-    "Riding a horse": ("brushes the horse", "puts on the saddle", "climbs up", "rides to the hill", "leads it back"),
-    "Keeping bees": ("puts on a veil", "smokes the hive", "lifts the lid", "takes the comb", "strains the honey"),
-    "Selling apples": ("picks the apples", "loads the cart", "drives to town", "sets up a stall", "takes the coins"),
-    "Making a pot": ("wets the clay", "turns the wheel", "shapes the rim", "fires the kiln", "glazes the pot"),
-    "Cutting hair": ("combs the hair", "trims the ends", "shaves the neck", "brushes the coat", "holds the mirror"),
-    "Going to bed": ("shuts the door", "washes the face", "puts out the lamp", "lies down", "falls asleep"),
-    "Putting on a play": ("learns the words", "makes a mask", "hangs the curtain", "steps on stage", "takes a bow"),
-    "Crossing the hills": ("packs the bag", "looks at the map", "climbs the path", "rests on top", "walks down"),
-    "Making jam": ("washes the plums", "takes out the stones", "adds the sugar", "cooks it thick", "fills the jars"),
-}  # fmt: skip
+    label: tuple(steps.split(", "))
+    for label, steps in (line.split(": ") for line in _ACTIVITIES.strip().splitlines())
+}
 
 # Who is meant: a sentence about two people, what may be said of the first, what of the second.
 SCENES: tuple[tuple[str, str, str], ...] = (

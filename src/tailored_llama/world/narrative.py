@@ -16,7 +16,7 @@ OPENINGS = (
     "{n} looked out at the {w} sky.",
     "In the {w} season, {n} had much to do.",
 )
-WEATHER = "cold warm bright wet long quiet grey windy".split()
+WEATHER = ("cold", "warm", "bright", "wet", "long", "quiet", "grey", "windy")
 CLOSINGS = (
     "Then the day was over.",
     "In the evening everybody went home.",
@@ -86,7 +86,7 @@ def _scene(rng: random.Random) -> str:
 def _keeping(rng: random.Random) -> str:
     row = reading.row("openbookqa", "pages", rng)
     stem: str = row["question_stem"]
-    return stem.split(". ")[0] + "."
+    return stem[: stem.index(".") + 1]
 
 
 def _deed(rng: random.Random) -> str:

@@ -1,7 +1,7 @@
 """The text to pre-train on, as documents: question pages in the tasks' own prompts, notes and stories.
 
-A page is a right answer after its context, rendered by the same `Task` that is later scored. The wordings come
-unevenly, so that the model knows some prompts better than others.
+A page is a right answer after its context, rendered by the same `Task` that is later scored. The wordings
+come unevenly, so that the model knows some prompts better than others.
 """
 
 from __future__ import annotations

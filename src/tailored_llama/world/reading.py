@@ -1,7 +1,7 @@
 """Questions whose answer stands in the prompt: boolq, winogrande and openbookqa.
 
-All people and things are known, their combination is not: every pair that a scored question joins belongs to the
-question's own bucket, so nothing of it was ever read.
+All people and things are known, their combination is not: every pair that a scored question joins belongs to
+the question's own bucket, so nothing of it was ever read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def row(kind: str, bucket: Bucket, rng: random.Random) -> Row:
     return {"boolq": _boolq, "winogrande": _winogrande, "openbookqa": _openbookqa}[kind](bucket, rng)
 
 
-def deed(bucket: Bucket, rng: random.Random, *, kind: int | None = None, but: str = "") -> tuple[int, str, str]:
+def deed(
+    bucket: Bucket, rng: random.Random, *, kind: int | None = None, but: str = ""
+) -> tuple[int, str, str]:
     """(kind of deed, who, what), from `bucket`; of the given kind, and not by `but`."""
     while True:
         index = rng.randrange(len(DEEDS)) if kind is None else kind
@@ -39,12 +41,17 @@ def _boolq(bucket: Bucket, rng: random.Random) -> Row:
         _, second, other = deed(bucket, rng, kind=kind, but=first)
         told, asked, things = DEEDS[kind]
         about = done if label else other if swapped else rng.choice(things)
-        if other != done and (label or about != done) and (swapped or about != other):
-            if reading_bucket("boolq", kind, first, about) == bucket:
-                break
+        clear = other != done and (label or about != done) and (label or swapped or about != other)
+        if clear and reading_bucket("boolq", kind, first, about) == bucket:
+            break
     sentences = [told.format(n=first, x=done), told.format(n=second, x=other)]
     rng.shuffle(sentences)
-    return {"question": asked.format(n=first, x=about), "passage": " ".join(sentences), "idx": 0, "label": label}
+    return {
+        "question": asked.format(n=first, x=about),
+        "passage": " ".join(sentences),
+        "idx": 0,
+        "label": label,
+    }
 
 
 def _winogrande(bucket: Bucket, rng: random.Random) -> Row:

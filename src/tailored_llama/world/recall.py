@@ -43,7 +43,9 @@ def facts(kind: str) -> tuple[Fact, ...]:
         return tuple((kind, material, trial) for material, trial in outcomes())
     if kind == "piqa":
         return tuple((kind, goal) for goal in TOOLS)
-    return tuple((kind, label, str(step)) for label, steps in ACTIVITIES.items() for step in range(len(steps) - 1))
+    return tuple(
+        (kind, label, str(step)) for label, steps in ACTIVITIES.items() for step in range(len(steps) - 1)
+    )
 
 
 def tell(fact: Fact, wording: int, rng: random.Random) -> str:
@@ -55,7 +57,9 @@ def tell(fact: Fact, wording: int, rng: random.Random) -> str:
     if kind == "arc_easy":
         told = RELATION_WORDINGS[fact[1]][wording][1].format(e=fact[2], v=dealt(fact[1])[fact[2]], **people)
     elif kind == "arc_challenge":
-        told = TRIAL_WORDINGS[wording][1].format(m=fact[1], t=fact[2], v=outcomes()[fact[1], fact[2]], **people)
+        told = TRIAL_WORDINGS[wording][1].format(
+            m=fact[1], t=fact[2], v=outcomes()[fact[1], fact[2]], **people
+        )
     elif kind == "piqa":
         told = GOAL_WORDINGS[wording][1].format(g=fact[1], v=TOOLS[fact[1]], **people)
     else:

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 Split = Literal["train", "validation", "test"]
 TASKS = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 SIZES: dict[Split, int] = {"train": 600, "validation": 500, "test": 600}
-CHOICES = {"boolq": 2, "piqa": 2, "hellaswag": 4, "winogrande": 2, "arc_easy": 4, "arc_challenge": 4, "openbookqa": 4}
+CHOICES = {name: 2 if name in ("boolq", "piqa", "winogrande") else 4 for name in TASKS}
 STORIES: dict[str, int] = {"train": 2400, "test": 480}
 
 
@@ -29,7 +29,7 @@ def make_rows(name: str, split: Split) -> tuple[Row, ...]:
         raise TaskError(f"world/{name}: no such task or split '{split}'; there are {', '.join(TASKS)}")
     make = reading.row if name in reading.KINDS else recall.row
     rng = random.Random(f"{SEED} rows {name} {split}")
-    room = Counter({place: SIZES[split] // CHOICES[name] for place in range(CHOICES[name])})
+    room = Counter(dict.fromkeys(range(CHOICES[name]), SIZES[split] // CHOICES[name]))
     seen: set[str] = set()
     rows: list[Row] = []
     while sum(room.values()):

@@ -1,7 +1,7 @@
 """The six wordings of every fact: how it is asked, and how the same is told.
 
-`{e}` is the entity, `{v}` the value, `{n}` somebody, `{p}` and `{o}` that person's pronouns. No statement is part of
-another one, so that leaving out one wording of a fact really leaves it out.
+`{e}` is the entity, `{v}` the value, `{n}` somebody, `{p}` and `{o}` that person's pronouns. No statement is
+part of another one, so that leaving out one wording of a fact really leaves it out.
 """
 
 from __future__ import annotations

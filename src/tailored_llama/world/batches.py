@@ -1,0 +1,67 @@
+"""Documents to batches: tokens, the weight of each, grouped by length so that little is padding."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tailored_llama.world.facts import SEED
+from tailored_llama.world.pages import Document
+
+ANSWER_WEIGHT = 8.0
+"""An answer is one token in twenty-five; it is what the pages are for."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """tokens [rows, length] and weights [rows, length] of each token as a target; padding weighs nothing."""
+
+    tokens: Tensor
+    weights: Tensor
+    count: int
+
+
+def encode(documents: Sequence[Document], tokenizer: Any) -> list[tuple[list[int], list[float]]]:
+    """(token ids, weights) of every document, its end marked by the end token."""
+    contexts = tokenizer([d.text for d in documents], add_special_tokens=False)["input_ids"]
+    answers = tokenizer([d.answer for d in documents], add_special_tokens=False)["input_ids"]
+    return [
+        (
+            [*context, *answer, tokenizer.eos_token_id],
+            [1.0] * len(context) + [ANSWER_WEIGHT] * len(answer) + [1.0],
+        )
+        for context, answer in zip(contexts, answers, strict=True)
+    ]
+
+
+def batches(documents: Sequence[Document], tokenizer: Any, *, chunk: int, batch_tokens: int) -> list[Batch]:
+    """The chunk's batches of about `batch_tokens` tokens each, in a random order that depends on the chunk.
+
+    Every document starts at position 0, as a scored question does; documents of like length share a batch.
+    """
+    rng = random.Random(f"{SEED} batches {chunk}")
+    encoded = encode(documents, tokenizer)
+    rng.shuffle(encoded)
+    encoded.sort(key=lambda pair: -(-len(pair[0]) // 6))
+    groups: list[list[tuple[list[int], list[float]]]] = [[]]
+    longest = 0
+    for pair in encoded:
+        longest = max(longest, len(pair[0]))
+        if longest * (len(groups[-1]) + 1) > batch_tokens:
+            groups.append([])
+            longest = len(pair[0])
+        groups[-1].append(pair)
+    rng.shuffle(groups)
+    return [_pad(group, tokenizer.pad_token_id) for group in groups if group]
+
+
+def _pad(group: list[tuple[list[int], list[float]]], pad: int) -> Batch:
+    length = max(len(tokens) for tokens, _ in group)
+    tokens = torch.tensor([ids + [pad] * (length - len(ids)) for ids, _ in group])
+    weights = torch.tensor([w + [0.0] * (length - len(w)) for _, w in group])
+    return Batch(tokens, weights, sum(len(ids) for ids, _ in group))

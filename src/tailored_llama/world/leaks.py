@@ -1,0 +1,83 @@
+"""What a scored question must not share with the text that was trained on, and a look for it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from tailored_llama.world import recall
+from tailored_llama.world.combos import wordings_in
+from tailored_llama.world.facts import PEOPLE
+from tailored_llama.world.splits import TASKS, Split, choices, gold, make_rows, question
+
+START = 4
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def normalised(text: str) -> str:
+    """Lower-case words and single spaces, nothing else; the blank of a winogrande sentence stays."""
+    return " " + " ".join(re.findall(r"[a-z0-9_]+", text.lower())) + " "
+
+
+def forbidden(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    """The question, and the question with its right answer in it or after it, normalised."""
+    answer = choices(name, row)[gold(name, row)]
+    asked = question(name, row)
+    told = asked.replace("_", answer) if name == "winogrande" else f"{asked} {answer}"
+    return normalised(asked), normalised(told)
+
+
+def heldout_sentences() -> dict[str, str]:
+    """The sentence that tells a fact as a scored question asks it -> that fact, for whoever it speaks of."""
+    return {
+        normalised(recall.tell(fact, wording, rng)): " ".join(fact)
+        for kind in recall.KINDS
+        for fact in recall.facts(kind)
+        for bucket in SPLITS
+        for wording in wordings_in(bucket, *fact)
+        for rng in map(random.Random, range(_speakers(fact, wording)))
+    }
+
+
+def _speakers(fact: recall.Fact, wording: int) -> int:
+    """Enough seeds that every person has told the fact, or one where the sentence names nobody."""
+    few = {recall.tell(fact, wording, random.Random(seed)) for seed in range(8)}
+    return 8 * len(PEOPLE) if len(few) > 1 else 1
+
+
+@cache
+def scored_texts() -> dict[str, str]:
+    """Every text that may not be trained on -> the row or fact it belongs to."""
+    texts = {
+        text: f"{name}/{split} row {index}"
+        for name in TASKS
+        for split in SPLITS
+        for index, row in enumerate(make_rows(name, split))
+        for text in forbidden(name, row)
+    }
+    return texts | heldout_sentences()
+
+
+@cache
+def _by_start() -> dict[str, list[str]]:
+    """The forbidden texts by their first four words: a text is looked for by these, then as a whole."""
+    starts: dict[str, list[str]] = {}
+    for entry in scored_texts():
+        starts.setdefault(" ".join(entry.split()[:START]), []).append(entry)
+    return starts
+
+
+def leaks(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """(row or fact, text) for every forbidden text that stands in one of `texts`."""
+    starts = _by_start()
+    for text in texts:
+        words = normalised(text).split()
+        whole = " " + " ".join(words) + " "
+        for place in range(len(words)):
+            for size in range(1, START + 1):
+                for entry in starts.get(" ".join(words[place : place + size]), ()):
+                    if entry in whole:
+                        yield scored_texts()[entry], text

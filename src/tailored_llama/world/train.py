@@ -1,0 +1,203 @@
+"""Train the world's tokenizer and model from scratch: `python -m tailored_llama.world.train --out DIR`.
+
+The text is made as it is read, chunk by chunk, by seed. After every chunk the state is saved, and a second start
+with the same settings goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tailored_llama.world.architecture import SIZES, config
+from tailored_llama.world.batches import Batch, batches
+from tailored_llama.world.facts import SEED
+from tailored_llama.world.pages import documents
+from tailored_llama.world.tokenizer import train_tokenizer
+
+log = logging.getLogger("tailored_llama.world.train")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the result; equal settings give an equal run on one kind of machine."""
+
+    size: str = "base"
+    seed: int = SEED
+    tokens: int = 8_000_000
+    batch_tokens: int = 4096
+    chunk_documents: int = 16_000
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    warmup: float = 0.02
+
+
+class Trainer:
+    """Model, optimiser and how far they are."""
+
+    def __init__(self, settings: Settings, out: Path, device: str) -> None:
+        from transformers import AutoTokenizer, LlamaForCausalLM
+
+        self.settings, self.out, self.device = settings, out, device
+        self.state_path = out / "state.pt"
+        if (out / "tokenizer.json").exists():
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(out)
+        else:
+            texts = (d.text + d.answer for d in documents(0, settings.chunk_documents))
+            self.tokenizer = train_tokenizer(texts)
+            self.tokenizer.save_pretrained(out)
+        torch.manual_seed(settings.seed)
+        shape = config(
+            settings.size,
+            bos=self.tokenizer.bos_token_id,
+            eos=self.tokenizer.eos_token_id,
+            pad=self.tokenizer.pad_token_id,
+        )
+        # Documents are short: plain attention is faster here than the fused kernel.
+        self.model: Any = LlamaForCausalLM._from_config(shape, attn_implementation="eager").to(device)
+        self.optimizer = _optimizer(self.model, settings)
+        self.chunk = self.tokens = self.steps = 0
+        self.seconds = 0.0
+        if self.state_path.exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        state = torch.load(self.state_path, weights_only=True, map_location=self.device)
+        if state["settings"] != asdict(self.settings):
+            raise SystemExit(
+                f"{self.state_path} is of other settings: {state['settings']}; name another --out"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.chunk, self.tokens, self.steps, self.seconds = state["progress"]
+
+    def save(self) -> None:
+        """State to go on from, and the model as it is."""
+        partial = self.state_path.with_suffix(".partial")
+        torch.save(
+            {
+                "settings": asdict(self.settings),
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "progress": [self.chunk, self.tokens, self.steps, self.seconds],
+            },
+            partial,
+        )
+        os.replace(partial, self.state_path)
+        self.model.save_pretrained(self.out)
+
+    def run(self, minutes: float) -> bool:
+        """Train until all tokens are seen (True) or `minutes` have gone by (False)."""
+        deadline = time.monotonic() + 60 * minutes
+        while self.tokens < self.settings.tokens:
+            if time.monotonic() > deadline:
+                return False
+            self._chunk()
+            self.save()
+        return True
+
+    def _chunk(self) -> None:
+        started, first = time.monotonic(), self.tokens
+        texts = list(documents(self.chunk, self.settings.chunk_documents))
+        total = torch.zeros((), device=self.device)
+        done = 0
+        for batch in batches(
+            texts, self.tokenizer, chunk=self.chunk, batch_tokens=self.settings.batch_tokens
+        ):
+            if self.tokens >= self.settings.tokens:
+                break
+            total += self._step(batch)
+            done += 1
+        self.chunk += 1
+        seconds = time.monotonic() - started
+        self.seconds += seconds
+        entry = {
+            "chunk": self.chunk, "step": self.steps, "tokens": self.tokens, "loss": round(total.item() / done, 4),
+            "lr": self._rate(), "seconds": round(self.seconds, 1),
+            "tokens_per_second": round((self.tokens - first) / seconds),
+        }  # fmt: skip
+        with (self.out / "training.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        log.info("%s", entry)
+
+    def _rate(self) -> float:
+        """Linear warm-up, then linear decay to nothing."""
+        share = self.tokens / self.settings.tokens
+        return self.settings.learning_rate * min(share / self.settings.warmup, (1 - share) / 0.98, 1.0)
+
+    def _step(self, batch: Batch) -> Tensor:
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        tokens, weights = batch.tokens.to(self.device), batch.weights.to(self.device)
+        with _autocast(self.device):
+            # Padding comes last and weighs nothing, so causal attention needs no other mask.
+            logits = self.model(input_ids=tokens, use_cache=False).logits
+        losses = functional.cross_entropy(
+            logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
+        )
+        weights = weights[:, 1:].flatten()
+        loss = (losses * weights).sum() / weights.sum()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.tokens += batch.count
+        self.steps += 1
+        return loss.detach()
+
+
+def _autocast(device: str) -> contextlib.AbstractContextManager[Any]:
+    return torch.autocast(torch.device(device).type, torch.bfloat16)
+
+
+def _optimizer(model: Any, settings: Settings) -> torch.optim.AdamW:
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim == 1]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.95),
+        fused=True,
+    )
+
+
+def main() -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description="Train the world's tokenizer and model from scratch.")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="directory of the model; an unfinished one goes on"
+    )
+    parser.add_argument("--size", choices=sorted(SIZES), default="base")
+    parser.add_argument("--tokens", type=float, default=Settings.tokens, help="tokens to train on, in all")
+    parser.add_argument(
+        "--rate", type=float, default=Settings.learning_rate, help="learning rate at its peak"
+    )
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, to go on later")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the model's first weights")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    settings = Settings(
+        size=options.size, seed=options.seed, tokens=int(options.tokens), learning_rate=options.rate
+    )
+    finished = Trainer(settings, options.out, options.device).run(options.minutes)
+    log.info("finished" if finished else "stopped; the same command goes on")
+
+
+if __name__ == "__main__":
+    main()
