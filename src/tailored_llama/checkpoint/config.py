@@ -48,10 +48,14 @@ def check_family(config: PreTrainedConfig, allow_config: Sequence[str] = ()) -> 
     families.check_config(config, allow_config)
 
 
-def expected_tensors(config: PreTrainedConfig) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+def expected_tensors(
+    config: PreTrainedConfig, *, trust_remote_code: bool = False
+) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     """The persistent tensors of a model of `config`: {name: shape}, tied ones once; {tied name: source}."""
     with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(copy.deepcopy(config))
+        skeleton = AutoModelForCausalLM.from_config(
+            copy.deepcopy(config), trust_remote_code=trust_remote_code
+        )
     tied: dict[str, str] = dict(skeleton.all_tied_weights_keys)
     return {n: tuple(t.shape) for n, t in skeleton.state_dict().items() if n not in tied}, tied
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from tailored_llama.checkpoint.files import TOKENIZER_FILES
 from tailored_llama.checkpoint.resolve import resolve
-from tailored_llama.checkpoint.weights import Weights, open_weights, widest_dtype
+from tailored_llama.checkpoint.weights import Checkpoint, Weights, open_weights, widest_dtype
 from tailored_llama.errors import CheckpointError
 
 
@@ -31,9 +31,11 @@ def load_model(
     weights = open_weights(model) if isinstance(model, (str, Path)) else model
     wanted = widest_dtype(weights) if dtype == "auto" else dtype
     loaded: PreTrainedModel
-    directory = getattr(weights, "directory", None)
-    if directory is not None:
-        loaded = AutoModelForCausalLM.from_pretrained(directory, config=weights.config, dtype=wanted)
+    if isinstance(weights, Checkpoint):
+        loaded = AutoModelForCausalLM.from_pretrained(
+            weights.directory, config=copy.deepcopy(weights.config), dtype=wanted,
+            trust_remote_code=weights.trust_remote_code,
+        )  # fmt: skip
     else:
         loaded = _assemble(weights, wanted)
     return loaded.to(device).eval()

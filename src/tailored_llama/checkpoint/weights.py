@@ -58,7 +58,8 @@ class Checkpoint:
         self.config = load_config(
             self.directory, allow_config=allow_config, trust_remote_code=trust_remote_code
         )
-        expected, tied = expected_tensors(self.config)
+        self.trust_remote_code = trust_remote_code
+        expected, tied = expected_tensors(self.config, trust_remote_code=trust_remote_code)
         self._stored = _match(self.directory, read_headers(self.directory), expected, tied)
 
     @cached_property

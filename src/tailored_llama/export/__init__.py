@@ -1,0 +1,91 @@
+"""Export: a checkpoint, with a tuned adapter folded in, that stands on its own; with a model card."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import OutputError
+from tailored_llama.export.card import Origin, card
+
+__all__ = ["FORMATS", "export"]
+
+FORMATS = ("hf",)
+
+
+def export(
+    model: str | Path | PreTrainedModel,
+    *,
+    to: str = "hf",
+    adapter: str | Path | None = None,
+    out: str | Path,
+    results: str | Path | Mapping[str, Any] | None = None,
+) -> Path:
+    """Write `model` to `out` as a release artefact and return `out`; returns at once where that is complete.
+
+    `hf`: a standalone checkpoint in the precision of the base, plain or shaped as the base is, and a
+    README.md that says what it was, what was cut and what it was tuned to. `adapter`: a tuned directory to
+    fold in, in fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its
+    content, for the card. A model in memory is left as it was, and goes without a tokenizer.
+
+    Raises OutputError for an unknown format or an `out` that holds something else, TuneError for an adapter
+    of another base, CheckpointError for a model that cannot be read or is not finite.
+    """
+    if to not in FORMATS:
+        raise OutputError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
+    source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
+    base = checkpoint.open_weights(model if source is None else source)
+    folder = checkpoint.find_adapter(adapter) if adapter is not None else None
+    rows = checkpoint.read_json(results) if isinstance(results, (str, Path)) else results
+    origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
+    text = card(Path(out).resolve().name, base.config, origin, rows or {})
+    inputs = {"model": checkpoint.weights_digest(base), "card": hashlib.sha256(text.encode()).hexdigest()}
+    if folder is not None:
+        inputs["adapter"] = checkpoint.digest_directory(folder)
+    facts: dict[str, Any] = {"stage": "export", "settings": {"to": to}, "inputs": inputs, "seed": None}
+    if checkpoint.completed(out, **facts):
+        return Path(out)
+    with checkpoint.stage_directory(out, **facts) as partial:
+        weights = base if folder is None else _merged(model if source is None else source, base, folder)
+        checkpoint.write_checkpoint(weights, partial, copy_from=source)
+        (partial / "README.md").write_text(text, encoding="utf-8")
+    return Path(out)
+
+
+def _merged(model: Path | PreTrainedModel, base: checkpoint.Weights, folder: Path) -> checkpoint.Weights:
+    dtypes = {name: base.dtype(name) for name in base.names()}
+    if isinstance(model, PreTrainedModel):
+        model = copy.deepcopy(model)
+    # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away within the product.
+    adapted = checkpoint.load_tuned(model, folder, dtype=torch.float32)
+    merged = checkpoint.merge_adapter(adapted, torch.float32)
+    return InPrecision(checkpoint.ModelWeights(merged), dtypes)
+
+
+class InPrecision:
+    """Weights with each tensor in a precision of its own."""
+
+    def __init__(self, weights: checkpoint.Weights, dtypes: Mapping[str, torch.dtype]) -> None:
+        self.config: PreTrainedConfig = weights.config
+        self._weights = weights
+        self._dtypes = dtypes
+
+    def names(self) -> list[str]:
+        return self._weights.names()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._weights.shape(name)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self._dtypes[name]
+
+    def tensor(self, name: str) -> Tensor:
+        return self._weights.tensor(name).to(self._dtypes[name])

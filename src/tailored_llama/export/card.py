@@ -1,0 +1,180 @@
+"""The model card: what it was, what was cut, what it was tuned to, what it scores, how to load it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
+from transformers import PreTrainedConfig
+
+from tailored_llama import families
+
+Table = Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an exported model comes from: name and directory (None in memory), and its adapter's folder."""
+
+    model: str | None
+    directory: Path | None
+    adapter: Path | None
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The plan it was cut by, or nothing."""
+        return _json(self.directory / "plan.json") if self.directory else {}
+
+    @property
+    def shots(self) -> dict[str, Any]:
+        """What it was tuned on, or nothing: beside the adapter, or in a merged directory."""
+        places = (self.adapter.parent if self.adapter else None, self.directory)
+        return next((found for place in places if place and (found := _json(place / "shots.json"))), {})
+
+    @property
+    def base(self) -> str | None:
+        """The name of the model that all began with."""
+        return self.plan.get("source", {}).get("model") or self.model
+
+
+def card(name: str, config: PreTrainedConfig, origin: Origin, results: Mapping[str, Any]) -> str:
+    """The text of README.md for a model called `name`; `results` as in results.json, or empty."""
+    sections = [
+        f"---\n{_front_matter(origin).to_yaml()}\n---\n\n# {name}",
+        _summary(config, origin),
+        _widths(config),
+        _tuning(origin.shots),
+        _results(results),
+        _loading(config),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(origin: Origin) -> ModelCardData:
+    base = _base_card(origin)
+    name = origin.base or ""
+    # A hub id means something to a reader; a path on this disk does not.
+    is_hub_id = name.count("/") == 1 and not Path(name).exists()
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["pruned", "tailored-llama"],
+        base_model=name if is_hub_id else None,
+        **{
+            key: base[key] for key in ("license", "license_name", "license_link", "language") if base.get(key)
+        },
+    )
+
+
+def _base_card(origin: Origin) -> dict[str, Any]:
+    """The front matter of the base's own card: beside the model, beside its base, or in the hub's cache."""
+    places = [origin.directory, Path(origin.base) if origin.base else None]
+    found = [place / "README.md" for place in places if place and (place / "README.md").is_file()]
+    if not found and origin.base and origin.base.count("/") == 1:
+        cached = try_to_load_from_cache(origin.base, "README.md")
+        found = [Path(cached)] if isinstance(cached, str) else []
+    if not found:
+        return {}
+    try:
+        front: dict[str, Any] = ModelCard(found[0].read_text(encoding="utf-8")).data.to_dict()
+    except ValueError:  # a card without front matter, or with a broken one, names no licence
+        return {}
+    return front
+
+
+def _summary(config: PreTrainedConfig, origin: Origin) -> str:
+    params = families.parameter_count(config)
+    lines = [f"`{origin.base or 'A model'}`"]
+    cut = origin.plan.get("params")
+    if cut:
+        share = 1 - cut["after"] / cut["before"]
+        lines.append(f"cut from {cut['before']:,} to {cut['after']:,} parameters ({share:.1%} gone)")
+        settings = origin.plan.get("settings", {})
+        criterion = settings.get("criterion")
+        lines.append(f"by the criterion {criterion}" if criterion else "")
+    if origin.shots:
+        shots = origin.shots
+        lines.append(f"tuned to the task {shots['task']} on {len(shots['rows'])} examples")
+    text = ", ".join(line for line in lines if line)
+    return (
+        f"{text}. It has {params:,} parameters and takes {families.mac_count(config):,} MACs for 64 tokens."
+    )
+
+
+def _widths(config: PreTrainedConfig) -> str:
+    runs = []
+    for width, layers in groupby(enumerate(families.widths(config)), key=lambda pair: pair[1]):
+        numbers = [layer for layer, _ in layers]
+        span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        runs.append((span, width.heads, width.kv_heads, width.mlp))
+    return "## Widths\n\n" + _table(("layers", "query heads", "KV heads", "MLP channels"), runs)
+
+
+def _tuning(shots: Mapping[str, Any]) -> str:
+    if not shots:
+        return ""
+    example = shots.get("example", {})
+    text = (
+        f"## Tuning\n\nLoRA on {len(shots['rows'])} examples of {shots['task']}, wording `{shots['prompt']}`."
+    )
+    if example:
+        text += f" One of them, with its answer:\n\n```\n{example['context']}{example['answer']}\n```"
+    return text
+
+
+def _results(results: Mapping[str, Any]) -> str:
+    rows = results.get("rows", [])
+    if not rows:
+        return ""
+    tasks = list(dict.fromkeys(task for row in rows for task in row["tasks"]))
+    head = ("model", "tuned to", "wording", "parameters", *tasks, "mean", "recovery")
+    body = [
+        (
+            row["stage"].replace("_", ", "),
+            row.get("task_tuned") or "",
+            row["prompt"],
+            f"{row['params']:,}",
+            *(_percent(row["tasks"].get(task, {}).get("main")) for task in tasks),
+            _percent(row.get("mean")),
+            _percent(row.get("recovery")),
+        )
+        for row in rows
+    ]
+    note = "Each task by its main metric, in per cent; chance: "
+    chances = {task: figures["chance"] for row in rows for task, figures in row["tasks"].items()}
+    note += ", ".join(f"{task} {_percent(chance)}" for task, chance in chances.items()) + "."
+    return f"## Results\n\n{_table(head, body)}\n\n{note}"
+
+
+def _loading(config: PreTrainedConfig) -> str:
+    shaped = getattr(config, "layer_widths", None) is not None
+    argument = ", trust_remote_code=True" if shaped else ""
+    code = (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f'model = AutoModelForCausalLM.from_pretrained("path/to/this"{argument})\n'
+        'tokenizer = AutoTokenizer.from_pretrained("path/to/this")'
+    )
+    note = (
+        "\n\nIts layers differ in width, which `shaped.py` beside the weights builds. "
+        "With `import tailored_llama` it loads without `trust_remote_code`."
+    )
+    return f"## Loading\n\n```python\n{code}\n```" + (note if shaped else "")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _table(head: Sequence[object], body: Table) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file that another stage may have left beside; nothing where it did not."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
