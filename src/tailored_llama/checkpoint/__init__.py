@@ -9,7 +9,13 @@ from tailored_llama.checkpoint.config import load_config
 from tailored_llama.checkpoint.files import digest_directory, digest_file, read_json, write_json
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
 from tailored_llama.checkpoint.resolve import resolve
-from tailored_llama.checkpoint.stage import completed, read_manifest, run_directory, stage_directory
+from tailored_llama.checkpoint.stage import (
+    completed,
+    read_manifest,
+    run_directory,
+    stage_directory,
+    versions,
+)
 from tailored_llama.checkpoint.weights import (
     Checkpoint,
     ModelWeights,
@@ -40,6 +46,7 @@ __all__ = [
     "resolve",
     "run_directory",
     "stage_directory",
+    "versions",
     "weights_digest",
     "write_checkpoint",
     "write_json",

@@ -121,13 +121,13 @@ def _manifest(
         "settings": _plain(settings),
         "inputs": dict(inputs),
         "outputs": outputs,
-        "versions": _versions(),
+        "versions": versions(),
         "seed": seed,
         "seconds": round(time.monotonic() - started, 3),
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
 
 
