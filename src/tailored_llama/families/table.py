@@ -1,0 +1,141 @@
+"""The vocabulary of the tables: which indices of which tensors belong to a unit, and who states it.
+
+    Family   one architecture: which projections of a decoder layer its units own, and what its config may say
+    Group    the units of one kind in one layer of one config, with
+    Slice    the indices that each unit owns on one axis of one parameter
+
+Scoring, planning, cutting and counting read groups and know no architecture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from tailored_llama.errors import FamilyError
+from tailored_llama.recipe import suggest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+Kind = Literal["heads", "mlp"]
+Kept = dict[Kind, dict[int, list[int]]]
+"""Kept units of the original model, ascending, by kind and layer. A layer that is not listed is whole."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Unit u owns indices `offset + u * stride` up to `offset + (u + 1) * stride` on `axis` of `tensor`.
+
+    `tensor` is a full parameter name. A slice that is not `scored` (a bias) is cut, but takes no part in a
+    score.
+    """
+
+    tensor: str
+    axis: int
+    stride: int
+    offset: int = 0
+    scored: bool = True
+
+
+@dataclass(frozen=True)
+class Group:
+    """All units of one kind in one decoder layer. A unit of `heads` is a KV head with its query heads.
+
+    `slices` are in the order of the members (q, o, v, k; gate, up, down), biases last. `channels` is how
+    many channel scores make a unit's: head_dim for heads, 1 for MLP channels. `parameters` is what one unit
+    holds.
+    """
+
+    kind: Kind
+    layer: int
+    units: int
+    slices: tuple[Slice, ...]
+    channels: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class LayerWidths:
+    """Query heads, KV heads and MLP channels of one decoder layer."""
+
+    heads: int
+    kv_heads: int
+    mlp: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """One projection of a unit: a `module` of the decoder layer and the axis of its weight that the unit
+    owns.
+
+    Axis 0 are outputs (rows), axis 1 inputs (columns). `per_query`: a unit owns head_dim channels for each
+    of its query heads, instead of head_dim in all.
+    """
+
+    module: str
+    axis: int
+    per_query: bool = False
+
+
+def no_biases(config: PreTrainedConfig) -> frozenset[str]:
+    """The modules of a layer that have a bias, where none has."""
+    return frozenset()
+
+
+@dataclass(frozen=True)
+class Family:
+    """One architecture, as a table.
+
+    `name` is transformers' model_type, `architecture` its causal LM class. `known` are the config
+    attributes the table reads or that survive a cut unchanged, `inert` those that say nothing about the
+    computation, `expects` those that have to have one value. `biases` tells the modules of a layer that
+    have a bias. `norms` counts a layer's vectors of residual width. `plain` are the families whose stock
+    class can carry a cut with all layers alike, best first; `shaped` is the one whose shaped form carries
+    any other.
+    """
+
+    name: str
+    architecture: str
+    members: Mapping[Kind, tuple[Member, ...]]
+    known: frozenset[str]
+    inert: frozenset[str]
+    plain: tuple[str, ...]
+    shaped: str
+    biases: Callable[[PreTrainedConfig], frozenset[str]] = no_biases
+    norms: int = 2
+    expects: Mapping[str, Any] = field(default_factory=dict)
+    heads_divide: bool = False
+    """Whether the stock config insists that the query heads divide the residual width, head_dim or not."""
+
+
+_FAMILIES: dict[str, Family] = {}
+
+
+def register(family: Family) -> Family:
+    """Add a family to the tables; the files of this package call it."""
+    assert family.name not in _FAMILIES, family.name
+    _FAMILIES[family.name] = family
+    return family
+
+
+def family_named(name: str) -> Family:
+    """The family of a model_type, plain or shaped. Raises FamilyError with what there is."""
+    plain = name.removeprefix("shaped_")
+    if plain not in _FAMILIES:
+        raise FamilyError(
+            f"config.json: no table of slices for the architecture '{name}'{suggest(plain, _FAMILIES)}; "
+            f"known: {', '.join(family_names())}"
+        )
+    return _FAMILIES[plain]
+
+
+def family_names() -> Sequence[str]:
+    """The architectures that can be cut, by transformers' model_type."""
+    return sorted(_FAMILIES)
+
+
+def describe() -> dict[str, list[Kind]]:
+    """The unit kinds that each family can be cut by."""
+    return {name: list(_FAMILIES[name].members) for name in family_names()}

@@ -1,0 +1,13 @@
+"""Prune: score the units of a model, plan which of them go, and cut.
+
+    model --measure--> scores --select--> plan --CutWeights--> smaller model
+
+A plan can be made without cutting (`make_plan`), saved, compared and replayed.
+"""
+
+from tailored_llama.prune.criteria import Criterion, criteria
+from tailored_llama.prune.plan import Plan
+from tailored_llama.prune.stage import make_plan, prune
+from tailored_llama.prune.surgery import CutWeights
+
+__all__ = ["Criterion", "CutWeights", "Plan", "criteria", "make_plan", "prune"]

@@ -1,0 +1,14 @@
+"""The pruning criteria, one file each. Importing this package registers them all."""
+
+from tailored_llama.prune.criteria import (  # noqa: F401  (each registers itself)
+    l1,
+    l2,
+    random,
+    taylor,
+    taylor_mix,
+    taylor_second,
+    taylor_vector,
+)
+from tailored_llama.prune.criteria.registry import Criterion, Matrix, criteria, criterion
+
+__all__ = ["Criterion", "Matrix", "criteria", "criterion"]

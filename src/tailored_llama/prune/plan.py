@@ -1,0 +1,114 @@
+"""A plan is data: which units of which model stay, what that leaves, and how it came about. Saved as
+readable JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from transformers import PreTrainedConfig
+
+from tailored_llama.errors import PlanError
+from tailored_llama.families import Kept, Kind, groups
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Kept units of the model in `source` ({"model": name, "digest": sha256 of its directory, or null in
+    memory}).
+
+    `params` counts parameters {"before": n, "after": n}; `settings` are the resolved settings and the seed.
+    """
+
+    source: Mapping[str, Any]
+    kept: Kept
+    params: Mapping[str, int]
+    settings: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """JSON with one line for each layer's list, so that two plans can be compared line by line."""
+        kinds = []
+        for kind, layers in self.kept.items():
+            lines = [f'      "{layer}": {json.dumps(units)}' for layer, units in sorted(layers.items())]
+            kinds.append(f'    "{kind}": {{\n' + ",\n".join(lines) + "\n    }")
+        kept = "{\n" + ",\n".join(kinds) + "\n  }" if kinds else "{}"
+        fields = {
+            "source": _block(self.source),
+            "kept": kept,
+            "params": _block(self.params),
+            "settings": _block(self.settings),
+        }
+        return "{\n" + ",\n".join(f'  "{name}": {text}' for name, text in fields.items()) + "\n}\n"
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the plan's JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "plan") -> Plan:
+        """Read a plan. Raises PlanError naming `where` and what is wrong in it."""
+        try:
+            data = json.loads(text)
+            kept: Kept = {}
+            for kind, layers in data["kept"].items():
+                if kind not in get_args(Kind):
+                    raise PlanError(f"{where}: kept: cannot cut '{kind}'; known: {', '.join(get_args(Kind))}")
+                kept[cast(Kind, kind)] = {int(layer): _units(units) for layer, units in layers.items()}
+            return cls(dict(data["source"]), kept, dict(data["params"]), dict(data["settings"]))
+        except PlanError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PlanError(
+                f"{where}: not a plan ({type(error).__name__}: {error}); write one with `tailor plan`"
+            ) from None
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan to a file."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Plan:
+        """Read a plan from a file. Raises PlanError."""
+        try:
+            return cls.from_json(Path(path).read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(
+                f"{path}: cannot be read as a plan ({error}); write one with `tailor plan`"
+            ) from None
+
+    def check(self, config: PreTrainedConfig, name: str, digest: str | None) -> None:
+        """PlanError unless the plan is of this model: its digest where both are known, its layers and units
+        always."""
+        made_for = self.source.get("digest")
+        if digest and made_for and digest != made_for:
+            raise PlanError(
+                f"the plan is of {self.source.get('model')} (digest {made_for[:12]}), not of {name} "
+                f"(digest {digest[:12]}); plan again with `tailor plan`"
+            )
+        units = {(group.kind, group.layer): group.units for group in groups(config)}
+        for kind, layers in self.kept.items():
+            for layer, kept in layers.items():
+                if (kind, layer) not in units:
+                    raise PlanError(
+                        f"the plan keeps {kind} of layer {layer}, which {name} has not; plan again"
+                    )
+                if not kept or kept != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= units[kind, layer]:
+                    raise PlanError(
+                        f"the plan's {kind} of layer {layer} are not ascending indices below "
+                        f"{units[kind, layer]}, the number that {name} has; plan again"
+                    )
+
+
+def _block(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+
+
+def _units(units: Any) -> list[int]:
+    if not isinstance(units, list) or not all(type(unit) is int for unit in units):
+        raise TypeError(f"{units!r} is no list of unit indices")
+    return units
