@@ -14,10 +14,9 @@ from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune, validate
 from tailored_llama.tasks import load_task
-from tailored_llama.tune.adapter import load_tuned
 from tailored_llama.tune.job import SHOTS, Job
 
-__all__ = ["chosen_prompt", "load_tuned", "tune"]
+__all__ = ["chosen_prompt", "tune"]
 
 
 def tune(

@@ -18,7 +18,7 @@ from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import context_length
 from tailored_llama.tasks import Task
-from tailored_llama.tune.adapter import attach, merge_adapter, save_adapter
+from tailored_llama.tune.adapter import attach, save_adapter
 from tailored_llama.tune.data import encode
 from tailored_llama.tune.precision import choose_precision
 from tailored_llama.tune.shots import choose
@@ -39,8 +39,11 @@ class Tuned:
     shots: dict[str, Any]
 
     def model(self, *, merge: bool) -> PreTrainedModel | PeftModel:
-        """The model alone, with its adapters folded in or on."""
-        return merge_adapter(self.adapted, self.dtype) if merge else self.adapted
+        """The model alone, with its adapters on, or folded in and then without them in `adapted` too."""
+        if not merge:
+            return self.adapted
+        # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away on the way.
+        return checkpoint.merge_adapter(self.adapted.float(), self.dtype)
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,11 @@ class Job:
             (folder / HISTORY).write_text(lines, encoding="utf-8")
             (folder / SHOTS).write_text(json.dumps(tuned.shots, indent=1) + "\n", encoding="utf-8")
             if merge:
-                weights = checkpoint.ModelWeights(merge_adapter(tuned.adapted, tuned.dtype))
-                source = self.base if isinstance(self.base, Path) else None
-                checkpoint.write_checkpoint(weights, folder, copy_from=source)
+                weights = checkpoint.ModelWeights(tuned.model(merge=True))
+                on_disk = isinstance(self.base, Path)
+                checkpoint.write_checkpoint(weights, folder, copy_from=self.base if on_disk else None)
+                if not on_disk:
+                    self._tokenizer().save_pretrained(str(folder))
         return out
 
     def run(self) -> Tuned:

@@ -54,6 +54,7 @@ class Watch:
 REMEDY = "lower tune.learning_rate, or set tune.precision: fp32"
 
 
+@torch.enable_grad()  # whatever the caller has switched off
 def fit(
     model: PreTrainedModel, shots: Sequence[Request], settings: Tune, *, seed: int, title: str = "tune"
 ) -> list[dict[str, Any]]:

@@ -1,0 +1,221 @@
+"""Shots to batches, logits at the answers only, the loop and its guards."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tailored_llama.checkpoint import merge_adapter
+from tailored_llama.errors import TuneError
+from tailored_llama.recipe import Lora, Tune
+from tailored_llama.scoring import Request
+from tailored_llama.tune import data, precision, trainer
+from tailored_llama.tune.adapter import TARGETS, attach
+from tailored_llama.tune.data import Batch, collate, epochs, micro_batches
+from tailored_llama.tune.dropout import QuickDropout
+from tailored_llama.tune.losses import LOSSES
+
+VOCAB = 64
+
+
+def pico(**changes: object) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64,
+        **changes,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+def shots_of(lengths: list[int], seed: int = 0) -> list[Request]:
+    draw = random.Random(seed)
+    tokens = [[draw.randrange(VOCAB) for _ in range(length + 1)] for length in lengths]
+    return [
+        Request(row, 0, tuple(ids[:-1]), tuple(ids[-1 - row % min(2, len(ids) - 1) :]), cut=False)
+        for row, ids in enumerate(tokens)
+    ]
+
+
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=30), st.integers(1, 9), st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_every_shot_once_an_epoch_and_the_rest_is_kept(lengths: list[int], size: int, seed: int) -> None:
+    shots = shots_of(lengths)
+    for steps in epochs(shots, size, 2, seed):
+        assert len(steps) == math.ceil(len(shots) / size)
+        seen = Counter(
+            tuple(row[: int(keep.nonzero().max()) + 1].tolist())
+            for step in steps for batch in step for row, keep in zip(batch.ids, batch.predicts, strict=True)
+        )  # fmt: skip
+        assert seen == Counter(shot.ids for shot in shots)
+
+
+def test_order_comes_from_the_seed_and_differs_between_epochs() -> None:
+    shots = shots_of([5, 9, 7, 6, 8, 5, 9, 6] * 3)
+
+    def orders(seed: int) -> list[list[list[int]]]:
+        return [[b.targets.tolist() for step in steps for b in step] for steps in epochs(shots, 4, 2, seed)]
+
+    assert orders(1) == orders(1)
+    assert orders(1) != orders(2)
+    assert orders(1)[0] != orders(1)[1]
+
+
+def test_batches_waste_little_padding() -> None:
+    shots = shots_of(random.Random(0).choices(range(10, 60), k=64))
+    batches = [batch for steps in epochs(shots, 8, 4, 0) for step in steps for batch in step]
+    assert sum(b.tokens for b in batches) > 0.85 * sum(b.ids.numel() for b in batches)
+
+
+def test_a_step_too_large_for_one_pass_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "MICRO_BATCH_TOKENS", 40)
+    batches = micro_batches(shots_of([10, 30, 12, 50, 11, 9]))
+    assert [b.ids.shape[0] for b in batches] == [3, 1, 1, 1]
+    assert sum(b.tokens for b in batches) == 122
+
+
+def test_targets_are_the_tokens_after_the_marked_places() -> None:
+    batch = collate([Request(0, 0, (1, 2, 3, 4), (4, 5), cut=False), Request(1, 0, (6, 7), (8,), cut=False)])
+    assert batch.ids.tolist() == [[1, 2, 3, 4], [6, 7, 0, 0]]
+    assert batch.predicts.nonzero().tolist() == [[0, 2], [0, 3], [1, 1]]
+    assert batch.targets.tolist() == [4, 5, 8]
+    assert batch.tokens == 6
+
+
+def test_logits_at_the_answers_are_those_of_each_shot_alone() -> None:
+    model, shots = pico(), shots_of([9, 14, 5])
+    with torch.no_grad():
+        together = trainer.answer_logits(model, collate(shots))
+        alone = [model(torch.tensor([s.ids])).logits[0, -len(s.answer) :] for s in shots]
+        after = model(torch.tensor([shots[0].ids])).logits
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
+    assert after.shape == (1, 9, VOCAB), "the head reads everything again"
+
+
+def test_splitting_a_step_changes_neither_loss_nor_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    shots, gradients, losses = shots_of([9, 14, 5, 20, 7]), [], []
+    for budget in (2048, 16):
+        monkeypatch.setattr(data, "MICRO_BATCH_TOKENS", budget)
+        model = pico()
+        losses.append(trainer.accumulate(model, micro_batches(shots), "answer", "fp32"))
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+
+
+def test_the_answer_loss_is_the_likelihood_of_the_answers_tokens() -> None:
+    logits = torch.randn(3, VOCAB)
+    batch = Batch(torch.zeros(1, 3), torch.ones(1, 3), torch.tensor([4, 9, 1]), tokens=3)
+    expected = -logits.log_softmax(-1)[torch.arange(3), batch.targets].sum()
+    torch.testing.assert_close(LOSSES["answer"](logits, batch), expected)
+
+
+def test_training_lowers_the_loss_and_touches_adapters_only() -> None:
+    model = pico(initializer_range=0.2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    adapted = attach(model, Lora())
+    chosen = Tune(epochs=20, batch_size=4, learning_rate=2e-2, precision="fp32")
+    history = trainer.fit(model, shots_of([9, 14, 5, 20, 7, 6]), chosen, seed=1)
+    assert [h["step"] for h in history] == list(range(1, 41))
+    first, last = (sum(h["loss"] for h in history if h["epoch"] == epoch) for epoch in (1, 20))
+    assert last < 0.7 * first
+    assert sum(h["tokens"] for h in history[:2]) == 61
+    assert adapted.get_nb_trainable_parameters()[0] == sum(
+        p.numel() for n, p in model.named_parameters() if "lora_" in n
+    )
+    for name, value in adapted.unload().state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_adapters_are_fp32_on_every_projection_and_start_as_nothing() -> None:
+    model = pico().to(torch.bfloat16)
+    ids = torch.arange(9)[None]
+    before = model(ids).logits
+    adapted = attach(model, Lora(r=4)).eval()
+    torch.testing.assert_close(model(ids).logits, before, rtol=0, atol=0)
+    names = [name for name, p in model.named_parameters() if "lora_A" in name and p.dtype == torch.float32]
+    assert Counter(name.split(".")[4] for name in names) == dict.fromkeys(TARGETS, 2)
+    merged = merge_adapter(adapted, torch.bfloat16)
+    torch.testing.assert_close(merged(ids).logits, before, rtol=0, atol=0)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_step() -> None:
+    model = pico()
+    attach(model, Lora())
+    with torch.no_grad():
+        model.get_input_embeddings().weight[5] = float("nan")
+    with pytest.raises(TuneError, match=r"step 1: the loss is nan; lower tune\.learning_rate"):
+        trainer.fit(model, [Request(0, 0, (5, 6), (7,), cut=False)], Tune(precision="fp32"), seed=0)
+
+
+def test_a_gradient_that_is_no_number_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = pico()
+    attach(model, Lora())
+    monkeypatch.setattr(trainer.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    with pytest.raises(TuneError, match="step 1: a gradient is not finite"):
+        trainer.fit(model, shots_of([5, 6]), Tune(precision="fp32"), seed=0)
+
+
+def test_an_exploding_loss_stops() -> None:
+    model = pico()
+    attach(model, Lora(dropout=0))
+    with torch.no_grad():
+        model.lm_head.weight.mul_(200)  # a model that is sure of itself, and asked for what it says anyway
+        contexts = [shot.ids for shot in shots_of([5, 6, 7, 8])]
+        said = [int(model(torch.tensor([ids])).logits[0, -1].argmax()) for ids in contexts]
+    shots = [Request(0, 0, ids, (token,), cut=False) for ids, token in zip(contexts, said, strict=True)]
+    wild = Tune(epochs=20, batch_size=4, learning_rate=10.0, warmup=0.0, precision="fp32")
+    with pytest.raises(TuneError, match="the loss exploded from"):
+        trainer.fit(model, shots, wild, seed=0)
+
+
+def test_the_watch_lets_small_losses_wander() -> None:
+    watch = trainer.Watch()
+    for step, loss in enumerate([0.01, 0.02, 0.5, 0.9], start=1):
+        watch.check(loss, epoch=1 + step // 3, step=step)
+    with pytest.raises(TuneError, match="step 5"):
+        watch.check(1.2, epoch=2, step=5)
+
+
+def test_the_rate_rises_over_the_share_of_the_steps_and_falls_as_a_cosine() -> None:
+    factor = trainer.cosine_with_warmup(20, 0.1)
+    assert [factor(step) for step in (0, 1, 2, 11)] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    assert factor(19) < 0.01
+    assert trainer.cosine_with_warmup(20, 0.0)(0) == 1.0
+    assert trainer.cosine_with_warmup(20, 1.0)(19) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+        ({"avx512_f": True}, "fp32"),
+        ({}, "fp32"),
+    ],
+)
+def test_auto_is_bf16_only_where_the_cpu_computes_it(
+    able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert precision.choose_precision("auto", torch.device("cpu")) == expected
+    assert precision.choose_precision("fp32", torch.device("cpu")) == "fp32"
+
+
+def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation() -> None:
+    torch.manual_seed(0)
+    layer, x = QuickDropout(0.3), torch.ones(1000, 201, requires_grad=True)
+    y = layer(x)
+    assert (y == 0).float().mean() == pytest.approx(0.3, abs=0.005)
+    assert y.mean().item() == pytest.approx(1.0, abs=0.01)
+    (y.sum()).backward()
+    torch.testing.assert_close(x.grad, y.detach())
+    assert not torch.equal(layer(x), y), "a new mask every time"
+    assert layer.eval()(x) is x
