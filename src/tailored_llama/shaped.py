@@ -24,10 +24,13 @@ def _check_widths(config: Any) -> None:
     widths, layers = config.layer_widths, config.num_hidden_layers
     if widths is None:  # only in the defaults that transformers compares a config with
         return
-    if len(widths) != layers:
-        raise ValueError(f"layer_widths has {len(widths)} entries for num_hidden_layers {layers}")
+    if not isinstance(widths, (list, tuple)) or len(widths) != layers:
+        raise ValueError(
+            f"layer_widths has to be a list of num_hidden_layers = {layers} entries, not {widths}"
+        )
     for layer, width in enumerate(widths):
-        if len(width) != len(WIDTHS) or not all(type(number) is int and number >= 1 for number in width):
+        known = isinstance(width, (list, tuple)) and len(width) == len(WIDTHS)
+        if not known or not all(type(number) is int and number >= 1 for number in width):
             raise ValueError(
                 f"layer_widths[{layer}] is {width}: give [heads, kv_heads, mlp], whole numbers of at least 1"
             )
@@ -69,7 +72,7 @@ def _shaped(
 
     class Config(stock_config):  # type: ignore[misc]
         model_type = f"shaped_{stock_config.model_type}"
-        layer_widths: list[list[int]] | None = None
+        layer_widths: Any = None  # checked below: the stock validator's error is not a ValueError
         """[query heads, key-value heads, MLP channels] of each decoder layer."""
 
         def __post_init__(self, **kwargs: Any) -> None:

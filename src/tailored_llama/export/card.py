@@ -41,6 +41,12 @@ class Origin:
         """The name of the model that all began with."""
         return self.plan.get("source", {}).get("model") or self.model
 
+    @property
+    def hub_id(self) -> str | None:
+        """The base's name where it means something to a reader: a path on this disk does not."""
+        name = self.base or ""
+        return name if name.count("/") == 1 and not Path(name).exists() else None
+
 
 def card(name: str, config: PreTrainedConfig, origin: Origin, results: Mapping[str, Any]) -> str:
     """The text of README.md for a model called `name`; `results` as in results.json, or empty."""
@@ -57,14 +63,11 @@ def card(name: str, config: PreTrainedConfig, origin: Origin, results: Mapping[s
 
 def _front_matter(origin: Origin) -> ModelCardData:
     base = _base_card(origin)
-    name = origin.base or ""
-    # A hub id means something to a reader; a path on this disk does not.
-    is_hub_id = name.count("/") == 1 and not Path(name).exists()
     return ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
-        tags=["pruned", "tailored-llama"],
-        base_model=name if is_hub_id else None,
+        tags=[*(["pruned"] if origin.plan else []), "tailored-llama"],
+        base_model=origin.hub_id,
         **{
             key: base[key] for key in ("license", "license_name", "license_link", "language") if base.get(key)
         },
@@ -75,8 +78,8 @@ def _base_card(origin: Origin) -> dict[str, Any]:
     """The front matter of the base's own card: beside the model, beside its base, or in the hub's cache."""
     places = [origin.directory, Path(origin.base) if origin.base else None]
     found = [place / "README.md" for place in places if place and (place / "README.md").is_file()]
-    if not found and origin.base and origin.base.count("/") == 1:
-        cached = try_to_load_from_cache(origin.base, "README.md")
+    if not found and origin.hub_id:
+        cached = try_to_load_from_cache(origin.hub_id, "README.md")
         found = [Path(cached)] if isinstance(cached, str) else []
     if not found:
         return {}
@@ -89,7 +92,7 @@ def _base_card(origin: Origin) -> dict[str, Any]:
 
 def _summary(config: PreTrainedConfig, origin: Origin) -> str:
     params = families.parameter_count(config)
-    lines = [f"`{origin.base or 'A model'}`"]
+    lines = [f"`{origin.hub_id or Path(origin.base).name}`" if origin.base else "A model"]
     cut = origin.plan.get("params")
     if cut:
         share = 1 - cut["after"] / cut["before"]
