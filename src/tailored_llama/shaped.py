@@ -25,9 +25,7 @@ def _check_widths(config: Any) -> None:
     if widths is None:  # only in the defaults that transformers compares a config with
         return
     if not isinstance(widths, (list, tuple)) or len(widths) != layers:
-        raise ValueError(
-            f"layer_widths has to be a list of num_hidden_layers = {layers} entries, not {widths}"
-        )
+        raise ValueError(f"layer_widths has to list num_hidden_layers = {layers} entries, and is {widths}")
     for layer, width in enumerate(widths):
         known = isinstance(width, (list, tuple)) and len(width) == len(WIDTHS)
         if not known or not all(type(number) is int and number >= 1 for number in width):

@@ -16,7 +16,7 @@ def test_the_public_names() -> None:
 
 
 def test_the_stages_are_functions_though_their_rooms_have_the_same_names() -> None:
-    import tailored_llama.export.card  # noqa: F401  (puts the sub-package where the function is)
+    import tailored_llama.export.card  # which puts the sub-package where the function is
 
     for name in ("prune", "tune", "evaluate", "export", "run"):
         function = getattr(tailored_llama, name)

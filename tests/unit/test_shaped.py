@@ -39,10 +39,9 @@ def test_every_layer_has_its_own_widths(
         attention_bias=attention_bias, mlp_bias=mlp_bias,
     )  # fmt: skip
     for layer, (heads, kv_heads, mlp) in zip(model.model.layers, widths, strict=True):
-        assert layer.self_attn.q_proj.out_features == layer.self_attn.o_proj.in_features == heads * head_dim
-        assert (
-            layer.self_attn.k_proj.out_features == layer.self_attn.v_proj.out_features == kv_heads * head_dim
-        )
+        attention = layer.self_attn
+        assert attention.q_proj.out_features == attention.o_proj.in_features == heads * head_dim
+        assert attention.k_proj.out_features == attention.v_proj.out_features == kv_heads * head_dim
         assert layer.mlp.gate_proj.out_features == layer.mlp.down_proj.in_features == mlp
     assert model.config.num_attention_heads == SIZES["num_attention_heads"]
     assert torch.isfinite(model(tokens(2, 7)).logits).all()
@@ -135,8 +134,8 @@ def test_lora_trains_every_layer_merges_and_keeps_the_code_when_saved(tmp_path: 
 @pytest.mark.parametrize(
     ("widths", "said"),
     [
-        (WIDTHS[:2], "list of num_hidden_layers = 3 entries"),
-        ("wide", "list of num_hidden_layers = 3 entries, not wide"),
+        (WIDTHS[:2], "list num_hidden_layers = 3 entries"),
+        ("wide", "list num_hidden_layers = 3 entries, and is wide"),
         ([*WIDTHS[:2], 3], r"layer_widths\[2\] is 3"),
         ([*WIDTHS[:2], [3, 2, 7]], r"layer_widths\[2\]: 3 heads cannot share 2 kv heads evenly"),
         ([*WIDTHS[:2], [3, 3, 0]], r"layer_widths\[2\] is \[3, 3, 0\]"),
