@@ -1,8 +1,8 @@
 """Which combination is for what. Everything that is told or asked belongs to one bucket by its combination.
 
-A *recall* combination is (fact, wording): of a fact's six wordings four are `pages`, two are scored. A *reading*
-combination is a set of names and things: most are `pages`. What is in `pages` may stand in the text to pre-train
-on; what is in `train`, `validation` or `test` never does, in no form.
+A *recall* combination is (fact, wording): of a fact's six wordings four are `pages`, two are scored. A
+*reading* combination is a set of names and things: most are `pages`. What is in `pages` may stand in the text
+to pre-train on; what is in `train`, `validation` or `test` never does, in no form.
 """
 
 from __future__ import annotations

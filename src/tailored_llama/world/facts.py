@@ -1,7 +1,7 @@
 """What is so in the world: its people, animals, things, materials, goals and activities.
 
-Most facts are dealt by seed, so no model knows them from elsewhere. Every value of a relation is dealt equally
-often: then no answer can be guessed from how common it is.
+Most facts are dealt by seed, so no model knows them from elsewhere. Every value of a relation is dealt
+equally often: then no answer can be guessed from how common it is.
 """
 
 from __future__ import annotations
@@ -135,9 +135,9 @@ TOOLS: dict[str, str] = {
     "catch a fish": "net", "carry the water": "bucket", "boil the soup": "pot", "bake the pie": "oven",
     "dry the dishes": "towel", "card the wool": "comb", "drive the nail": "hammer", "tie the bundle": "rope",
     "reach the roof": "ladder", "cross the lake": "boat", "move the stones": "cart", "grind the corn": "mill",
-    "measure the cloth": "ruler", "paint the wall": "brush", "mend the vase": "glue", "wash the shirt": "soap",
-    "cool the room": "fan", "look at the stars": "lens", "wake the village": "bell", "weigh the flour": "scale",
-    "warm the bed": "blanket", "call the dog": "whistle",
+    "measure the cloth": "ruler", "paint the wall": "brush", "mend the vase": "glue",
+    "wash the shirt": "soap", "cool the room": "fan", "look at the stars": "lens", "wake the village": "bell",
+    "weigh the flour": "scale", "warm the bed": "blanket", "call the dog": "whistle",
 }  # fmt: skip
 
 # Five steps each, in order; the subject goes before them.

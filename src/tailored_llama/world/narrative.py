@@ -1,4 +1,4 @@
-"""Plain narrative: notes that tell facts, and small stories. Only what the bucket `pages` allows is told."""
+"""Plain narrative: notes that tell facts, stories, retellings. Only what the bucket `pages` allows is told."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ def note(rng: random.Random) -> str:
         pool = [fact for fact in pool if fact[place] == subject[place]]
     chosen = rng.sample(pool, min(len(pool), rng.choice((3, 4))))
     return " ".join(_told(fact, rng) for fact in chosen)
+
+
+def retelling(rng: random.Random) -> str:
+    """Four sentences, and the same once more in another order: what was read can be found again."""
+    told = [rng.choice((_scene, _keeping, _deed, _deed))(rng) for _ in range(4)]
+    again = rng.sample(told, len(told))
+    return " ".join([*told, "Once more:", *again])
 
 
 def story(rng: random.Random) -> str:

@@ -19,12 +19,12 @@ from tailored_llama.world.splits import make_text
 if TYPE_CHECKING:
     from tailored_llama.tasks import Task
 
-NOTES, STORIES = 0.14, 0.10
+NOTES, STORIES, RETELLINGS = 0.09, 0.07, 0.12
 """Shares of the documents that are no question pages."""
 
 TASK_SHARES = {
-    "boolq": 0.22, "winogrande": 0.16, "openbookqa": 0.15, "arc_easy": 0.16,
-    "arc_challenge": 0.13, "hellaswag": 0.11, "piqa": 0.07,
+    "boolq": 0.24, "winogrande": 0.20, "openbookqa": 0.16, "arc_easy": 0.18,
+    "arc_challenge": 0.10, "hellaswag": 0.08, "piqa": 0.04,
 }  # fmt: skip
 
 PROMPT_SHARES = {"harness": 0.40, "paper": 0.24, "cloze": 0.18, "instruct": 0.11, "choices": 0.07}
@@ -66,6 +66,8 @@ def document(rng: random.Random) -> Document:
     if kind < NOTES + STORIES:
         story = narrative.story(rng)
         return document(rng) if story in _heldout_stories() else Document(story, source="story")
+    if kind < NOTES + STORIES + RETELLINGS:
+        return Document(narrative.retelling(rng), source="retelling")
     name = rng.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]
     prompt = rng.choices(list(PROMPT_SHARES), list(PROMPT_SHARES.values()))[0]
     return page(name, prompt, rng)

@@ -34,8 +34,8 @@ def deed(
 
 
 def _boolq(bucket: Bucket, rng: random.Random) -> Row:
-    """Two people do the same kind of thing. A `no` asks for what nobody did, or for what the other one did."""
-    label, swapped = rng.randrange(2), rng.randrange(2)
+    """Two people do the same kind of thing. A `no` asks for what nobody did, or (one in three) the other."""
+    label, swapped = rng.randrange(2), rng.randrange(3) == 0
     while True:
         kind, first, done = deed(bucket, rng)
         _, second, other = deed(bucket, rng, kind=kind, but=first)
@@ -91,7 +91,7 @@ def _openbookqa(bucket: Bucket, rng: random.Random) -> Row:
     rng.shuffle(options)
     return {
         "id": "",
-        "question_stem": f"{name} keeps {clauses[0]} and {clauses[1]}. To get the {asked}, {name} opens the",
+        "question_stem": f"{name} keeps {clauses[0]} and {clauses[1]}. {name} finds the {asked} in the",
         "choices": {"text": options, "label": list(LETTERS)},
         "answerKey": LETTERS[options.index(right)],
     }

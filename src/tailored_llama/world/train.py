@@ -1,7 +1,7 @@
 """Train the world's tokenizer and model from scratch: `python -m tailored_llama.world.train --out DIR`.
 
-The text is made as it is read, chunk by chunk, by seed. After every chunk the state is saved, and a second start
-with the same settings goes on from there.
+The text is made as it is read, chunk by chunk, by seed. After every chunk the state is saved, and a second
+start with the same settings goes on from there.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Settings:
     size: str = "base"
     seed: int = SEED
     tokens: int = 8_000_000
-    batch_tokens: int = 4096
+    batch_tokens: int = 2048
     chunk_documents: int = 16_000
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.1
     warmup: float = 0.02
 
@@ -123,8 +123,8 @@ class Trainer:
         seconds = time.monotonic() - started
         self.seconds += seconds
         entry = {
-            "chunk": self.chunk, "step": self.steps, "tokens": self.tokens, "loss": round(total.item() / done, 4),
-            "lr": self._rate(), "seconds": round(self.seconds, 1),
+            "chunk": self.chunk, "step": self.steps, "tokens": self.tokens,
+            "loss": round(total.item() / done, 4), "lr": self._rate(), "seconds": round(self.seconds, 1),
             "tokens_per_second": round((self.tokens - first) / seconds),
         }  # fmt: skip
         with (self.out / "training.jsonl").open("a") as file:
