@@ -1,0 +1,138 @@
+"""The tensors of a GGUF file: names, order of rows, precision. Each is read when it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from gguf import GGML_QUANT_SIZES, MODEL_ARCH, GGMLQuantizationType, TensorNameMap
+from jaxtyping import Float
+from torch import Tensor
+
+from tailored_llama.checkpoint import Weights
+from tailored_llama.errors import CheckpointError, RecipeError
+from tailored_llama.families import head_dim, widths
+
+KINDS: dict[str, GGMLQuantizationType] = {
+    "f32": GGMLQuantizationType.F32,
+    "f16": GGMLQuantizationType.F16,
+    "bf16": GGMLQuantizationType.BF16,
+    "q8_0": GGMLQuantizationType.Q8_0,
+}
+
+
+@dataclass(frozen=True)
+class FileTensor:
+    """One tensor of the file, made of the model's tensor `source`.
+
+    `load` gives its values, rows in llama.cpp's order; `kind` is their precision in the file.
+    """
+
+    source: str
+    name: str
+    shape: tuple[int, ...]
+    kind: GGMLQuantizationType
+    load: Callable[[], Tensor]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the file, padding not counted."""
+        block, size = GGML_QUANT_SIZES[self.kind]
+        return int(prod(self.shape) // block * size)
+
+    def encoded(self) -> np.ndarray[Any, Any]:
+        """The values as they are written. Raises CheckpointError where any is not finite, or would not be."""
+        values = self.load().to(torch.float32).contiguous().cpu().numpy()
+        if not np.isfinite(values).all():
+            raise CheckpointError(
+                f"{self.source}: holds values that are not finite; tune or download the model again"
+            )
+        if self.kind == GGMLQuantizationType.F16 and np.abs(values).max(initial=0) > np.finfo(np.float16).max:
+            raise CheckpointError(
+                f"{self.source}: holds values beyond the range of f16; export as bf16 or f32"
+            )
+        encoded: np.ndarray[Any, Any] = gguf.quantize(values, self.kind)
+        return encoded
+
+
+def list_tensors(weights: Weights, architecture: MODEL_ARCH, kind: GGMLQuantizationType) -> list[FileTensor]:
+    """All tensors of the file in its order; reads no weights.
+
+    Tied embeddings are written once: llama.cpp takes the embedding for a head that is not there. Raises
+    RecipeError where rows do not fill the blocks of `kind`.
+    """
+    names = gguf.get_tensor_name_map(architecture, len(widths(weights.config)))
+    tensors = [_tensor(weights, source, names, kind) for source in weights.names()]
+    _check_rows(tensors, kind)
+    factors = rope_factors(weights)
+    if factors is not None:
+        name = gguf.TENSOR_NAMES[gguf.MODEL_TENSOR.ROPE_FREQS] + ".weight"
+        f32 = GGMLQuantizationType.F32
+        tensors.insert(0, FileTensor("rope_parameters", name, tuple(factors.shape), f32, lambda: factors))
+    return tensors
+
+
+def _tensor(weights: Weights, source: str, names: TensorNameMap, kind: GGMLQuantizationType) -> FileTensor:
+    name = names.get_name(source, try_suffixes=(".weight", ".bias"))
+    assert name is not None, source  # the config's family was checked
+    shape = weights.shape(source)
+    heads = _rotated_heads(weights, source)
+
+    def load() -> Tensor:
+        tensor = weights.tensor(source)
+        return tensor if heads is None else interleave(tensor, heads)
+
+    # llama.cpp adds and multiplies vectors in f32 only.
+    return FileTensor(source, str(name), shape, kind if len(shape) > 1 else GGMLQuantizationType.F32, load)
+
+
+def _rotated_heads(weights: Weights, source: str) -> int | None:
+    """How many heads the rows of a query or key projection, weight or bias, make up; None for the rest."""
+    module = source.rsplit(".", 1)[0]
+    if not module.endswith(("self_attn.q_proj", "self_attn.k_proj")):
+        return None
+    return weights.shape(source)[0] // head_dim(weights.config)
+
+
+def interleave(tensor: Float[Tensor, "rows ..."], heads: int) -> Float[Tensor, "rows ..."]:
+    """The rows of `heads` heads in llama.cpp's order.
+
+    transformers rotates channel i of a head with channel i + head_dim / 2 (GPT-NeoX), llama.cpp channel 2 i
+    with 2 i + 1 (Su et al. 2021, RoFormer, eq. 34).
+    """
+    rows, *columns = tensor.shape
+    halves = tensor.reshape(heads, 2, rows // heads // 2, *columns)
+    return halves.transpose(1, 2).reshape(tensor.shape)
+
+
+def rope_factors(weights: Weights) -> Float[Tensor, " half_head"] | None:
+    """What each rotary frequency is divided by, as transformers scales them; None where none is."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    config = weights.config
+    kind = config.rope_parameters.get("rope_type", "default")
+    if kind == "default":
+        return None
+    scaled, attention = ROPE_INIT_FUNCTIONS[kind](config, device="cpu")
+    assert attention == 1, kind
+    exponents = torch.arange(0, head_dim(config), 2, dtype=torch.float32) / head_dim(config)
+    factors: Tensor = config.rope_parameters["rope_theta"] ** -exponents / scaled
+    return factors
+
+
+def _check_rows(tensors: list[FileTensor], kind: GGMLQuantizationType) -> None:
+    """Rows of a quantised tensor are made of whole blocks."""
+    block = GGML_QUANT_SIZES[kind][0]
+    wrong = [tensor for tensor in tensors if tensor.kind == kind and tensor.shape[-1] % block]
+    if wrong:
+        more = f", as in {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise RecipeError(
+            f"{wrong[0].source}: rows of {wrong[0].shape[-1]} do not fit {kind.name.lower()}, which takes "
+            f"multiples of {block}{more}; f16, bf16 and f32 fit, or prune with an `align` that makes MLP "
+            f"channels and heads x head_dim multiples of {block}"
+        )
