@@ -211,8 +211,10 @@ def _put_in_place(partial: Path, out: Path) -> None:
         if replaced:
             out.rename(aside)
         partial.rename(out)
-    except BaseException:
+    except BaseException as error:
         if replaced and aside.exists():
             aside.rename(out)
+        if isinstance(error, OSError):  # a mount point, or a place where we may write but not rename
+            raise OutputError(f"{out} cannot be replaced ({error.strerror}); name a new directory") from None
         raise
     shutil.rmtree(aside, ignore_errors=True)

@@ -85,7 +85,7 @@ def _base_card(origin: Origin) -> dict[str, Any]:
         return {}
     try:
         front: dict[str, Any] = ModelCard(found[0].read_text(encoding="utf-8")).data.to_dict()
-    except ValueError:  # a card without front matter, or with a broken one, names no licence
+    except Exception:  # somebody else's card, broken in whatever way, must not stop an export
         return {}
     return front
 
