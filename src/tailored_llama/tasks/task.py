@@ -95,7 +95,7 @@ class Prompt:
         return [first] * len(second), texts(second)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A task as its file states it; schema.TaskFile says what each key means."""
 

@@ -1,0 +1,221 @@
+"""Evaluate: accuracy through lm_eval, perplexity by LLM-Pruner's protocol, sizes by formula."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint, families
+from tailored_llama.errors import CheckpointError
+from tailored_llama.evaluate.memory import peak_memory, reset_peak
+from tailored_llama.tasks import Task, load_task
+
+if TYPE_CHECKING:
+    from tailored_llama.evaluate.harness import Questions
+
+__all__ = ["evaluate"]
+
+ModelLike: TypeAlias = str | Path | PreTrainedModel
+
+
+def evaluate(
+    model: ModelLike,
+    *,
+    tasks: Sequence[str | Path] = (),
+    prompt: str = "harness",
+    prompts: Mapping[str, str] | None = None,
+    adapter: str | Path | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    data: Mapping[str, str | Path] | None = None,
+    perplexity: Sequence[str] = (),
+    length: int = 128,
+    limit: int | None = None,
+    fewshot: int = 0,
+    seed: int = 42,
+    batch_size: int | Literal["auto"] = "auto",
+    device: str | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
+
+    Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
+    `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first. A
+    model in memory comes with its `tokenizer`. `limit` scores the first rows of each split; `length` is a
+    perplexity window in tokens. `device` is the GPU where there is one; a model in memory stays where it
+    is. With `out`, writes `results.json` there, and returns at once what is there already where the same
+    was asked of the same files.
+
+    `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
+    the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, OutputError.
+    """
+    asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
+    places = {name: str(path) for name, path in (data or {}).items()}
+    tuned = _adapter_directory(adapter) if adapter else None
+
+    def measure() -> dict[str, Any]:
+        started = time.perf_counter()
+        reset_peak()
+        questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed)
+        texts = _texts(perplexity, places)
+        loaded = _load(model, tuned, device)
+        words = tokenizer or _tokenizer_of(model)
+        figures = _score(loaded, words, questions, batch_size)
+        return {
+            "params": families.parameter_count(loaded.config),
+            "macs": families.mac_count(loaded.config),
+            "tasks": figures,
+            "prompt": "same" if prompts else prompt,
+            "mean": _mean([entry["main"] for entry in figures.values()]),
+            "chance": _mean([entry["chance"] for entry in figures.values()]),
+            "perplexity": _perplexities(loaded, words, texts, length),
+            "seconds": round(time.perf_counter() - started, 3),
+            "peak_memory": peak_memory(),
+        }
+
+    if out is None:
+        return measure()
+    settings = {
+        "model": "in memory" if isinstance(model, PreTrainedModel) else str(model),
+        "adapter": None if adapter is None else str(adapter),
+        "tasks": {task.name: wording for task, wording in asked.items()},
+        "perplexity": list(perplexity), "length": length, "limit": limit, "fewshot": fewshot,
+        "batch_size": batch_size,
+    }  # fmt: skip
+    files = [str(name) for name in tasks if Path(name).suffix] + [
+        places.get(name, name) for name in perplexity
+    ]
+    directories = [places[task.name] for task in asked if task.name in places]
+    inputs = _digests(model, tuned, files + directories)
+    return _stored(Path(out), settings, inputs, seed, measure)
+
+
+def _stored(
+    out: Path,
+    settings: dict[str, Any],
+    inputs: dict[str, str],
+    seed: int,
+    measure: Callable[[], dict[str, Any]],
+) -> dict[str, Any]:
+    """The row in `out`: what is there where the same was asked of the same files, else measured and
+    written.
+    """
+    # What a model in memory holds has no digest of a file: it is never taken for what was measured before.
+    if "model" in inputs and checkpoint.completed(
+        out, stage="evaluate", settings=settings, inputs=inputs, seed=seed
+    ):
+        (row,) = checkpoint.read_json(out / "results.json")["rows"]
+        return {key: value for key, value in row.items() if key not in ("stage", "task_tuned")}
+    with checkpoint.stage_directory(
+        out, stage="evaluate", settings=settings, inputs=inputs, seed=seed
+    ) as directory:
+        row = measure()
+        stage = "tuned" if settings["adapter"] else "dense"
+        document = {
+            "rows": [{"stage": stage, "task_tuned": None, **row}],
+            "recipe": {"evaluate": settings, "seed": seed},
+            "versions": checkpoint.versions(),
+        }
+        checkpoint.write_json(directory / "results.json", document)
+    return row
+
+
+def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, prompt: str) -> str:
+    """The prompt that `task`, asked for as `name`, is scored in. TaskError where it has none of that name."""
+    by_task = prompts or {}
+    return task.prompt(by_task.get(str(name), by_task.get(task.name, prompt))).name
+
+
+def _ask(asked: Mapping[Task, str], places: Mapping[str, str], **settings: Any) -> list[Questions]:
+    if not asked:
+        return []
+    from tailored_llama.evaluate.harness import Questions  # lm_eval takes seconds to import
+
+    return [Questions.ask(task, prompt, places.get(task.name), **settings) for task, prompt in asked.items()]
+
+
+def _score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[Questions],
+    batch_size: int | Literal["auto"],
+) -> dict[str, dict[str, Any]]:
+    if not questions:
+        return {}
+    from tailored_llama.evaluate.harness import Model, score_task
+
+    lm = Model(model, tokenizer, None if batch_size == "auto" else batch_size)
+    return {asked.task.name: score_task(lm, asked) for asked in questions}
+
+
+def _texts(names: Sequence[str], places: Mapping[str, str]) -> dict[str, str]:
+    from tailored_llama.evaluate.perplexity import corpus
+
+    return {name: corpus(name, places) for name in names}
+
+
+def _perplexities(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Mapping[str, str], length: int
+) -> dict[str, dict[str, float | int]]:
+    from tailored_llama.evaluate.perplexity import perplexity
+
+    return {name: perplexity(model, tokenizer, text, length, name) for name, text in texts.items()}
+
+
+def _load(model: ModelLike, adapter: Path | None, device: str | None) -> PreTrainedModel:
+    loaded = checkpoint.load_model(model, device=device or _device_of(model))
+    if adapter is None:
+        return loaded
+    from peft import PeftModel
+
+    # Adapters are put into the model's own modules: a model of the caller's is left as it was.
+    base = copy.deepcopy(loaded) if loaded is model else loaded
+    merged: PreTrainedModel = PeftModel.from_pretrained(base, adapter).merge_and_unload()
+    return merged.eval()
+
+
+def _device_of(model: ModelLike) -> str:
+    if isinstance(model, PreTrainedModel):
+        return str(model.device)
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _adapter_directory(adapter: str | Path) -> Path:
+    for directory in (Path(adapter), Path(adapter) / "adapter"):
+        if (directory / "adapter_config.json").is_file():
+            return directory
+    raise CheckpointError(
+        f"{adapter} holds no adapter (adapter_config.json); name a directory that tune wrote"
+    )
+
+
+def _tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:
+    if isinstance(model, PreTrainedModel):
+        raise CheckpointError(
+            "a model in memory is evaluated with its tokenizer: evaluate(model, tokenizer=...)"
+        )
+    return checkpoint.load_tokenizer(model)
+
+
+def _digests(model: ModelLike, adapter: Path | None, places: Sequence[str]) -> dict[str, str]:
+    """sha256 of what is read: the model, the adapter, and those of `places` that are on the disk."""
+    inputs = {}
+    if not isinstance(model, PreTrainedModel):
+        inputs["model"] = checkpoint.digest_directory(checkpoint.resolve(model))
+    if adapter:
+        inputs["adapter"] = checkpoint.digest_directory(adapter)
+    for place in map(Path, places):
+        if place.is_file():
+            inputs[str(place)] = checkpoint.digest_file(place)
+        elif place.is_dir():
+            inputs[str(place)] = checkpoint.digest_directory(place)
+    return inputs
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,196 @@
+"""Accuracy through lm_eval (Gao et al., the Language Model Evaluation Harness), with our rows and wordings.
+
+Every task becomes an inline lm_eval task whose documents are already rendered, so nothing is looked up on
+the hub and lm_eval's own code makes the requests, scores and averages. `evaluator.evaluate` is called, not
+`simple_evaluate`: the latter also reseeds every generator of the process and spends seconds on describing
+the machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import datasets
+from lm_eval import evaluator
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.models.huggingface import HFLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama.errors import DataError
+from tailored_llama.progress import track
+from tailored_llama.scoring import BATCH_TOKENS, context_length
+from tailored_llama.tasks import Example, Prompt, Task, chance
+from tailored_llama.tasks.fewshot import draw
+
+Tokenised = tuple[tuple[str, str], list[int], list[int]]
+Figures = dict[str, Any]
+
+
+class Model(HFLM):  # type: ignore[misc]
+    """lm_eval's model, with batches measured in tokens, a count of cut prompts, and our errors and
+    progress.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int | None
+    ) -> None:
+        with _quiet():
+            super().__init__(
+                pretrained=model,
+                # A copy, because HFLM gives the tokenizer a padding token.
+                tokenizer=copy.deepcopy(tokenizer),
+                max_length=context_length(model),
+                softmax_dtype="float32",
+                device=str(model.device),
+            )
+        self.fixed_batch_size = batch_size
+        self.place = ""
+        self.cut: set[int] = set()
+        self.documents: list[int] = []
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """Remember which request is of which document, for counts and messages."""
+        self.documents = [request.doc_id for request in requests]
+        self.cut = set()
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return answers
+
+    def _loglikelihood_tokens(
+        self, requests: list[Tokenised], disable_tqdm: bool = True, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        for document, (_, context, answer) in zip(self.documents, requests, strict=True):
+            if not 0 < len(answer) <= self.max_length:
+                raise DataError(
+                    f"{self.place}, row {document + 1}: an answer has {len(answer)} tokens, but a model of "
+                    f"context {self.max_length} can score 1 to {self.max_length}; leave the row out"
+                )
+            if len(context) + len(answer) > self.max_length + 1:
+                self.cut.add(document)
+        results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        for batch in track(self._batches(requests), self.place):
+            self.batch_size_per_gpu = len(batch)
+            answers = super()._loglikelihood_tokens([requests[i] for i in batch], disable_tqdm=True)
+            for index, answer in zip(batch, answers, strict=True):
+                results[index] = answer
+        return results
+
+    def _batches(self, requests: Sequence[Tokenised]) -> list[list[int]]:
+        """Indices of `requests`, longest first; those that differ in their last token only stay together,
+        because HFLM computes them once."""
+        inputs = [tuple(context + answer[:-1])[-self.max_length :] for _, context, answer in requests]
+        order = sorted(range(len(requests)), key=lambda i: (-len(inputs[i]), inputs[i]))
+        batches, start = [], 0
+        while start < len(order):
+            size = self.fixed_batch_size or max(1, BATCH_TOKENS // len(inputs[order[start]]))
+            batches.append(order[start : start + size])
+            start += size
+        return batches
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A task's scored rows in one wording, and the shots that stand before each of them."""
+
+    task: Task
+    prompt: Prompt
+    examples: list[Example]
+    shots: list[Example]
+    place: str
+
+    @classmethod
+    def ask(
+        cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int
+    ) -> Questions:
+        """The first `limit` rows of the scored split, with `fewshot` training rows drawn by `seed` before
+        each, the same ones before all. Raises TaskError and DataError as Task does.
+        """
+        rows = task.rows("scored", data)
+        shots: list[Example] = []
+        if fewshot:
+            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows)
+            shots = task.examples(prompt, drawn.rows)
+        examples = task.examples(prompt, rows)[:limit]
+        return cls(task, task.prompt(prompt), examples, shots, f"task {task.name}, {rows.where}")
+
+
+def score_task(lm: Model, questions: Questions) -> Figures:
+    """`acc`, `acc_norm`, `main` (the task's metric) and its `stderr`, `chance`, `n` questions, of which `cut`
+    had to lose the beginning of their context, and the `prompt` they were asked in.
+
+    Raises DataError for an answer that does not fit into the model.
+    """
+    task = questions.task
+    lm.place = questions.place
+    with _quiet():
+        inline = ConfigurableTask(config=_inline(questions))
+        results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=False)
+    figures = results["results"][task.name]
+    # Where contexts are compared the answer is the same for all, so its length normalises nothing.
+    accuracy = {metric: figures.get(f"{metric},none", figures["acc,none"]) for metric in ("acc", "acc_norm")}
+    return {
+        **accuracy,
+        "main": accuracy[task.metric],
+        "stderr": figures.get(f"{task.metric}_stderr,none", figures["acc_stderr,none"]),
+        "chance": chance(questions.examples),
+        "n": len(questions.examples),
+        "cut": len(lm.cut),
+        "prompt": questions.prompt.name,
+    }
+
+
+def _inline(questions: Questions) -> dict[str, Any]:
+    """An lm_eval task that reads the examples' own fields; in partial evaluation its text is the gold
+    index.
+    """
+    prompt = questions.prompt
+    documents = datasets.Dataset.from_list([_document(example) for example in questions.examples])
+    metrics = ["acc"] if prompt.partial else ["acc", "acc_norm"]
+    return {
+        "task": questions.task.name,
+        "custom_dataset": lambda **_: {"scored": documents},
+        "test_split": "scored",
+        "output_type": "multiple_choice",
+        "target_delimiter": prompt.delimiter,
+        "doc_to_text": "gold" if prompt.partial else "context",
+        "doc_to_choice": "contexts" if prompt.partial else "answers",
+        "doc_to_target": "answer" if prompt.partial else "gold",
+        "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in metrics],
+        "num_fewshot": len(questions.shots),
+        "fewshot_config": {"sampler": "first_n", "samples": [_document(shot) for shot in questions.shots]},
+    }
+
+
+def _document(example: Example) -> dict[str, Any]:
+    answers = [answer.removeprefix(example.delimiter) for answer in example.answers]
+    return {
+        "context": example.context,
+        "contexts": list(example.contexts),
+        "answer": answers[example.gold],
+        "answers": answers,
+        "gold": example.gold,
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without lm_eval's and transformers' notes on every task and cut; cuts are counted, and progress is
+    ours.
+    """
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers.tokenization_utils_base")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        # Its bar over building requests cannot be turned off by an argument.
+        with mock.patch("lm_eval.api.task.tqdm", lambda documents, **_: documents):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

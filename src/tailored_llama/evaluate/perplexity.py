@@ -1,0 +1,121 @@
+"""Perplexity by LLM-Pruner's protocol (Ma, Fang and Wang, NeurIPS 2023), so that its published tables
+compare.
+
+The corpus is one stream of tokens, cut into windows of `length` that do not overlap; what is left at the
+end is dropped. Within a window every token but the first is predicted, and the perplexity is exp of the
+mean loss over all predictions. The stream begins with one beginning-of-sequence token if the tokenizer
+adds one by itself; the windows after the first begin in the middle of the text, as published.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import world
+from tailored_llama.errors import DataError
+from tailored_llama.progress import track
+from tailored_llama.recipe import suggest
+from tailored_llama.scoring import BATCH_TOKENS, context_length
+
+HUB = {
+    "wikitext2": {"path": "Salesforce/wikitext", "name": "wikitext-2-raw-v1", "split": "test"},
+    # The hub's conversion of a data set whose own loading script current libraries refuse. LLM-Pruner scores
+    # the validation split.
+    "ptb": {
+        "path": "parquet",
+        "data_files": "hf://datasets/ptb-text-only/ptb_text_only@refs%2Fconvert%2Fparquet"
+        "/penn_treebank/validation/0000.parquet",
+        "split": "train",
+    },
+}
+FIELDS = {"wikitext2": "text", "ptb": "sentence"}
+NAMES = (*HUB, "world")
+
+
+def perplexity(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, length: int, name: str = "text"
+) -> dict[str, float | int]:
+    """`perplexity` of `text`, with the number of predicted `tokens`, of `windows`, and their `length` in
+    tokens.
+
+    Raises DataError where a window does not fit into the model or the text does not fill one.
+    """
+    limit = context_length(model)
+    if length > limit:
+        raise DataError(
+            f"perplexity windows of {length} tokens do not fit into the model's context of {limit}; "
+            f"set evaluate.length to {limit} or less"
+        )
+    ids = torch.tensor(tokenizer.encode(text, verbose=False))
+    count = len(ids) // length
+    if not count:
+        raise DataError(f"{name} has {len(ids)} tokens, less than one window of {length}; give a longer text")
+    windows = ids[: count * length].view(count, length)
+    total = 0.0
+    with torch.inference_mode():
+        size = max(1, BATCH_TOKENS // length)
+        for batch in track(torch.split(windows, size), f"perplexity of {name}"):
+            logits = model(input_ids=batch.to(model.device), use_cache=False).logits[:, :-1]
+            targets = batch[:, 1:].to(model.device)
+            total += float(cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum"))
+    tokens = count * (length - 1)
+    return {
+        "perplexity": math.exp(min(total / tokens, 700.0)),
+        "tokens": tokens,
+        "windows": count,
+        "length": length,
+    }
+
+
+def corpus(name: str, data: Mapping[str, str | Path]) -> str:
+    """The text called `name`: wikitext2 or ptb (from the file `data` names, else the hub), world, or a
+    .txt file.
+
+    The lines of wikitext2 and ptb are joined as LLM-Pruner joins the rows of the hub's data sets, so that
+    a plain text file of the corpus gives the same stream. Raises DataError where there is no such text.
+    """
+    if name in data:
+        text = _read(name, Path(data[name]))
+        return "\n\n".join(_rows(name, text)) if name in HUB else text
+    if name == "world":
+        return world.text("test")
+    if name in HUB:
+        return "\n\n".join(_from_hub(name))
+    if not name.endswith(".txt"):
+        there = ", ".join(NAMES)
+        raise DataError(f"no corpus '{name}'{suggest(name, NAMES)}; name one of {there}, or a .txt file")
+    return _read(name, Path(name))
+
+
+def _rows(name: str, text: str) -> list[str]:
+    """The rows that the hub's data set makes of these lines."""
+    if name == "ptb":
+        return [line.strip() for line in text.splitlines()]
+    return [line if line.strip() else "" for line in text.splitlines(keepends=True)]
+
+
+def _read(name: str, path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"corpus {name}: {path} is no readable text ({reason}); name a .txt file") from None
+
+
+def _from_hub(name: str) -> list[str]:
+    import datasets
+
+    try:
+        return list(datasets.load_dataset(**HUB[name])[FIELDS[name]])
+    except Exception as error:  # the hub fails in many ways; to the user they are one
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise DataError(
+            f"corpus {name}: cannot be loaded from the hub: {type(error).__name__}: {reason[:160]}; "
+            f"give a text file instead: data: {{{name}: FILE.txt}}"
+        ) from None
