@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tailored_llama.families import Group, Kept
-from tailored_llama.prune.budget import check_reach, even, parameters, ranked, span
+from tailored_llama.prune.budget import CLOSE, check_reach, even, parameters, ranked, span
 from tailored_llama.recipe import Prune
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def select(pools: Sequence[Pool], settings: Prune, step: int, total: int) -> Kep
         else:
             gone = ranked(spans, [sorted(pool.scores) for pool in pools], share * total)
         missed = parameters(spans, gone) / total - share
-        if abs(missed) > 0.005 * min(share, 1 - share):
+        if step == settings.steps and abs(missed) > 2 * CLOSE * min(share, 1 - share):
             log.warning("prune.ratio: %.4f of the parameters was the nearest to %.4f", share + missed, share)
     else:
         count = _uniform if settings.allocate == "uniform" else _global

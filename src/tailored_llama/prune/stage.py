@@ -82,8 +82,9 @@ def prune(
     if plan:
         plan.check(weights.config, str(_source(model, weights)["model"]), _source(model, weights)["digest"])
     if out is None:
+        if plan:  # what is scored is checked there, what is written is checked as it is written
+            checkpoint.check_finite(weights)
         made = plan or _plan(model, weights, wanted, seed, tasks, data, tokens, tokenizer)
-        checkpoint.check_finite(weights)
         return checkpoint.load_model(CutWeights(weights, made.kept))
 
     about = {"plan": plan.digest} if plan else _resolved(wanted, seed, tasks, data)
