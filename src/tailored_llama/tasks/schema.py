@@ -124,7 +124,8 @@ def _validate(model: type[S], document: dict[str, Any], where: str) -> S:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        problem = error.errors()[0]
+        # A misspelt key is both unknown and missing: the first says more.
+        problem = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         nested: dict[str, type[Strict]] = {"prompts": PromptFile, "source": Source}
