@@ -1,0 +1,40 @@
+"""Report: one self-contained page over one or many runs, and the same figures as tables for the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tailored_llama.errors import OutputError
+from tailored_llama.report.terminal import tables
+
+__all__ = ["report", "tables"]
+
+
+def report(directories: Sequence[str | Path], out: str | Path) -> Path:
+    """Write the page over the run directories `directories` to the file `out`, and return it.
+
+    Each directory holds a results.json that `run` or `evaluate` wrote; plan, losses and prompts are shown as
+    far as they lie beside it. The page needs no network: style and pictures are in it. Raises OutputError
+    where a directory holds no results, or `out` cannot be written.
+    """
+    # Pictures and configs need libraries of seconds, which a table in the terminal should not wait for.
+    from tailored_llama.report.page import page
+    from tailored_llama.report.read import read_runs
+
+    out = Path(out)
+    if out.is_dir():
+        raise OutputError(f"{out} is a directory; name the page's file, e.g. {out / 'report.html'}")
+    text = page(read_runs(directories))
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(out)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise OutputError(f"{out} cannot be written ({error.strerror}); name another file") from None
+    return out

@@ -1,0 +1,117 @@
+"""A run directory, read: its results, what was cut, how tuning went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub import try_to_load_from_cache
+from transformers import PreTrainedConfig
+
+from tailored_llama import checkpoint, families
+from tailored_llama.errors import OutputError, TailorError
+from tailored_llama.families import LayerWidths
+from tailored_llama.report.rows import Results
+
+Base = Literal["pruned", "dense"]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One adapter: the base it sits on, the records of its steps and of its shots."""
+
+    base: Base
+    task: str
+    history: list[dict[str, Any]]
+    shots: dict[str, Any]
+
+    def epoch_losses(self) -> list[float]:
+        """Mean loss per answer token of each epoch, nats."""
+        epochs: dict[int, list[float]] = {}
+        for step in self.history:
+            epochs.setdefault(step["epoch"], []).append(step["loss"])
+        return [sum(losses) / len(losses) for losses in epochs.values()]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the report says about one directory that `run` or `evaluate` wrote."""
+
+    directory: Path
+    results: Results
+    plan: dict[str, Any] | None
+    tunings: list[Tuning]
+
+    @cached_property
+    def pruned_config(self) -> PreTrainedConfig | None:
+        """The config of the pruned model."""
+        return _config(self.directory / "prune") if self.plan is not None else None
+
+    @cached_property
+    def widths(self) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
+        """Widths per layer, before and after; None where nothing was cut or the first are not known."""
+        after = self.pruned_config
+        if self.plan is None or after is None:
+            return None
+        dense = _config(self.plan["source"].get("model"))
+        if dense is not None:
+            return families.widths(dense), families.widths(after)
+        if hasattr(after, "layer_widths"):  # the shaped form keeps the dense numbers beside its own
+            whole = LayerWidths(after.num_attention_heads, after.num_key_value_heads, after.intermediate_size)
+            return [whole] * after.num_hidden_layers, families.widths(after)
+        return None
+
+
+def read_run(directory: str | Path) -> Run:
+    """The run in `directory`; OutputError where there is none."""
+    directory = Path(directory)
+    if not (directory / "results.json").is_file():
+        raise OutputError(f"{directory} holds no results.json; name a directory that run or evaluate wrote")
+    plan = directory / "prune" / "plan.json"
+    results = Results(checkpoint.read_json(directory / "results.json"))
+    return Run(
+        directory=directory,
+        results=results,
+        plan=checkpoint.read_json(plan) if plan.is_file() else None,
+        tunings=_tunings(directory, results.tasks),
+    )
+
+
+def _tunings(directory: Path, tasks: Sequence[str]) -> list[Tuning]:
+    """The run's adapters, in the order of `tasks`."""
+    found = []
+    for folder in directory.glob("tune-*"):
+        if not (folder / "shots.json").is_file():
+            continue
+        shots = checkpoint.read_json(folder / "shots.json")
+        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        base: Base = "dense" if folder.name.startswith("tune-dense-") else "pruned"
+        found.append(Tuning(base, shots["task"], [json.loads(line) for line in lines], shots))
+    order = {task: place for place, task in enumerate(tasks)}
+    return sorted(found, key=lambda tuning: (order.get(tuning.task, len(order)), tuning.base))
+
+
+def _config(model: str | Path | None) -> PreTrainedConfig | None:
+    """The config of a model that is at hand; none is fetched from the hub for a picture."""
+    if model is None:
+        return None
+    if model != "world" and not Path(model).is_dir():
+        cached = try_to_load_from_cache(str(model), "config.json")
+        if not isinstance(cached, str):
+            return None
+        model = Path(cached).parent
+    try:
+        return checkpoint.load_config(model)
+    except TailorError:
+        return None
+
+
+def read_runs(directories: Sequence[str | Path]) -> list[Run]:
+    """All runs, in order; OutputError where there is none."""
+    if not directories:
+        raise OutputError("no run directory to report on; name at least one")
+    return [read_run(directory) for directory in directories]

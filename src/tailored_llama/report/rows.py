@@ -1,0 +1,61 @@
+"""The rows of a results.json, put in the order in which they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+Row = dict[str, Any]
+STAGES = ("dense", "dense_tuned", "pruned", "tuned")
+WORDINGS = ("same", "harness")
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results.json, by wording and stage."""
+
+    content: Mapping[str, Any]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows that stand for a stage: of several adapters the one that takes each task from its own."""
+        rows: list[Row] = self.content["rows"]
+        together = {(row["stage"], row["prompt"]) for row in rows if row["task_tuned"] is None}
+        return [
+            row for row in rows
+            if row["task_tuned"] is None or (row["stage"], row["prompt"]) not in together
+        ]  # fmt: skip
+
+    @property
+    def wordings(self) -> list[str]:
+        """`same` before `harness` before any other, as far as they were scored."""
+        found = {row["prompt"] for row in self.rows}
+        return [name for name in WORDINGS if name in found] + sorted(found - set(WORDINGS))
+
+    def stages(self, wording: str | None = None) -> dict[str, Row]:
+        """The rows of one wording (default: the first) by stage, in the order of STAGES."""
+        wording = wording or self.wordings[0]
+        rows = {row["stage"]: row for row in self.rows if row["prompt"] == wording}
+        return {stage: rows[stage] for stage in STAGES if stage in rows}
+
+    @property
+    def tasks(self) -> list[str]:
+        """Every task that was scored, in the order of the first row."""
+        return list(dict.fromkeys(name for row in self.rows for name in row["tasks"]))
+
+    @property
+    def corpora(self) -> list[str]:
+        """Every text whose perplexity was measured."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.get("perplexity") or {}))
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The resolved recipe."""
+        return dict(self.content["recipe"])
+
+    @property
+    def of_the_world(self) -> bool:
+        """Whether any task is one of the bundled micro-world's."""
+        return any(name.startswith("world_") for name in self.tasks)

@@ -1,0 +1,81 @@
+"""Numbers and stages in words, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LABELS = {"dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "tuned": "pruned, tuned"}
+WORDINGS = {
+    "same": "In the wording each task was tuned in",
+    "harness": "In the stock wording of lm-evaluation-harness",
+}
+WORLD = (
+    "These are figures of the bundled micro-world, a small model on small tasks about a small closed world: "
+    "compare them with one another, not with published tables."
+)
+
+
+def short(task: str) -> str:
+    """A task's name without the bundled world's prefix."""
+    return task.removeprefix("world_")
+
+
+def wording(name: str) -> str:
+    """A wording as a heading."""
+    return WORDINGS.get(name, f"In the wording {name}")
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as a percentage; a dash where it is undefined."""
+    return "–" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def points(figures: dict[str, Any] | None) -> str:
+    """A task's main metric with its standard error, in points of 100."""
+    if figures is None:
+        return "–"
+    stderr = figures.get("stderr")
+    spread = f" ± {100 * stderr:.1f}" if isinstance(stderr, int | float) else ""
+    return f"{100 * figures['main']:.1f}{spread}"
+
+
+def count(number: float) -> str:
+    """A count in thousands, millions or billions: 1.23 M."""
+    for size, unit in ((1e12, " T"), (1e9, " B"), (1e6, " M"), (1e3, " K")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:g}"
+
+
+def size(number: float) -> str:
+    """Bytes in binary units: 9.6 MiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024 or unit == "GiB":
+            return f"{number:.3g} {unit}"
+        number /= 1024
+    raise AssertionError
+
+
+def headline(stages: dict[str, dict[str, Any]], shots: int) -> list[str]:
+    """What came out, in plain sentences, from the rows of one wording."""
+    dense, pruned, tuned = (stages.get(name) for name in ("dense", "pruned", "tuned"))
+    said = []
+    if dense and pruned:
+        left = pruned["params"] / dense["params"]
+        said.append(
+            f"{percent(1 - left, 0)} of the parameters went: {count(dense['params'])} became "
+            f"{count(pruned['params'])}. Cut and not tuned, the model keeps "
+            f"{percent(pruned.get('recovery'))} of the dense model’s mean accuracy."
+        )
+    if tuned:
+        said.append(
+            f"Tuned on {shots} examples a task it is back at {percent(tuned.get('recovery'))}, and counted "
+            f"above chance at {percent(tuned.get('recovery_above_chance'))}."
+        )
+    fair = stages.get("dense_tuned")
+    if dense and tuned and fair and fair["mean"] and dense["mean"]:
+        said.append(
+            f"The same tuning takes the dense model to {percent(fair['mean'] / dense['mean'])}: against that "
+            f"one, the small model stands at {percent(tuned['mean'] / fair['mean'])}."
+        )
+    return said or [f"Mean accuracy {points({'main': row['mean']})}." for row in stages.values()]
