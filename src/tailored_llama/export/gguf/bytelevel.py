@@ -40,10 +40,10 @@ def pre_tokenizer(directory: Path, parsed: Mapping[str, Any]) -> str:
     model = parsed["model"]
     odd = [key for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix") if model.get(key)]
     if parsed["normalizer"] not in (None, {"type": "NFC"}):
-        odd.append("normalizer")
+        odd.append("a normalizer")
     if odd:
         raise CheckpointError(
-            f"{directory}: its tokenizer has a {odd[0]}, and llama.cpp would tokenise without; "
+            f"{directory}: its tokenizer uses {' and '.join(odd)}, which llama.cpp does not have; "
             f"export to hf instead"
         )
     pre = parsed["pre_tokenizer"] or {"type": "none"}
