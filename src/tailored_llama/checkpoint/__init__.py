@@ -5,7 +5,7 @@ a stock transformers class; its shaped form, for layers of different widths, car
 """
 
 from tailored_llama.checkpoint.adapter import find_adapter, load_tuned, merge_adapter
-from tailored_llama.checkpoint.config import load_config
+from tailored_llama.checkpoint.config import TOKENIZER_KEY, load_config
 from tailored_llama.checkpoint.files import digest_directory, digest_file, read_json, write_json
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
 from tailored_llama.checkpoint.resolve import resolve
@@ -27,6 +27,7 @@ from tailored_llama.checkpoint.weights import (
 from tailored_llama.checkpoint.write import write_checkpoint
 
 __all__ = [
+    "TOKENIZER_KEY",
     "Checkpoint",
     "ModelWeights",
     "Weights",

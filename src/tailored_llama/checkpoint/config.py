@@ -16,6 +16,13 @@ from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.errors import CheckpointError, FamilyError
 
+TOKENIZER_KEY = "tokenizer_model_type"
+"""In config.json, the model type that the tokenizer files were made for, where it is not the model's own.
+
+AutoTokenizer picks its class by model type: a llama that is saved as mistral would get other tokens from the
+same files (" leading space" becomes 3 tokens instead of 2).
+"""
+
 
 def load_config(
     model: str | Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
@@ -45,7 +52,14 @@ def check_family(config: PreTrainedConfig, allow_config: Sequence[str] = ()) -> 
     """FamilyError where the tables of slices do not cover `config`."""
     from tailored_llama import families
 
-    families.check_config(config, allow_config)
+    families.check_config(config, (*allow_config, TOKENIZER_KEY))
+
+
+def tokenizer_type(directory: Path) -> str | None:
+    """The model type that the tokenizer in `directory` was made for, or None where nothing says so."""
+    path = directory / "config.json"
+    content = read_json(path) if path.is_file() else {}
+    return content.get(TOKENIZER_KEY) or content.get("model_type")
 
 
 def expected_tensors(

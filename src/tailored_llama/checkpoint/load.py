@@ -7,9 +7,17 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
-from tailored_llama.checkpoint.files import TOKENIZER_FILES
+from tailored_llama.checkpoint.config import TOKENIZER_KEY
+from tailored_llama.checkpoint.files import TOKENIZER_FILES, read_json
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.weights import Checkpoint, Weights, open_weights, widest_dtype
 from tailored_llama.errors import CheckpointError
@@ -56,8 +64,19 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise CheckpointError(f"{directory} holds no tokenizer; copy its base's tokenizer files into it")
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            directory, config=_made_for(directory)
+        )
     except Exception as error:  # tokenizers and transformers raise bare Exceptions for a damaged file
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{directory}: tokenizer does not load ({reason}); copy it again") from None
     return tokenizer
+
+
+def _made_for(directory: Path) -> PreTrainedConfig | None:
+    """A config of the model type that the tokenizer was made for, where that is not the model's own."""
+    path = directory / "config.json"
+    content = read_json(path) if path.is_file() else {}
+    if TOKENIZER_KEY not in content:
+        return None
+    return AutoConfig.for_model(content[TOKENIZER_KEY], tokenizer_class=content.get("tokenizer_class"))

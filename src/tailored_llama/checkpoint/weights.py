@@ -126,8 +126,10 @@ def check_finite(weights: Weights) -> None:
 
 def require_finite(name: str, tensor: Tensor) -> None:
     """CheckpointError where `tensor` holds NaN or Inf."""
-    if not bool(torch.isfinite(tensor).all()):
-        kind = "NaN" if bool(torch.isnan(tensor).any()) else "Inf"
+    # The extremes tell (NaN is passed on by both) and, unlike isfinite, need no copies of the tensor.
+    extremes = torch.stack(tensor.aminmax())
+    if not bool(torch.isfinite(extremes).all()):
+        kind = "NaN" if bool(torch.isnan(extremes).any()) else "Inf"
         raise CheckpointError(f"{name} holds {kind}; the checkpoint is damaged, download or train it again")
 
 

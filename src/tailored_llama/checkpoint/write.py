@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tailored_llama import shaped
+from tailored_llama.checkpoint.config import TOKENIZER_KEY, tokenizer_type
 from tailored_llama.checkpoint.files import GENERATION_FILE, LICENCE_FILES, TOKENIZER_FILES, write_json
 from tailored_llama.checkpoint.shards import DTYPES, INDEX, SINGLE
 from tailored_llama.checkpoint.weights import Weights, require_finite, widest_dtype
@@ -47,7 +48,7 @@ def write_checkpoint(
         raise OutputError(f"{out} holds a checkpoint already; name an empty or new directory")
     try:
         _write_shards(weights, shards, out)
-        write_config(weights, out)
+        write_config(weights, out, tokenizer_type(Path(copy_from)) if copy_from is not None else None)
         for path in extras:
             shutil.copyfile(path, out / path.name)
     except BaseException:
@@ -79,8 +80,11 @@ def byte_size(weights: Weights, name: str) -> int:
     return torch.Size(weights.shape(name)).numel() * weights.dtype(name).itemsize
 
 
-def write_config(weights: Weights, out: Path) -> None:
-    """config.json of `weights`, and where they are shaped the code that loads it."""
+def write_config(weights: Weights, out: Path, tokenizer: str | None) -> None:
+    """config.json of `weights`, and where they are shaped the code that loads it.
+
+    `tokenizer`: the model type that the tokenizer files were made for.
+    """
     config = copy.deepcopy(weights.config)
     config.dtype = widest_dtype(weights)
     for leftover in ("auto_map", "_name_or_path"):  # of the checkpoint that this one was made from
@@ -92,6 +96,8 @@ def write_config(weights: Weights, out: Path) -> None:
         shutil.copyfile(shaped.__file__, out / "shaped.py")
         classes: dict[str, type] = {"AutoConfig": type(config), "AutoModelForCausalLM": model}
         config.auto_map = {auto: f"shaped.{kind.__name__}" for auto, kind in classes.items()}
+    if tokenizer not in (None, config.model_type):
+        setattr(config, TOKENIZER_KEY, tokenizer)
     config.validate()
     config.to_json_file(out / "config.json")
 

@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
 from transformers import PreTrainedConfig
 
-from tailored_llama import families
+from tailored_llama import checkpoint, families
 
 Table = Sequence[Sequence[object]]
 
@@ -157,10 +157,13 @@ def _results(results: Mapping[str, Any]) -> str:
 def _loading(config: PreTrainedConfig) -> str:
     shaped = getattr(config, "layer_widths", None) is not None
     argument = ", trust_remote_code=True" if shaped else ""
+    # AutoTokenizer goes by the model's type, and would read the files of another type's its own way.
+    type_ = getattr(config, checkpoint.TOKENIZER_KEY, None)
+    made_for = f', config=AutoConfig.for_model("{type_}")' if type_ else ""
     code = (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"from transformers import {'AutoConfig, ' if type_ else ''}AutoModelForCausalLM, AutoTokenizer\n\n"
         f'model = AutoModelForCausalLM.from_pretrained("path/to/this"{argument})\n'
-        'tokenizer = AutoTokenizer.from_pretrained("path/to/this")'
+        f'tokenizer = AutoTokenizer.from_pretrained("path/to/this"{made_for or argument})'
     )
     note = (
         "\n\nIts layers differ in width, which `shaped.py` beside the weights builds. "
