@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def byte_level(
     directory: Path, pre: Any = None, *, ignore_merges: bool = False, **special: str
 ) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on `TEXTS` and saved; it cuts as GPT-2 does by default."""
-    tokenizer = Tokenizer(models.BPE(ignore_merges=ignore_merges))
+    tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre or pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -54,6 +55,10 @@ def byte_level(
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )  # fmt: skip
     tokenizer.train_from_iterator(TEXTS, trainer)
+    # One word that no merges lead to: only `ignore_merges` finds it.
+    trained = json.loads(tokenizer.to_str())["model"]
+    vocabulary = trained["vocab"] | {"Ġcounted": len(trained["vocab"])}
+    tokenizer.model = models.BPE(vocabulary, [*map(tuple, trained["merges"])], ignore_merges=ignore_merges)
     return _save(tokenizer, directory, **special)
 
 
