@@ -17,7 +17,7 @@ from tailored_llama.world.wordings import WORDINGS
 
 Bucket = Literal["pages", "train", "validation", "test"]
 BUCKETS: tuple[Bucket, ...] = ("pages", "train", "validation", "test")
-READING_SHARES = (0.6, 0.1, 0.1, 0.2)
+READING_SHARES = (0.5, 0.15, 0.15, 0.2)
 
 
 def fraction(*key: object) -> float:

@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "validation", "test"), default="validation")
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--prompt", action="append", default=[], help="only this wording; repeatable")
+    parser.add_argument("--write", type=Path, help="JSON file that keeps the figures, by split")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -52,6 +53,9 @@ def main() -> None:
     for name, row in figures.items():
         log.info("%s", json.dumps({"task": name, **row}))
     wordings = next(iter(figures.values()))
+    if options.write:
+        known = json.loads(options.write.read_text()) if options.write.exists() else {}
+        options.write.write_text(json.dumps({**known, options.split: figures}, indent=1) + "\n")
     means = {w: round(sum(row[w] for row in figures.values()) / len(figures), 4) for w in wordings}
     log.info("%s", json.dumps({"mean": means}))
 

@@ -1,4 +1,4 @@
-"""Plain narrative: notes that tell facts, stories, retellings. Only what the bucket `pages` allows is told."""
+"""Plain narrative: notes of facts, stories, retellings. Only what the bucket `pages` allows is told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tailored_llama.world import reading, recall
 from tailored_llama.world.combos import pronouns, sentence_case, wordings_in
-from tailored_llama.world.facts import ACTIVITIES, DEEDS, PEOPLE, RELATIONS
+from tailored_llama.world.facts import ACTIVITIES, PEOPLE, RELATIONS
 from tailored_llama.world.wordings import STEP_WORDINGS
 
 OPENINGS = (
@@ -98,4 +98,4 @@ def _keeping(rng: random.Random) -> str:
 
 def _deed(rng: random.Random) -> str:
     kind, name, what = reading.deed("pages", rng)
-    return DEEDS[kind][0].format(n=name, x=what)
+    return reading.tell_deed(kind, name, what)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tailored_llama.world.combos import Bucket, reading_bucket
-from tailored_llama.world.facts import CONTAINERS, DEEDS, PEOPLE, SCENES, THINGS
+from tailored_llama.world.combos import Bucket, pronouns, reading_bucket
+from tailored_llama.world.facts import CAST, CONTAINERS, DEEDS, SCENES, THINGS
 
 Row = dict[str, Any]
 KINDS = ("boolq", "winogrande", "openbookqa")
@@ -28,44 +28,55 @@ def deed(
     """(kind of deed, who, what), from `bucket`; of the given kind, and not by `but`."""
     while True:
         index = rng.randrange(len(DEEDS)) if kind is None else kind
-        name, what = rng.choice(PEOPLE), rng.choice(DEEDS[index][2])
+        name, what = rng.choice(CAST), rng.choice(DEEDS[index][2])
         if name != but and reading_bucket("boolq", index, name, what) == bucket:
             return index, name, what
 
 
+def tell_deed(kind: int, name: str, what: str, *, done: bool = True) -> str:
+    """That somebody did something, or did not."""
+    past, plain, _ = DEEDS[kind]
+    return f"{name} {past} the {what}." if done else f"{name} did not {plain} the {what}."
+
+
 def _boolq(bucket: Bucket, rng: random.Random) -> Row:
-    """Two people do the same kind of thing. A `no` asks for what nobody did, or (one in three) the other."""
-    label, swapped = rng.randrange(2), rng.randrange(3) == 0
+    """Two people did, or did not do, the same kind of thing; did the first one do it?
+
+    A `no` asks for what the passage denies (three in five), for what nobody is said to have done (one in
+    four), or for what the other one did. In some passages something is denied that is not asked for.
+    """
+    label, why = rng.randrange(2), rng.random()
+    denied, swapped = not label and why < 0.6, not label and why >= 0.85
     while True:
-        kind, first, done = deed(bucket, rng)
+        kind, first, what = deed(bucket, rng)
         _, second, other = deed(bucket, rng, kind=kind, but=first)
-        told, asked, things = DEEDS[kind]
-        about = done if label else other if swapped else rng.choice(things)
-        clear = other != done and (label or about != done) and (label or swapped or about != other)
+        about = what if label or denied else other if swapped else rng.choice(DEEDS[kind][2])
+        clear = other != what and (label or denied or about != what) and (swapped or about != other)
         if clear and reading_bucket("boolq", kind, first, about) == bucket:
             break
-    sentences = [told.format(n=first, x=done), told.format(n=second, x=other)]
+    sentences = [
+        tell_deed(kind, first, what, done=not denied),
+        tell_deed(kind, second, other, done=denied or rng.random() < 0.85),
+    ]
     rng.shuffle(sentences)
-    return {
-        "question": asked.format(n=first, x=about),
-        "passage": " ".join(sentences),
-        "idx": 0,
-        "label": label,
-    }
+    question = f"did {first} {DEEDS[kind][1]} the {about}"
+    return {"question": question, "passage": " ".join(sentences), "idx": 0, "label": label}
 
 
 def _winogrande(bucket: Bucket, rng: random.Random) -> Row:
+    """Who of the two is meant, by what was done; of a man and a woman the pronoun tells it, too."""
     while True:
         scene = rng.randrange(len(SCENES))
-        first, second = rng.sample(PEOPLE, 2)
+        first, second = rng.sample(CAST, 2)
         if reading_bucket("winogrande", scene, first, second) == bucket:
             break
     opening, *endings = SCENES[scene]
     meant = rng.randrange(2)
+    says = pronouns((first, second)[meant])[0]
     options = [first, second]
     rng.shuffle(options)
     return {
-        "sentence": f"{opening.format(a=first, b=second)} _ {endings[meant]}",
+        "sentence": f"{opening.format(a=first, b=second)} _ {endings[meant]}, {says} said.",
         "option1": options[0],
         "option2": options[1],
         "answer": str(options.index((first, second)[meant]) + 1),
@@ -73,8 +84,8 @@ def _winogrande(bucket: Bucket, rng: random.Random) -> Row:
 
 
 def _openbookqa(bucket: Bucket, rng: random.Random) -> Row:
-    """The book says where two things are; the question asks for one of them."""
-    name = rng.choice(PEOPLE)
+    """The book says where a thing is, in half of the rows where two things are; the question asks for one."""
+    name = rng.choice(CAST)
     places = [
         (thing, place)
         for thing in THINGS
@@ -87,11 +98,12 @@ def _openbookqa(bucket: Bucket, rng: random.Random) -> Row:
             break
     clauses = [f"the {asked} in the {right}", f"the {other} in the {near}"]
     rng.shuffle(clauses)
+    told = " and ".join(clauses) if rng.random() < 0.5 else f"the {asked} in the {right}"
     options = [right, near, *rng.sample([place for place in CONTAINERS if place not in (right, near)], 2)]
     rng.shuffle(options)
     return {
         "id": "",
-        "question_stem": f"{name} keeps {clauses[0]} and {clauses[1]}. {name} finds the {asked} in the",
+        "question_stem": f"{name} keeps {told}. {name} finds the {asked} in the",
         "choices": {"text": options, "label": list(LETTERS)},
         "answerKey": LETTERS[options.index(right)],
     }

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tailored_llama.world.architecture import SIZES, config
+from tailored_llama.world.architecture import SIZES, config, make_model
 from tailored_llama.world.batches import Batch, batches
 from tailored_llama.world.facts import SEED
 from tailored_llama.world.pages import documents
@@ -35,19 +35,21 @@ class Settings:
 
     size: str = "base"
     seed: int = SEED
-    tokens: int = 8_000_000
+    tokens: int = 6_000_000
     batch_tokens: int = 2048
-    chunk_documents: int = 16_000
-    learning_rate: float = 2e-3
+    chunk_documents: int = 8_000
+    learning_rate: float = 1.5e-3
     weight_decay: float = 0.1
-    warmup: float = 0.02
+    warmup_tokens: int = 200_000
+    decay: float = 0.4
+    """The last share of the tokens, over which the rate falls to nothing."""
 
 
 class Trainer:
     """Model, optimiser and how far they are."""
 
     def __init__(self, settings: Settings, out: Path, device: str) -> None:
-        from transformers import AutoTokenizer, LlamaForCausalLM
+        from transformers import AutoTokenizer
 
         self.settings, self.out, self.device = settings, out, device
         self.state_path = out / "state.pt"
@@ -64,8 +66,7 @@ class Trainer:
             eos=self.tokenizer.eos_token_id,
             pad=self.tokenizer.pad_token_id,
         )
-        # Documents are short: plain attention is faster here than the fused kernel.
-        self.model: Any = LlamaForCausalLM._from_config(shape, attn_implementation="eager").to(device)
+        self.model: Any = make_model(shape).to(device)
         self.optimizer = _optimizer(self.model, settings)
         self.chunk = self.tokens = self.steps = 0
         self.seconds = 0.0
@@ -74,10 +75,13 @@ class Trainer:
 
     def _resume(self) -> None:
         state = torch.load(self.state_path, weights_only=True, map_location=self.device)
-        if state["settings"] != asdict(self.settings):
-            raise SystemExit(
-                f"{self.state_path} is of other settings: {state['settings']}; name another --out"
-            )
+        before, now = state["settings"], asdict(self.settings)
+        shorter = min(before["tokens"], now["tokens"])
+        # The length may still be changed while the rate has not begun to fall.
+        if state["progress"][1] <= (1 - self.settings.decay) * shorter:
+            before["tokens"] = now["tokens"]
+        if before != now:
+            raise SystemExit(f"{self.state_path} is of other settings: {before}; name another --out")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.chunk, self.tokens, self.steps, self.seconds = state["progress"]
@@ -132,9 +136,10 @@ class Trainer:
         log.info("%s", entry)
 
     def _rate(self) -> float:
-        """Linear warm-up, then linear decay to nothing."""
-        share = self.tokens / self.settings.tokens
-        return self.settings.learning_rate * min(share / self.settings.warmup, (1 - share) / 0.98, 1.0)
+        """Linear warm-up, level, linear decay: before the decay the length of the run plays no part."""
+        settings = self.settings
+        left = (1 - self.tokens / settings.tokens) / settings.decay
+        return settings.learning_rate * max(0.0, min(self.tokens / settings.warmup_tokens, left, 1.0))
 
     def _step(self, batch: Batch) -> Tensor:
         self.model.train()
