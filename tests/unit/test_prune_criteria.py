@@ -92,6 +92,14 @@ def test_magnitudes_need_no_text_and_do_not_run_the_model(monkeypatch: pytest.Mo
     assert len(channel_scores(ModelWeights(model), Prune(criterion="l1"), None, seed=0)) == 6
 
 
+def test_a_gradient_that_overflows_names_its_tensor() -> None:
+    model = model_of(config_of())
+    with torch.no_grad():
+        model.model.layers[1].self_attn.o_proj.weight.mul_(1e38)
+    with pytest.raises(CheckpointError, match=r"model\.layers\.\d\..*taylor score is not a finite number"):
+        channel_scores(ModelWeights(model), Prune(), tokens_of(model.config), seed=0)
+
+
 def test_a_score_that_is_no_number_names_its_tensor() -> None:
     model = model_of(config_of())
     with torch.no_grad():

@@ -84,7 +84,9 @@ class _MemberScores:
             assert weight_ is not None
             score = self.rule.matrix(Matrix(weight_, gradient_, squares_))
             if not score.isfinite().all():
-                raise CheckpointError(f"{name}: its {self.rule.name} score is not finite; check the weights")
+                raise CheckpointError(
+                    f"{name}: its {self.rule.name} score is not a finite number; check the weights"
+                )
             self.scores[piece] = fold(score, group).cpu()
 
     def reduced(self, how: Reduce) -> ChannelScores:

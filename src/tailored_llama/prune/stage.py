@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -49,8 +50,8 @@ def make_plan(
     `tokenizer` for text. Raises RecipeError, CheckpointError (NaN, by tensor), FamilyError, DataError
     (calibration) and PlanError (layers outside the model, a ratio or `align` out of reach).
     """
-    weights = checkpoint.open_weights(model, allow_config=allow_config)
-    return _plan(model, weights, _settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer)
+    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer)
+    return _plan(model, checkpoint.open_weights(model, allow_config=allow_config), request)
 
 
 def prune(
@@ -74,47 +75,65 @@ def prune(
     raises, PlanError for a plan of another model, and OutputError where `out` holds something else or the
     disk has no room.
     """
-    wanted = _settings(settings, overrides)
+    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer)
     weights = checkpoint.open_weights(model, allow_config=allow_config)
-    data = data or {}
     if isinstance(plan, (str, Path)):
         plan = Plan.load(plan)
     if plan:
-        plan.check(weights.config, str(_source(model, weights)["model"]), _source(model, weights)["digest"])
+        source = _source(model, weights)
+        plan.check(weights.config, source["model"], source["digest"])
     if out is None:
         if plan:  # what is scored is checked there, what is written is checked as it is written
             checkpoint.check_finite(weights)
-        made = plan or _plan(model, weights, wanted, seed, tasks, data, tokens, tokenizer)
+        made = plan or _plan(model, weights, request)
         return checkpoint.load_model(CutWeights(weights, made.kept))
 
-    about = {"plan": plan.digest} if plan else _resolved(wanted, seed, tasks, data)
-    inputs = _inputs(weights, wanted, data, tokens)
+    about = {"plan": plan.digest} if plan else request.resolved()
+    inputs = _inputs(weights, request)
     if checkpoint.completed(out, stage="prune", settings=about, inputs=inputs, seed=seed):
         log.info("%s is complete", out)
         return Path(out)
     with checkpoint.stage_directory(out, stage="prune", settings=about, inputs=inputs, seed=seed) as partial:
-        made = plan or _plan(model, weights, wanted, seed, tasks, data, tokens, tokenizer)
+        made = plan or _plan(model, weights, request)
         tokenizer_home = weights.directory if isinstance(weights, Checkpoint) else None
         checkpoint.write_checkpoint(CutWeights(weights, made.kept), partial, copy_from=tokenizer_home)
         made.save(partial / "plan.json")
     return Path(out)
 
 
-def _plan(
-    model: Model,
-    weights: Weights,
-    settings: Prune,
-    seed: int,
-    tasks: Sequence[str],
-    data: Mapping[str, str],
-    tokens: Tokens | None,
-    tokenizer: PreTrainedTokenizerBase | None,
-) -> Plan:
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of a plan, beside the model."""
+
+    settings: Prune
+    seed: int
+    tasks: Sequence[str]
+    data: Mapping[str, str]
+    tokens: Tokens | None
+    tokenizer: PreTrainedTokenizerBase | None
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that a plan depends on beside the model and files' contents, as JSON."""
+        resolved = {**self.settings.model_dump(mode="json"), "seed": self.seed}
+        # Tasks and data are read by some calibration sources only; a plan does not depend on the others.
+        source = self.settings.calibration.source
+        if source == "task":
+            places = {name: str(self.data[name]) for name in self.tasks if name in self.data}
+            resolved |= {"tasks": list(self.tasks), "data": places}
+        elif source == "c4" and "c4" in self.data:
+            resolved |= {"data": {"c4": str(self.data["c4"])}}
+        return resolved
+
+
+def _plan(model: Model, weights: Weights, request: _Request) -> Plan:
+    settings = request.settings
     _check_layers(weights, settings)
-    if criterion(settings.criterion).needs not in ("nothing", "weights"):
-        tokens = _tokens(weights, settings, seed, tasks, data, tokens, tokenizer)
+    measures_text = criterion(settings.criterion).needs not in ("nothing", "weights")
+    tokens = _tokens(weights, request) if measures_text else None
     checkpoint.check_finite(weights)
-    kept = plan_units(weights, settings, tokens, seed)
+    kept = plan_units(weights, settings, tokens, request.seed)
+    if not kept:
+        log.warning("prune.ratio: %s is less than one unit of any group; nothing is cut", settings.ratio)
     before = parameter_count(weights.config)
     gone = sum(
         (group.units - len(kept[group.kind][group.layer])) * group.parameters
@@ -122,12 +141,8 @@ def _plan(
         if group.layer in kept.get(group.kind, {})
     )
     log.info("plan: %s of %s parameters stay", f"{before - gone:,}", f"{before:,}")
-    return Plan(
-        _source(model, weights),
-        kept,
-        {"before": before, "after": before - gone},
-        _resolved(settings, seed, tasks, data),
-    )
+    params = {"before": before, "after": before - gone}
+    return Plan(_source(model, weights), kept, params, request.resolved())
 
 
 def plan_units(weights: Weights, settings: Prune, tokens: Tokens | None, seed: int) -> Kept:
@@ -166,29 +181,22 @@ def _check_layers(weights: Weights, settings: Prune) -> None:
         )
 
 
-def _tokens(
-    weights: Weights,
-    settings: Prune,
-    seed: int,
-    tasks: Sequence[str],
-    data: Mapping[str, str],
-    tokens: Tokens | None,
-    tokenizer: PreTrainedTokenizerBase | None,
-) -> Tokens:
+def _tokens(weights: Weights, request: _Request) -> Tokens:
     vocabulary = int(weights.config.vocab_size)
-    if tokens is not None:
-        return check_windows(tokens, vocabulary, "tokens")
+    if request.tokens is not None:
+        return check_windows(request.tokens, vocabulary, "tokens")
 
-    def load() -> PreTrainedTokenizerBase:
-        if tokenizer is not None:
-            return tokenizer
+    def tokenizer() -> PreTrainedTokenizerBase:
+        if request.tokenizer is not None:
+            return request.tokenizer
         if isinstance(weights, Checkpoint):
             return checkpoint.load_tokenizer(weights.directory)
         raise DataError("calibration: a model in memory has no tokenizer; pass tokenizer=... or tokens=...")
 
     return calibration_tokens(
-        settings.calibration, load, vocabulary=vocabulary, seed=seed, tasks=tasks, data=data
-    )
+        request.settings.calibration, tokenizer, vocabulary=vocabulary, seed=request.seed, tasks=request.tasks,
+        data=request.data,
+    )  # fmt: skip
 
 
 def _source(model: Model, weights: Weights) -> dict[str, Any]:
@@ -197,27 +205,14 @@ def _source(model: Model, weights: Weights) -> dict[str, Any]:
     return {"model": getattr(weights.config, "_name_or_path", "") or "in memory", "digest": None}
 
 
-def _resolved(settings: Prune, seed: int, tasks: Sequence[str], data: Mapping[str, str]) -> dict[str, Any]:
-    """Everything that a plan depends on beside the model, as JSON."""
-    resolved = {**settings.model_dump(mode="json"), "seed": seed}
-    # Tasks and data are read by some calibration sources only; a plan does not depend on the others.
-    if settings.calibration.source == "task":
-        resolved |= {"tasks": list(tasks), "data": {name: str(data[name]) for name in tasks if name in data}}
-    elif settings.calibration.source == "c4" and "c4" in data:
-        resolved |= {"data": {"c4": str(data["c4"])}}
-    return resolved
-
-
-def _inputs(
-    weights: Weights, settings: Prune, data: Mapping[str, str], tokens: Tokens | None
-) -> dict[str, str]:
+def _inputs(weights: Weights, request: _Request) -> dict[str, str]:
     """Digests of what the stage reads: the model, and calibration tokens or files."""
     model = weights.digest if isinstance(weights, Checkpoint) else checkpoint.weights_digest(weights)
     inputs = {"model": model}
-    source = settings.calibration.source
-    file = Path(data.get("c4", source) if source == "c4" else source)
-    if tokens is not None:
-        inputs["calibration"] = hashlib.sha256(tokens.long().cpu().numpy().tobytes()).hexdigest()
+    source = request.settings.calibration.source
+    file = Path(request.data.get("c4", source) if source == "c4" else source)
+    if request.tokens is not None:
+        inputs["calibration"] = hashlib.sha256(request.tokens.long().cpu().numpy().tobytes()).hexdigest()
     elif file.is_file():
         inputs["calibration"] = checkpoint.digest_file(file)
     return inputs

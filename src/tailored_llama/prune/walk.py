@@ -17,19 +17,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from tailored_llama.checkpoint import Weights
-from tailored_llama.errors import CheckpointError
 from tailored_llama.progress import track
 from tailored_llama.prune.skeleton import Call, Hidden, Skeleton
 
 TOKENS_AT_ONCE = 1024
-"""Through a layer in one piece: enough to keep the matrix products busy, little beside the weights of a
-large layer."""
+"""Through a layer in one piece: enough to keep the matrix products busy, little beside a large layer."""
 LOGITS_AT_ONCE = 2**24
 """Numbers in one chunk of logits: 64 MB in fp32."""
 
 Consume = Callable[[str, Tensor, Tensor, Tensor | None], None]
-"""Takes a parameter's name, the parameter, its gradient, and its mean squared per-sample gradient if asked
-for."""
+"""Takes a parameter's name, the parameter, its gradient, and if asked for its mean squared one by sample."""
 
 
 class Walk:
@@ -56,8 +53,7 @@ class Walk:
         self.batches = torch.split(self.tokens, at_once)
 
     def gradients(self, consume: Consume) -> float:
-        """Hand every scored parameter's gradient to `consume`, last layer first; returns the loss (nats a
-        token)."""
+        """Hand every scored parameter's gradient to `consume`, last layer first; returns nats per token."""
         with torch.no_grad():
             hidden, calls, inputs = self._forward()
         loss, upstream = self._head(hidden)
@@ -69,8 +65,7 @@ class Walk:
         return loss
 
     def _forward(self) -> tuple[list[Hidden], list[list[Call]], dict[int, list[Hidden]]]:
-        """The last layer's output, the calls, and the inputs of every layer that the way back needs, by
-        batch."""
+        """By batch: the last layer's output, the calls, and the inputs that the way back needs by layer."""
         entered = [self.skeleton.enter(batch) for batch in self.batches]
         hidden, calls = [h for h, _ in entered], [c for _, c in entered]
         inputs: dict[int, list[Hidden]] = {}
@@ -84,8 +79,7 @@ class Walk:
         return hidden, calls, inputs
 
     def _head(self, hidden: Sequence[Hidden]) -> tuple[float, list[Hidden]]:
-        """Causal language model loss, mean over all predicted tokens, and its gradient by the last hidden
-        states."""
+        """The mean loss over all predicted tokens, and its gradients by the last hidden states."""
         parameters = self.skeleton.load_head()
         predicted = self.tokens[:, 1:].numel()
         size = max(1, LOGITS_AT_ONCE // int(self.skeleton.model.config.vocab_size))
@@ -162,14 +156,11 @@ class _Gathered:
             assert leaf.grad is not None
             gradient, leaf.grad = leaf.grad, None
             if self.samples:
-                squares = gradient.square().mul_(self.samples)
-                self.squares = squares if self.squares is None else self.squares.add_(squares)
+                if self.squares is None:
+                    self.squares = torch.zeros_like(gradient)
+                self.squares.addcmul_(gradient, gradient, value=self.samples)
             self.total = gradient if self.total is None else self.total.add_(gradient)
             if consume:
-                if not self.total.isfinite().all():
-                    raise CheckpointError(
-                        f"{name}: its gradient is not finite; check the weights or take a magnitude criterion"
-                    )
                 consume(name, leaf.detach(), self.total, self.squares)
                 self.total = self.squares = None
 

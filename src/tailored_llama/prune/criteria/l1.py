@@ -11,7 +11,7 @@ from tailored_llama.prune.criteria.registry import Matrix, matrix_criterion
 @matrix_criterion(
     "l1",
     needs="weights",
-    reference="Li et al. 2017 (Pruning Filters for Efficient ConvNets), eq. 1",
+    reference="Li et al. 2017 (Pruning Filters for Efficient ConvNets), section 3.1",
     reduce="mean",
 )
 def l1(matrix: Matrix) -> Float[Tensor, " channels"]:

@@ -9,7 +9,7 @@ from tailored_llama.prune.criteria.registry import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "l2", needs="weights", reference="Ma et al. 2023 (LLM-Pruner), the L2 baseline of table 1", reduce="mean"
+    "l2", needs="weights", reference="Ma et al. 2023 (LLM-Pruner), the L2 baseline", reduce="mean"
 )
 def l2(matrix: Matrix) -> Float[Tensor, " channels"]:
     """Sum of w^2 over a channel, no root; members are averaged, as in LLM-Pruner, whatever `reduce` is."""

@@ -10,7 +10,7 @@ from tailored_llama.families import Group
 from tailored_llama.prune.criteria.registry import group_criterion
 
 
-@group_criterion("random", needs="nothing", reference="the control of Ma et al. 2023 (LLM-Pruner), table 1")
+@group_criterion("random", needs="nothing", reference="Ma et al. 2023 (LLM-Pruner), the random baseline")
 def random(group: Group, generator: Generator) -> Float[Tensor, " units"]:
     """Uniform draws times a unit's parameters: per parameter, heads and channels have the same odds."""
     return torch.rand(group.units, generator=generator, dtype=torch.float64) * group.parameters

@@ -9,7 +9,9 @@ from tailored_llama.prune.criteria.registry import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "taylor", needs="gradient", reference="Ma et al. 2023 (LLM-Pruner), eq. 5 to first order ('param_first')"
+    "taylor",
+    needs="gradient",
+    reference="Ma et al. 2023 (LLM-Pruner), section 3.2, element-wise to first order ('param_first')",
 )
 def taylor(matrix: Matrix) -> Float[Tensor, " channels"]:
     """Sum of abs(w g) over a channel, g the gradient of the calibration batch's loss."""

@@ -9,7 +9,9 @@ from tailored_llama.prune.criteria.registry import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "taylor_mix", needs="squared_gradient", reference="Ma et al. 2023 (LLM-Pruner), eq. 5 ('param_mix')"
+    "taylor_mix",
+    needs="squared_gradient",
+    reference="Ma et al. 2023 (LLM-Pruner), section 3.2, element-wise to second order ('param_mix')",
 )
 def taylor_mix(matrix: Matrix) -> Float[Tensor, " channels"]:
     """Sum of abs(w g - w a w / 2) over a channel, a the mean of the samples' squared gradients."""

@@ -11,7 +11,7 @@ from tailored_llama.prune.criteria.registry import Matrix, matrix_criterion
 @matrix_criterion(
     "taylor_second",
     needs="squared_gradient",
-    reference="Ma et al. 2023 (LLM-Pruner), the second-order term of eq. 5 ('param_second')",
+    reference="Ma et al. 2023 (LLM-Pruner), section 3.2, element-wise, second order alone ('param_second')",
 )
 def taylor_second(matrix: Matrix) -> Float[Tensor, " channels"]:
     """Sum of abs(w a w) over a channel, a the mean over samples of each sample's squared gradient."""

@@ -11,7 +11,7 @@ from tailored_llama.prune.criteria.registry import Matrix, matrix_criterion
 @matrix_criterion(
     "taylor_vector",
     needs="gradient",
-    reference="Ma et al. 2023 (LLM-Pruner), eq. 3 to first order ('vectorize')",
+    reference="Ma et al. 2023 (LLM-Pruner), section 3.2, vector-wise to first order ('vectorize')",
 )
 def taylor_vector(matrix: Matrix) -> Float[Tensor, " channels"]:
     """abs of the sum of w g over a channel: what moves the loss up and down cancels before the abs."""
