@@ -65,7 +65,7 @@ def fit(
     Raises TuneError where the loss or a gradient is no longer finite, or the loss explodes (see Watch).
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
     total = settings.epochs * math.ceil(len(shots) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine_with_warmup(total, settings.warmup))
     precision = choose_precision(settings.precision, model.device)
