@@ -47,13 +47,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>")
 
 
-def pico(context: int = 256, seed: int = 0) -> PreTrainedModel:
+def pico(context: int = 256, vocabulary: int = 300) -> PreTrainedModel:
     """A random LLaMA of two layers with grouped queries, far from even in its predictions."""
     config = LlamaConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=context, bos_token_id=0, eos_token_id=1,
+        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=context, bos_token_id=0, eos_token_id=1,
     )  # fmt: skip
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = LlamaForCausalLM(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -74,19 +74,18 @@ class Request:
 def encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, answer: str) -> tuple[list[int], list[int]]:
     """Token ids of `context` and of `answer` after it.
 
-    White space at the end of the context belongs to the answer. The two are tokenised as one text and split
-    at the length of the context alone: a tokenizer that merges across the boundary is met as in use. A
-    beginning-of-sequence token is added if the tokenizer does so by itself and the text has none. An empty
-    context is the beginning-of-sequence (else end-of-sequence) token.
+    White space at the end of the context belongs to the answer. The answer's ids are those that the whole
+    text has beyond the length of the context alone, so that a tokenizer that merges across the boundary is
+    met as in use; where it merges all of the answer, nothing is left. A beginning-of-sequence token is
+    added if the tokenizer does so by itself and the text has none. An empty context is the
+    beginning-of-sequence (else end-of-sequence) token.
     """
     if not context.strip():
         start = _prefix_token(tokenizer)
         ids = list(tokenizer.encode(context + answer, add_special_tokens=False))
         return ([start], ids) if ids[:1] != [start] else (ids[:1], ids[1:])
-    stripped = context.rstrip()
-    whole = _encode(tokenizer, context + answer)
-    length = len(_encode(tokenizer, stripped))
-    return whole[:length], whole[length:]
+    before = _encode(tokenizer, context.rstrip())
+    return before, _encode(tokenizer, context + answer)[len(before) :]
 
 
 def context_length(model: PreTrainedModel) -> int:

@@ -111,6 +111,15 @@ def test_white_space_before_the_answer_is_the_answers() -> None:
     assert encode_pair(TOKENIZER, "Answer: ", "yes") == encode_pair(TOKENIZER, "Answer:", " yes")
 
 
+def test_a_tokenizer_that_merges_across_the_boundary() -> None:
+    """`yes` is one token: of ` ye` + `s` the answer has none left, with `s no` it has what follows."""
+    assert TOKENIZER.tokenize(" yes") == ["Ġyes"]
+    assert encode_pair(TOKENIZER, "is ye", "s")[1] == []
+    context, answer = encode_pair(TOKENIZER, "is y", "es no and no and no")
+    assert context == TOKENIZER.encode("is y")
+    assert answer == TOKENIZER.encode("is yes no and no and no")[len(context) :] != []
+
+
 def test_what_a_scored_question_says() -> None:
     question = Scored((-4.0, -3.0, -9.0), (8, 3, 30), gold=2, cut=False)
     assert question.values("acc_norm") == pytest.approx([-0.5, -1.0, -0.3])
