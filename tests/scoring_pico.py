@@ -51,7 +51,8 @@ def pico(context: int = 256, vocabulary: int = 300) -> PreTrainedModel:
     """A random LLaMA of two layers with grouped queries, far from even in its predictions."""
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=context, bos_token_id=0, eos_token_id=1,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=context,
+        bos_token_id=0, eos_token_id=1,
     )  # fmt: skip
     torch.manual_seed(0)
     model = LlamaForCausalLM(config).eval()
