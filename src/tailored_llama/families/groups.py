@@ -1,5 +1,4 @@
-"""From a config to its groups of slices and back: what is coupled, how wide each layer is, and the config
-of a cut."""
+"""From a config to its groups of slices and back: what is coupled, how wide layers are, what a cut's is."""
 
 from __future__ import annotations
 
@@ -59,8 +58,7 @@ def widths(config: PreTrainedConfig) -> list[LayerWidths]:
 
 
 def groups(config: PreTrainedConfig) -> list[Group]:
-    """All groups of `config`, layer by layer: heads, then MLP channels. Raises FamilyError for an unknown
-    family."""
+    """All groups of `config`, layer by layer: heads, then MLP channels. Raises FamilyError."""
     family = family_named(config.model_type)
     return [
         _group(family, config, kind, layer, width)

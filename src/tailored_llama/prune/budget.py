@@ -85,36 +85,24 @@ def even(spans: Sequence[Span], target: float, total: int) -> list[int]:
     of equal size are cut alike if that comes close enough to the target, else the first ones of them lose
     one step more.
     """
-    heads = [i for i, s in enumerate(spans) if s.group.kind == "heads"]
-    mlp = [i for i, s in enumerate(spans) if s.group.kind == "mlp"]
     tolerance = _tolerance(target, total)
-    gone = [s.low for s in spans]
-
-    def put(where: Sequence[int], counts: Sequence[int]) -> int:
-        for i, count in zip(where, counts, strict=True):
-            gone[i] = count
-        return parameters(spans, gone)
-
+    heads = [s for s in spans if s.group.kind == "heads"]
+    mlp = [s for s in spans if s.group.kind == "mlp"]
     if not heads or not mlp:
-        put(range(len(spans)), _spread(spans, target, tolerance))
-        return gone
-    least = parameters([spans[i] for i in mlp], [spans[i].low for i in mlp])
-    most = parameters([spans[i] for i in mlp], [spans[i].high for i in mlp])
+        return _spread(spans, target, tolerance)
+    least, most = (parameters(mlp, counts) for counts in ([s.low for s in mlp], [s.high for s in mlp]))
     share = target / sum(s.group.units * s.group.parameters for s in spans)
-    coarse = [spans[i] for i in heads]
-    for candidate in _head_shares(coarse, share):
-        counts = [s.nearest(float(candidate * s.group.units)) for s in coarse]
-        rest = target - parameters(coarse, counts)
+    for candidate in _head_shares(heads, share):
+        counts = [s.nearest(float(candidate * s.group.units)) for s in heads]
+        rest = target - parameters(heads, counts)
         if least - tolerance <= rest <= most + tolerance:
             break
     else:
-        # No equal number of heads will do: let the MLP give all or nothing, and the heads of single layers
-        # the rest.
-        counts = _spread(coarse, target - (most if target > most else least), tolerance)
-        rest = target - parameters(coarse, counts)
-    put(heads, counts)
-    put(mlp, _spread([spans[i] for i in mlp], rest, tolerance))
-    return gone
+        # No equal share of heads will do: the MLP gives all it can or must, heads of some layers the rest.
+        counts = _spread(heads, target - (most if target > most else least), tolerance)
+        rest = target - parameters(heads, counts)
+    gone = dict(zip(heads, counts, strict=True)) | dict(zip(mlp, _spread(mlp, rest, tolerance), strict=True))
+    return [gone[s] for s in spans]
 
 
 def _head_shares(heads: Sequence[Span], share: float) -> list[Fraction]:

@@ -56,8 +56,7 @@ def channel_scores(
 
 
 class _MemberScores:
-    """Gathers the scores of single matrices, in whatever order they come, and reduces each group's in
-    member order."""
+    """Scores of single matrices, gathered in any order and reduced group by group in member order."""
 
     def __init__(self, chosen: Sequence[Group], settings: Prune) -> None:
         self.chosen = chosen

@@ -1,5 +1,4 @@
-"""A plan is data: which units of which model stay, what that leaves, and how it came about. Saved as
-readable JSON."""
+"""A plan is data: which units of which model stay, what that leaves, and how it came about; in JSON."""
 
 from __future__ import annotations
 
@@ -82,8 +81,7 @@ class Plan:
             ) from None
 
     def check(self, config: PreTrainedConfig, name: str, digest: str | None) -> None:
-        """PlanError unless the plan is of this model: its digest where both are known, its layers and units
-        always."""
+        """PlanError unless the plan is of this model: by digest where both are known, by layers and units."""
         made_for = self.source.get("digest")
         if digest and made_for and digest != made_for:
             raise PlanError(

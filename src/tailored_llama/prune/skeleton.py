@@ -103,8 +103,7 @@ class Skeleton:
         return result
 
     def load_head(self) -> dict[str, Tensor]:
-        """The parameters behind the last layer: final norm and output embedding, which may be tied to the
-        input's."""
+        """The parameters behind the last layer: final norm, and output embedding (tied or not)."""
         head = self.model.get_output_embeddings()
         prefix, there = self._path(head), set(self.weights.names())
         parameters = self._around_layers()

@@ -194,9 +194,13 @@ def _tokens(weights: Weights, request: _Request) -> Tokens:
         raise DataError("calibration: a model in memory has no tokenizer; pass tokenizer=... or tokens=...")
 
     return calibration_tokens(
-        request.settings.calibration, tokenizer, vocabulary=vocabulary, seed=request.seed, tasks=request.tasks,
+        request.settings.calibration,
+        tokenizer,
+        vocabulary=vocabulary,
+        seed=request.seed,
+        tasks=request.tasks,
         data=request.data,
-    )  # fmt: skip
+    )
 
 
 def _source(model: Model, weights: Weights) -> dict[str, Any]:

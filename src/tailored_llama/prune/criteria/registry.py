@@ -39,8 +39,7 @@ GroupScore = Callable[[Group, Generator], Float[Tensor, " units"]]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A named score. Exactly one of `matrix` and `group` is set; `reduce` overrides the recipe's reduction
-    over members."""
+    """A named score. One of `matrix` and `group` is set; `reduce` overrides the recipe's reduction."""
 
     name: str
     needs: Needs
