@@ -22,7 +22,7 @@ Metric = Literal["acc", "acc_norm"]
 
 # Padded tokens of one forward pass: enough to keep two cores or a GPU busy, little enough that the
 # activations of a 7B model stay below a few GB.
-BATCH_TOKENS = 4096
+BATCH_TOKENS = 2048
 
 
 @dataclass(frozen=True)
