@@ -13,6 +13,7 @@ from tokenizers import Regex, pre_tokenizers
 from transformers import PreTrainedModel
 
 from gguf_cases import ODD, TEXTS, VOCABULARY, byte_level, pico, sentence_pieces
+from tailored_llama import world
 from tailored_llama.checkpoint import load_model, load_tokenizer, open_weights
 from tailored_llama.export.gguf import to_gguf
 from tailored_llama.export.gguf.bytelevel import LLAMA3, QWEN2
@@ -109,6 +110,14 @@ def test_a_trained_model_tells_the_same_story(cut: str, shared: Path, tmp_path: 
     check_against(model, server, prompt, encoded["input_ids"][0].tolist(), TOLERANCE, tokens=40)
     written = model.generate(**encoded, max_new_tokens=100, do_sample=False)[0]
     assert prompt + server.text(prompt, 100) == tokenizer.decode(written, skip_special_tokens=True)
+
+
+def test_the_bundled_model(tmp_path: Path) -> None:
+    directory = world.model_path()
+    path = to_gguf(open_weights(directory), tmp_path / "world.gguf", tokenizer_dir=directory, dtype="f32")
+    prompt = "Tom has a red ball.\nQuestion: does tom have a ball?\nAnswer:"
+    ids = load_tokenizer(directory)(prompt)["input_ids"]
+    check_against(load_model(directory, dtype=torch.float32), LlamaCpp(path), prompt, ids, TOLERANCE)
 
 
 def known_pre_tokenizers() -> dict[str, tuple[Any, bool]]:

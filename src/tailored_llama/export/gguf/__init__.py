@@ -24,9 +24,10 @@ def to_gguf(weights: Weights, out: Path, *, tokenizer_dir: Path | None, dtype: s
 
     `dtype` is f32, f16, bf16 or q8_0 (blocks of 32 weights of 8 bits with one scale); vectors stay f32. The
     vocabulary and the chat template come from the tokenizer in `tokenizer_dir`; None writes a file without
-    vocabulary. Everything that llama.cpp would not compute or tokenise alike is refused before the first
-    byte, and an `out` that exists is only replaced if it is a GGUF file. Raises RecipeError (dtype),
-    FamilyError (what the model computes), CheckpointError (tokenizer, weights), OutputError (path, space).
+    vocabulary, for programs that bring token ids (llama.cpp's server does not start without). Everything
+    that llama.cpp would not compute or tokenise alike is refused before the first byte, and an `out` that
+    exists is only replaced if it is a GGUF file. Raises RecipeError (dtype), FamilyError (what the model
+    computes), CheckpointError (tokenizer, weights), OutputError (path, space).
     """
     if dtype not in KINDS:
         raise RecipeError(f"gguf: no dtype '{dtype}'{suggest(dtype, KINDS)}; there are {', '.join(KINDS)}")
