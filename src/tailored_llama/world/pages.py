@@ -76,11 +76,11 @@ def document(rng: random.Random) -> Document:
 def documents(chunk: int, count: int) -> Iterator[Document]:
     """The `count` documents of one chunk; the text is the chunks 0, 1, 2, ... as far as the training goes.
 
-    Chunk 0 ends with stories of `world.text("train")`.
+    Chunk 0 ends with stories of `world.text("train")`, as many as are in proportion.
     """
     rng = random.Random(f"{SEED} chunk {chunk}")
     for _ in range(count):
         yield document(rng)
     if chunk == 0:
-        for story in make_text("train").splitlines()[:600]:
+        for story in make_text("train").splitlines()[: count * 3 // 40]:
             yield Document(story, source="story")

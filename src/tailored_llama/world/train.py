@@ -51,6 +51,7 @@ class Trainer:
     def __init__(self, settings: Settings, out: Path, device: str) -> None:
         from transformers import AutoTokenizer
 
+        out.mkdir(parents=True, exist_ok=True)
         self.settings, self.out, self.device = settings, out, device
         self.state_path = out / "state.pt"
         if (out / "tokenizer.json").exists():
@@ -196,7 +197,6 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    options.out.mkdir(parents=True, exist_ok=True)
     settings = Settings(
         size=options.size, seed=options.seed, tokens=int(options.tokens), learning_rate=options.rate
     )
