@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import tempfile
 import weakref
 from collections import namedtuple
@@ -41,17 +42,24 @@ def mixed(model: PreTrainedModel, dtypes: list[torch.dtype]) -> PreTrainedModel:
 @given(
     widths=st.lists(layer_widths, min_size=1, max_size=3),
     head_dim=st.sampled_from([2, 6]),
+    hidden=st.sampled_from([32, 33]),
     tied=st.booleans(),
     bias=st.booleans(),
     dtypes=st.lists(st.sampled_from(DTYPES), min_size=1, max_size=3),
     shard=st.sampled_from([1, 5_000, 20_000, 2**30]),
 )
 def test_what_is_written_is_read_back_to_the_bit(
-    widths: list[list[int]], head_dim: int, tied: bool, bias: bool, dtypes: list[torch.dtype], shard: int
+    widths: list[list[int]],
+    head_dim: int,
+    hidden: int,
+    tied: bool,
+    bias: bool,
+    dtypes: list[torch.dtype],
+    shard: int,
 ) -> None:
     model = shaped(
-        layer_widths=widths, num_hidden_layers=len(widths), head_dim=head_dim, vocab_size=11,
-        tie_word_embeddings=tied, attention_bias=bias, mlp_bias=bias,
+        layer_widths=widths, num_hidden_layers=len(widths), head_dim=head_dim, hidden_size=hidden,
+        vocab_size=11, tie_word_embeddings=tied, attention_bias=bias, mlp_bias=bias,
     )  # fmt: skip
     weights = ModelWeights(mixed(model, dtypes))
     with tempfile.TemporaryDirectory() as folder:
@@ -65,6 +73,18 @@ def test_what_is_written_is_read_back_to_the_bit(
         stored = [load_file(path) for path in sorted(Path(folder).glob("*.safetensors"))]
         assert sorted(name for state in stored for name in state) == sorted(weights.names())
         assert all(torch.equal(state[name], weights.tensor(name)) for state in stored for name in state)
+        for path in Path(folder).glob("*.safetensors"):
+            assert_aligned(path)
+
+
+def assert_aligned(path: Path) -> None:
+    """Every tensor starts at a multiple of its element's width, so that a reader may map it as it lies."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    widths = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+    for facts in (facts for name, facts in header.items() if name != "__metadata__"):
+        assert (8 + length + facts["data_offsets"][0]) % widths[facts["dtype"]] == 0
 
 
 @settings(max_examples=25, deadline=None)

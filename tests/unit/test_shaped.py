@@ -47,6 +47,12 @@ def test_every_layer_has_its_own_widths(
     assert torch.isfinite(model(tokens(2, 7)).logits).all()
 
 
+def test_a_fresh_model_is_initialised_as_the_stock_one() -> None:
+    config = ShapedLlamaConfig(**{**SIZES, "hidden_size": 256}, layer_widths=WIDTHS, initializer_range=0.01)
+    for layer in ShapedLlamaForCausalLM(config).model.layers:
+        assert 0.009 < layer.self_attn.q_proj.weight.std() < 0.011
+
+
 def test_cut_layers_compute_what_the_dense_ones_compute_with_zeroed_units() -> None:
     dense = plain()
     cut = shaped(layer_widths=[[4, 2, 24], [2, 1, 24], [2, 1, 10]])

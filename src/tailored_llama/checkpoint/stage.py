@@ -21,7 +21,6 @@ from tailored_llama.errors import CheckpointError, OutputError
 MANIFEST = "manifest.json"
 RECIPE = "recipe.json"
 PACKAGES = ("tailored-llama", "torch", "transformers", "peft", "lm_eval", "safetensors")
-UNASKED = object()
 log = logging.getLogger(__name__)
 
 
@@ -80,16 +79,14 @@ def completed(
     stage: str,
     settings: Mapping[str, Any],
     inputs: Mapping[str, str],
-    seed: int | object | None = UNASKED,
+    seed: int | None,
 ) -> bool:
-    """Whether `out` holds the whole result of this stage with these settings, inputs and (if given) seed."""
+    """Whether `out` holds the whole result of this stage with these settings, inputs and seed."""
     out = Path(out)
     if not (out / MANIFEST).is_file():
         return False
     manifest = read_manifest(out)
-    wanted: dict[str, Any] = {"stage": stage, "settings": _plain(settings), "inputs": dict(inputs)}
-    if seed is not UNASKED:
-        wanted["seed"] = seed
+    wanted = {"stage": stage, "settings": _plain(settings), "inputs": dict(inputs), "seed": seed}
     return all(manifest.get(key) == value for key, value in wanted.items()) and _outputs_there(out, manifest)
 
 

@@ -135,7 +135,7 @@ def _write_shard(weights: Weights, names: list[str], path: Path) -> Iterator[str
     The library's own writer wants all tensors of a file at once; a stream needs only their shapes beforehand.
     Layout: length of the header (u64, little-endian), header (JSON), tensors end to end.
     """
-    # Readers map the bytes as they lie, so each tensor has to start at a multiple of its element's width.
+    # Some readers map the bytes as they lie: each tensor has to start at a multiple of its element's width.
     names = sorted(names, key=lambda name: -weights.dtype(name).itemsize)
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
