@@ -19,7 +19,7 @@ from transformers import (
 from tailored_llama import tune
 from tailored_llama.checkpoint import load_tuned
 from tailored_llama.errors import DataError, RecipeError, TaskError, TuneError
-from tailored_llama.tune import chosen_prompt, shots
+from tailored_llama.tune import chosen_prompt, job, shots, trainer
 
 WORDS = [
     "<s>", "?", ".", "Passage:", "Question:", "Answer:", "yes", "no", "is", "the", "red", "blue", "big",
@@ -156,11 +156,30 @@ def test_a_model_in_memory_stays_as_it_was(base: Path, data: dict[str, str], tmp
     assert (out / "tokenizer.json").is_file()
 
 
-def test_half_precision_comes_back_in_its_own_format(base: Path, data: dict[str, str]) -> None:
-    model = LlamaForCausalLM.from_pretrained(base)
-    for dtype in (torch.bfloat16, torch.float16):
-        tuned = tune(model.to(dtype), task="boolq", data=data, **QUICK)
-        assert {p.dtype for p in tuned.parameters()} == {dtype}
+@pytest.mark.parametrize(
+    ("stored", "asked", "computed"),
+    [
+        (torch.float16, "bf16", torch.float32),
+        (torch.bfloat16, "bf16", torch.bfloat16),
+        (torch.bfloat16, "fp32", torch.float32),
+        (torch.float32, "bf16", torch.float32),
+    ],
+)
+def test_no_base_computes_in_fp16_and_each_comes_back_in_its_own_format(
+    base: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+    stored: torch.dtype, asked: str, computed: torch.dtype,
+) -> None:  # fmt: skip
+    seen: list[torch.dtype] = []
+
+    def fit(model: PreTrainedModel, *args: object, **named: object) -> object:
+        seen.append(model.get_input_embeddings().weight.dtype)
+        return trainer.fit(model, *args, **named)
+
+    monkeypatch.setattr(job, "fit", fit)
+    model = LlamaForCausalLM.from_pretrained(base).to(stored)
+    tuned = tune(model, task="boolq", data=data, **{**QUICK, "precision": asked})
+    assert seen == [computed]
+    assert {p.dtype for p in tuned.parameters()} == {stored}
 
 
 def test_complete_directories_are_not_tuned_again(
