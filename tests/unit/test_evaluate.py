@@ -14,8 +14,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
 from scoring_pico import ROWS, TASKS, pico, tokenizer, write_split
-from tailored_llama import families
-from tailored_llama.errors import CheckpointError, DataError, TaskError
+from tailored_llama import checkpoint, families
+from tailored_llama.checkpoint import ModelWeights, weights_digest
+from tailored_llama.errors import CheckpointError, DataError, TaskError, TuneError
 from tailored_llama.evaluate import evaluate
 from tailored_llama.scoring import accuracy, score
 from tailored_llama.tasks import load_task
@@ -157,7 +158,7 @@ def test_corpora_of_lines_are_joined_as_published(tmp_path: Path) -> None:
         ({"perplexity": ["nowhere.txt"]}, DataError, "nowhere.txt is no readable text"),
         ({"perplexity": ["world"], "length": 1000}, DataError, "windows of 1000 tokens do not fit"),
         ({"tasks": ["boolq"], "tokenizer": None}, CheckpointError, "with its tokenizer"),
-        ({"adapter": "nowhere"}, CheckpointError, "nowhere holds no adapter"),
+        ({"adapter": "nowhere"}, TuneError, "nowhere holds no adapter"),
     ],
 )
 def test_bad_input(
@@ -199,7 +200,9 @@ def test_an_adapter_counts_and_leaves_the_model_alone(data: dict[str, str], tmp_
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_()
-    tuned.save_pretrained(tmp_path / "tuned" / "adapter")
+    folder = tmp_path / "tuned" / "adapter"
+    tuned.save_pretrained(folder)
+    checkpoint.write_json(folder / "base.json", {"weights": weights_digest(ModelWeights(model))})
     text = tmp_path / "owls.txt"
     text.write_text("The owl sleeps by day. " * 20)
     asked: dict[str, Any] = {"perplexity": [str(text)], "length": 16}

@@ -52,11 +52,12 @@ def evaluate(
     was asked of the same files.
 
     `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
-    the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, OutputError.
+    the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
+    OutputError.
     """
     asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
     places = {name: str(path) for name, path in (data or {}).items()}
-    tuned = _adapter_directory(adapter) if adapter else None
+    tuned = checkpoint.find_adapter(adapter) if adapter else None
 
     def measure() -> dict[str, Any]:
         started = time.perf_counter()
@@ -168,30 +169,19 @@ def _perplexities(
 
 
 def _load(model: ModelLike, adapter: Path | None, device: str | None) -> PreTrainedModel:
-    loaded = checkpoint.load_model(model, device=device or _device_of(model))
+    place = device or _device_of(model)
     if adapter is None:
-        return loaded
-    from peft import PeftModel
-
+        return checkpoint.load_model(model, device=place)
     # Adapters are put into the model's own modules: a model of the caller's is left as it was.
-    base = copy.deepcopy(loaded) if loaded is model else loaded
-    merged: PreTrainedModel = PeftModel.from_pretrained(base, adapter).merge_and_unload()
-    return merged.eval()
+    base = copy.deepcopy(model) if isinstance(model, PreTrainedModel) else model
+    adapted = checkpoint.load_tuned(base, adapter, device=place)
+    return checkpoint.merge_adapter(adapted, adapted.dtype).eval()
 
 
 def _device_of(model: ModelLike) -> str:
     if isinstance(model, PreTrainedModel):
         return str(model.device)
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _adapter_directory(adapter: str | Path) -> Path:
-    for directory in (Path(adapter), Path(adapter) / "adapter"):
-        if (directory / "adapter_config.json").is_file():
-            return directory
-    raise CheckpointError(
-        f"{adapter} holds no adapter (adapter_config.json); name a directory that tune wrote"
-    )
 
 
 def _tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:
