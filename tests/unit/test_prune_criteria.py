@@ -9,9 +9,9 @@ import torch
 from prune_pico import config_of, model_of, tokens_of
 from torch import Tensor
 
-from tailored_llama import families
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import CheckpointError
+from tailored_llama.families import Group, Slice
 from tailored_llama.prune import criteria, measure
 from tailored_llama.prune.measure import channel_scores
 from tailored_llama.prune.reduce import over_members
@@ -66,6 +66,17 @@ def test_formula(criterion: str, queries: int) -> None:
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6 * float(expected.max()))
 
 
+def test_members_that_share_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in fused projections: each slice is scored on its own rows."""
+    weights = ModelWeights(model_of(config_of()))
+    name = "model.layers.0.mlp.up_proj.weight"
+    fused = Group("mlp", 0, 10, (Slice(name, 0, 1), Slice(name, 0, 1, offset=10)), 1, 0)
+    monkeypatch.setattr(measure, "groups", lambda config: [fused])
+    found = channel_scores(weights, Prune(criterion="l1"), None, seed=0)["mlp", 0][:, 0]
+    rows = weights.tensor(name).abs().sum(1)
+    torch.testing.assert_close(found, (rows[:10] + rows[10:20]) / 2)
+
+
 @pytest.mark.parametrize("how", get_args(Reduce))
 def test_reductions(how: Reduce) -> None:
     q, o, v = (torch.tensor([[a, 2.0]]) for a in (1.0, 3.0, 8.0))
@@ -111,4 +122,3 @@ def test_a_score_that_is_no_number_names_its_tensor() -> None:
 def test_every_criterion_of_the_recipe_is_there_with_its_source() -> None:
     assert {c.name for c in criteria()} == set(get_args(Criterion))
     assert all(c.reference and (c.matrix is None) != (c.group is None) for c in criteria())
-    assert {kind for group in families.groups(config_of()) for kind in [group.kind]} == {"heads", "mlp"}
