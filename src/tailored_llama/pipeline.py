@@ -45,10 +45,10 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
         rows: list[Row] = []
         for wording in ("same", "harness"):
             rows += evaluate_all(recipe, {"dense": dense, "pruned": pruned}, adapters, prompts, wording, out)
+        results = assemble(rows, recipe)
         for task, adapter in adapters["pruned"].items():
             for form in recipe.export.formats:
-                export(pruned, to=form, adapter=adapter, out=out / f"export-{form}-{task}")
-        results = assemble(rows, recipe)
+                export(pruned, to=form, adapter=adapter, results=results, out=out / f"export-{form}-{task}")
         checkpoint.write_json(out / "results.json", results)
         report([out], out / "report.html")
     return results

@@ -107,7 +107,7 @@ class Evaluate(Strict):
 class Export(Strict):
     """Release artefacts made at the end of a run."""
 
-    formats: tuple[Literal["hf"], ...] = ("hf",)
+    formats: tuple[Literal["hf", "gguf", "onnx"], ...] = ("hf",)
 
 
 class Recipe(Strict):

@@ -22,7 +22,7 @@ FLOORS = [
     {"recipe"},
     {"world"},
     {"shaped", "families", "tasks"},
-    {"checkpoint"},
+    {"checkpoint", "vllm_plugin"},
     {"scoring"},
     {"prune", "tune", "evaluate", "export", "report"},
     {"results", "pipeline"},

@@ -49,8 +49,8 @@ def write_checkpoint(
     try:
         _write_shards(weights, shards, out)
         write_config(weights, out, tokenizer_type(Path(copy_from)) if copy_from is not None else None)
-        for path in extras:
-            shutil.copyfile(path, out / path.name)
+        if copy_from is not None:
+            copy_extras(copy_from, out)
     except BaseException:
         for path in set(out.iterdir()) - before:
             path.unlink()
@@ -100,6 +100,12 @@ def write_config(weights: Weights, out: Path, tokenizer: str | None) -> None:
         setattr(config, TOKENIZER_KEY, tokenizer)
     config.validate()
     config.to_json_file(out / "config.json")
+
+
+def copy_extras(source: str | Path, out: Path) -> None:
+    """Copy the files that go with a model's weights, byte for byte: tokenizer, chat template, licence."""
+    for path in _extras(Path(source)):
+        shutil.copyfile(path, out / path.name)
 
 
 def _extras(source: Path) -> list[Path]:

@@ -131,7 +131,8 @@ def measure(
 def export(
     model: opt.Model,
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="The artefact to write.")],
-    to: Annotated[str, typer.Option("--to", help="hf: a standalone checkpoint with a model card.")] = "hf",
+    dtype: Annotated[str, typer.Option("--dtype", help="Of gguf: f32, f16, bf16 or q8_0.")] = "f16",
+    to: Annotated[str, typer.Option("--to", help="hf (a checkpoint), gguf or onnx.")] = "hf",
     adapter: Annotated[
         Path | None, typer.Option("--adapter", metavar="DIR", help="A tuned directory to merge first.")
     ] = None,
@@ -139,7 +140,7 @@ def export(
     """A release artefact."""
     from tailored_llama.export import export as export_stage
 
-    print(export_stage(model, to=to, adapter=adapter, out=out))
+    print(export_stage(model, to=to, adapter=adapter, dtype=dtype, out=out))
 
 
 VERBS = (plan, prune, tune, evaluate, measure, export)

@@ -15,8 +15,8 @@ def measure(model: str | Path, *, config_only: bool = False, length: int = 64) -
     """Sizes by formula, and unless `config_only` speeds by the clock (batch 1, medians of 5).
 
     `macs` are of one sequence of `length` tokens; `weights_bytes` in the checkpoint's own precision;
-    `prefill_seconds` of one forward over `length` tokens; `decode_tokens_per_second` over 32 greedy tokens after it.
-    Raises CheckpointError for a model that is not there, FamilyError for one that is not known.
+    `prefill_seconds` of one forward over `length` tokens; `decode_tokens_per_second` over 32 greedy tokens
+    after it. Raises CheckpointError for a model that is not there, FamilyError for one that is not known.
     """
     from tailored_llama import checkpoint, families
 

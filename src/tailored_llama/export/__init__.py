@@ -13,12 +13,14 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import checkpoint
-from tailored_llama.errors import OutputError
+from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.export.card import Origin, card
+from tailored_llama.export.gguf import to_gguf
+from tailored_llama.export.onnx import write_onnx
 
 __all__ = ["FORMATS", "export"]
 
-FORMATS = ("hf",)
+FORMATS = ("hf", "gguf", "onnx")
 
 
 def export(
@@ -27,20 +29,28 @@ def export(
     to: str = "hf",
     adapter: str | Path | None = None,
     out: str | Path,
+    dtype: str = "f16",
     results: str | Path | Mapping[str, Any] | None = None,
 ) -> Path:
     """Write `model` to `out` as a release artefact and return `out`; returns at once where that is complete.
 
     `hf`: a standalone checkpoint in the precision of the base, plain or shaped as the base is, and a
-    README.md that says what it was, what was cut and what it was tuned to. `adapter`: a tuned directory to
-    fold in, in fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its
-    content, for the card. A model in memory is left as it was, and goes without a tokenizer.
+    README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
+    llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
+    file. `onnx`: an fp32 graph, with tokenizer and README.md. `adapter`: a tuned directory to fold in, in
+    fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its content, for the card.
+    A model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
 
-    Raises OutputError for an unknown format or an `out` that holds something else, TuneError for an adapter
-    of another base, CheckpointError for a model that cannot be read or is not finite.
+    Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
+    that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be
+    read, is not finite, or has something that the format cannot say.
     """
     if to not in FORMATS:
         raise OutputError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
+    if to == "gguf" and isinstance(model, PreTrainedModel):
+        raise CheckpointError(
+            "a GGUF file holds its tokenizer: export from a directory that has one"
+        )
     source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
     base = checkpoint.open_weights(model if source is None else source)
     folder = checkpoint.find_adapter(adapter) if adapter is not None else None
@@ -50,12 +60,25 @@ def export(
     inputs = {"model": checkpoint.weights_digest(base), "card": hashlib.sha256(text.encode()).hexdigest()}
     if folder is not None:
         inputs["adapter"] = checkpoint.digest_directory(folder)
-    facts: dict[str, Any] = {"stage": "export", "settings": {"to": to}, "inputs": inputs, "seed": None}
+    settings = {"to": to, "dtype": dtype} if to == "gguf" else {"to": to}
+    facts: dict[str, Any] = {"stage": "export", "settings": settings, "inputs": inputs, "seed": None}
     if checkpoint.completed(out, **facts):
         return Path(out)
+
+    def weights() -> checkpoint.Weights:
+        return base if folder is None else _merged(model if source is None else source, base, folder)
+
+    if to == "gguf" and Path(out).suffix == ".gguf":
+        return to_gguf(weights(), Path(out), tokenizer_dir=source, dtype=dtype)
     with checkpoint.stage_directory(out, **facts) as partial:
-        weights = base if folder is None else _merged(model if source is None else source, base, folder)
-        checkpoint.write_checkpoint(weights, partial, copy_from=source)
+        if to == "hf":
+            checkpoint.write_checkpoint(weights(), partial, copy_from=source)
+        elif to == "gguf":
+            to_gguf(weights(), partial / f"model-{dtype}.gguf", tokenizer_dir=source, dtype=dtype)
+        else:
+            write_onnx(weights(), partial)
+            if source is not None:
+                checkpoint.copy_extras(source, partial)
         (partial / "README.md").write_text(text, encoding="utf-8")
     return Path(out)
 
