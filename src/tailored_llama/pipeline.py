@@ -55,7 +55,7 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
 
 
 def check(recipe: Recipe) -> None:
-    """Find before the first long stage what would stop a later one: a missing split, too few rows, a prompt."""
+    """Find before the first long stage what would stop a later one: a split, too few rows, a prompt."""
     if not recipe.tasks:
         raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
     for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):

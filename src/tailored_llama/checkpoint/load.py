@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as hf_logging
 
 from tailored_llama.checkpoint.config import TOKENIZER_KEY
 from tailored_llama.checkpoint.files import TOKENIZER_FILES, read_json
@@ -40,6 +41,7 @@ def load_model(
     wanted = widest_dtype(weights) if dtype == "auto" else dtype
     loaded: PreTrainedModel
     if isinstance(weights, Checkpoint):
+        hf_logging.disable_progress_bar()  # a bar for each of a run's many models says nothing
         loaded = AutoModelForCausalLM.from_pretrained(
             weights.directory, config=copy.deepcopy(weights.config), dtype=wanted,
             trust_remote_code=weights.trust_remote_code,

@@ -38,8 +38,8 @@ def export(
     README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
     llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
     file. `onnx`: an fp32 graph, with tokenizer and README.md. `adapter`: a tuned directory to fold in, in
-    fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its content, for the card.
-    A model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
+    fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its content, for the
+    card. A model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
 
     Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
     that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be

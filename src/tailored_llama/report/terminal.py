@@ -49,7 +49,7 @@ def _sizes(results: Results) -> Table:
         "parameters": lambda row: count(row["params"]),
         "MACs": lambda row: count(row["macs"]),
         "peak memory": lambda row: size(row["peak_memory"]),
-        "seconds": lambda row: f"{row['seconds']:.0f}",
+        "scoring, seconds": lambda row: f"{row['seconds']:.0f}",
         **{f"perplexity, {corpus}": partial(_perplexity, corpus) for corpus in results.corpora},
     }
     for name, cell in lines.items():

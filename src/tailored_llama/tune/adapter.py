@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from tailored_llama.checkpoint import read_json, write_json
@@ -12,6 +13,7 @@ from tailored_llama.checkpoint.adapter import BASE_FILE, CONFIG_FILE, FOLDER
 from tailored_llama.recipe import Lora
 from tailored_llama.tune.dropout import quicken_dropout
 
+WEIGHTS_FILE = "adapter_model.safetensors"
 # Every matrix of a decoder layer, by name: the same in plain and in shaped models, whatever their widths.
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -35,10 +37,12 @@ def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
 def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
     """Write `adapter/` into `directory`: safetensors, peft's config, and the digest of the base's weights."""
     folder = directory / FOLDER
-    # Its "auto" would ask the hub whether the base's vocabulary was changed; our adapters touch no embedding.
-    adapted.save_pretrained(str(folder), save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # a form to be filled in, which nobody would
+    # Piece by piece: peft's save_pretrained asks the hub about the base and leaves a form of a model card.
+    lora = adapted.peft_config[adapted.active_adapter]
+    lora.save_pretrained(str(folder))
+    save_file(get_peft_model_state_dict(adapted, save_embedding_layers=False), folder / WEIGHTS_FILE)
     config = read_json(folder / CONFIG_FILE)
-    # peft keeps a set, whose order changes from process to process: equal adapters should be equal files.
-    write_json(folder / CONFIG_FILE, {**config, "target_modules": sorted(config["target_modules"])})
+    # A set in peft, whose order changes from process to process: equal adapters should be equal files.
+    targets = sorted(config["target_modules"])
+    write_json(folder / CONFIG_FILE, {**config, "target_modules": targets, "inference_mode": True})
     write_json(folder / BASE_FILE, {"weights": base_digest})
