@@ -116,19 +116,19 @@ def losses(tunings: Sequence[Tuning]) -> str:
     columns = min(4, len(tasks))
     rows = -(-len(tasks) // columns)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.6 + 1.9 * rows), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.7 + 1.9 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).flatten()
         handles = {}
         for axes, task in zip(panels, tasks, strict=False):
             for tuning in (t for t in tunings if t.task == task):
                 handles[_stage(tuning)] = _curve(axes, tuning)
             axes.set_title(short(task))
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])  # room for a marker at nothing
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         for axes in panels[len(tasks) :]:
             axes.set_visible(False)
         figure.supxlabel("epoch", fontsize=10)
-        figure.supylabel("loss, nats per answer token", fontsize=10)
+        figure.supylabel("loss per token, nats", fontsize=10)
         labels = [LABELS[stage] for stage in handles]
         figure.legend(handles.values(), labels, loc="outside upper left", ncols=2)
     said = [
