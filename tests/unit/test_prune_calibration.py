@@ -66,6 +66,7 @@ def test_jsonl_gives_one_window_from_each_row_that_is_long_enough(tmp_path: Path
     windows = draw(path, samples=5, length=6)
     assert all(is_run(row) for row in windows)
     assert sorted((windows[:, 0] // 10).tolist()) == [0, 2, 4, 6, 8]
+    assert len((windows[:, 0] % 10).unique()) > 1  # the offset is drawn as well
     assert torch.equal(windows, draw(path, samples=5, length=6))
     assert not torch.equal(windows, draw(path, samples=5, length=6, seed=1))
     with pytest.raises(DataError, match="6 windows of 6 tokens: 5 of its 10 rows are that long"):

@@ -59,7 +59,7 @@ def test_a_directory_in_and_a_smaller_one_out(directory: Path, ids: dict[str, An
     loaded = AutoModelForCausalLM.from_pretrained(out, attn_implementation="eager")
     assert plan.params["after"] == sum(p.numel() for p in loaded.parameters())
     assert plan.source["digest"] == checkpoint.Checkpoint(directory).digest
-    assert plan.settings["ratio"] == 0.3
+    assert (plan.settings["ratio"], plan.settings["seed"]) == (0.3, 42)
     assert set(plan.kept["mlp"]) <= {1, 2}
     in_memory = prune(model_of(CONFIG), tokens=TOKENS, ratio=0.3, layers=(1, 3))
     assert torch.equal(logits(loaded), logits(in_memory.set_attn_implementation("eager") or in_memory))

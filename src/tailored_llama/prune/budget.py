@@ -147,14 +147,11 @@ def ranked(spans: Sequence[Span], scores: Sequence[Sequence[float]], target: flo
     )
     remaining = target - parameters(spans, gone)
     finest = min(s.step * s.group.parameters for s in spans)
-    closed: set[int] = set()
     for _, i, _ in offers:
         cost = spans[i].step * spans[i].group.parameters
-        if i in closed or cost > remaining + finest / 2:
-            closed.add(i)
-            continue
-        gone[i] += spans[i].step
-        remaining -= cost
+        if cost <= remaining + finest / 2:
+            gone[i] += spans[i].step
+            remaining -= cost
     return gone
 
 
