@@ -142,6 +142,15 @@ def test_weights_that_are_no_numbers(criterion: str) -> None:
         prune(model, tokens=TOKENS, criterion=criterion)
 
 
+def test_weights_that_are_no_numbers_by_a_given_plan() -> None:
+    plan = make_plan(model_of(CONFIG), criterion="l2")
+    model = model_of(CONFIG)
+    with torch.no_grad():
+        model.model.norm.weight[0] = torch.inf
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight holds Inf"):
+        prune(model, plan=plan)
+
+
 def test_a_model_in_memory_has_no_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("some text")
     calibration = {"source": str(tmp_path / "text.txt"), "samples": 1, "length": 2}
