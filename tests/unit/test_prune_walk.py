@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from prune_pico import SHAPES, config_of, model_of, tokens_of
 from torch import Tensor
 
 from tailored_llama import families
-from tailored_llama.checkpoint import ModelWeights
+from tailored_llama.checkpoint import Checkpoint, ModelWeights
 from tailored_llama.families import LayerWidths
 from tailored_llama.prune import walk as walk_module
 from tailored_llama.prune.walk import Walk
@@ -102,6 +103,18 @@ def test_layers_of_different_widths() -> None:
     found, _ = walked(model, tokens_of(model.config), range(3))
     expected, _ = whole(model, tokens_of(model.config), found)
     for name, (gradient, _) in found.items():
+        close(gradient, expected[name])
+
+
+def test_tied_embeddings_from_the_disk_and_a_padding_id(tmp_path: Path) -> None:
+    model = model_of(config_of(tie_word_embeddings=True, pad_token_id=39))
+    model.save_pretrained(tmp_path / "tied")
+    tokens = tokens_of(model.config)
+    found: dict[str, Tensor] = {}
+    walk = Walk(Checkpoint(tmp_path / "tied"), tokens, scored_of(model.config, range(3)))
+    walk.gradients(lambda name, weight, gradient, squares: found.update({name: gradient}))
+    expected, _ = whole(model, tokens, found)
+    for name, gradient in found.items():
         close(gradient, expected[name])
 
 
