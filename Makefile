@@ -1,6 +1,8 @@
 .PHONY: install demo test lint docs clean
 
 PYTHON ?= python3
+# Threads that spin while they wait make a shared machine many times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
 BIN := .venv/bin
 
 install: .venv/.installed
