@@ -62,7 +62,3 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 def _say(message: str, code: int) -> int:
     print(f"tailor: {' '.join(message.split())}", file=sys.stderr)
     return code
-
-
-if __name__ == "__main__":
-    main()
