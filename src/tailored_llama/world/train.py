@@ -35,7 +35,7 @@ class Settings:
 
     size: str = "base"
     seed: int = SEED
-    tokens: int = 6_000_000
+    tokens: int = 9_000_000
     batch_tokens: int = 2048
     chunk_documents: int = 8_000
     learning_rate: float = 1.5e-3
