@@ -11,7 +11,24 @@ of its decoder layers anew, from a copy of the config that carries the layer's o
 import copy
 from typing import Any
 
-from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 from transformers.configuration_utils import PreTrainedConfig, strict
 from transformers.modeling_utils import PreTrainedModel
 
@@ -46,6 +63,19 @@ def _layer_config(config: Any, layer: int) -> Any:
     return own
 
 
+class _OwnWidths:
+    """A config, read live, but for the widths of one layer."""
+
+    def __init__(self, config: Any, widths: Any) -> None:
+        self.shared = config
+        self.__dict__.update(zip(WIDTHS, widths, strict=True))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "shared":  # asked for while an object is copied, not yet filled
+            raise AttributeError(name)
+        return getattr(self.shared, name)
+
+
 def _shape_layers(model: Any) -> None:
     """Replace each decoder layer of `model` by one of the same class with its own widths."""
     config, layers = model.config, model.model.layers
@@ -57,7 +87,9 @@ def _shape_layers(model: Any) -> None:
         # What is set on the model later (attention implementation, dropout) has to reach every layer.
         for module in layers[index].modules():
             if getattr(module, "config", None) is own:
-                module.config = config
+                # A fused projection is taken apart by the config's numbers, at every call.
+                fused = hasattr(module, "qkv_proj")
+                module.config = _OwnWidths(config, config.layer_widths[index]) if fused else config
 
 
 def _shaped(
@@ -105,9 +137,21 @@ def _shaped(
 
 
 ShapedLlamaConfig, ShapedLlamaForCausalLM = _shaped(LlamaConfig, LlamaForCausalLM)
+ShapedMistralConfig, ShapedMistralForCausalLM = _shaped(MistralConfig, MistralForCausalLM)
+ShapedQwen2Config, ShapedQwen2ForCausalLM = _shaped(Qwen2Config, Qwen2ForCausalLM)
+ShapedQwen3Config, ShapedQwen3ForCausalLM = _shaped(Qwen3Config, Qwen3ForCausalLM)
+ShapedPhi3Config, ShapedPhi3ForCausalLM = _shaped(Phi3Config, Phi3ForCausalLM)
+ShapedGemma2Config, ShapedGemma2ForCausalLM = _shaped(Gemma2Config, Gemma2ForCausalLM)
+ShapedGemma3TextConfig, ShapedGemma3ForCausalLM = _shaped(Gemma3TextConfig, Gemma3ForCausalLM)
 
 FAMILIES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {
     "llama": (ShapedLlamaConfig, ShapedLlamaForCausalLM),
+    "mistral": (ShapedMistralConfig, ShapedMistralForCausalLM),
+    "qwen2": (ShapedQwen2Config, ShapedQwen2ForCausalLM),
+    "qwen3": (ShapedQwen3Config, ShapedQwen3ForCausalLM),
+    "phi3": (ShapedPhi3Config, ShapedPhi3ForCausalLM),
+    "gemma2": (ShapedGemma2Config, ShapedGemma2ForCausalLM),
+    "gemma3_text": (ShapedGemma3TextConfig, ShapedGemma3ForCausalLM),
 }
 """Stock model type -> its shaped config and model class."""
 

@@ -4,7 +4,15 @@ A new LLaMA-like family is a `Family` in a file of its own, imported below: its 
 the config attributes it reads, and what its stock class accepts.
 """
 
-from tailored_llama.families import llama, mistral  # noqa: F401  (each registers its table)
+from tailored_llama.families import (  # noqa: F401  (each registers its table)
+    gemma2,
+    gemma3,
+    llama,
+    mistral,
+    phi3,
+    qwen2,
+    qwen3,
+)
 from tailored_llama.families.groups import check_config, groups, head_dim, widths, with_widths
 from tailored_llama.families.sizes import mac_count, parameter_count
 from tailored_llama.families.table import (

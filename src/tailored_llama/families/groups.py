@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tailored_llama.errors import FamilyError
 from tailored_llama.families.table import Family, Group, Kind, LayerWidths, Member, Slice, family_named
@@ -25,13 +25,7 @@ def check_config(config: PreTrainedConfig, allow: Sequence[str] = ()) -> Family:
     for name, value in config.to_dict().items():
         if name in allow:
             continue
-        expected = family.expects.get(name, value)
-        if value != expected:
-            raise FamilyError(
-                f"config.json: {name} is {value!r}, and the {family.name} table only knows {expected!r}; "
-                f"if it changes nothing in the layers, pass --allow-config {name}"
-            )
-        if name in family.known | family.inert | family.expects.keys() or value is None:
+        if name in family.known | family.inert or value is None:
             continue
         if name in defaults and value == defaults[name]:
             continue
@@ -75,13 +69,17 @@ def _group(family: Family, config: PreTrainedConfig, kind: Kind, layer: int, wid
     def stride(member: Member) -> int:
         return channels * (queries if member.per_query else 1)
 
+    def offset(member: Member) -> int:
+        before = (m for m in members if m.module == member.module and m.place < member.place)
+        return units * sum(map(stride, before))
+
     prefix = f"{LAYERS}.{layer}"
     members = family.members[kind]
     biased: Collection[str] = family.biases(config)
-    weights = tuple(Slice(f"{prefix}.{m.module}.weight", m.axis, stride(m)) for m in members)
+    weights = tuple(Slice(f"{prefix}.{m.module}.weight", m.axis, stride(m), offset(m)) for m in members)
     # The bias of a projection whose columns are cut has the residual width and stays.
     biases = tuple(
-        Slice(f"{prefix}.{m.module}.bias", 0, stride(m), scored=False)
+        Slice(f"{prefix}.{m.module}.bias", 0, stride(m), offset(m), scored=False)
         for m in members
         if m.axis == 0 and m.module in biased
     )
@@ -93,10 +91,10 @@ def with_widths(config: PreTrainedConfig, widths: Sequence[LayerWidths]) -> PreT
     """The config of the same model with other widths: plain where all layers are alike and a stock class
     takes them.
 
-    The stock class is the family's own, or where that refuses the number of heads and no projection has a
-    bias, the next of its `plain` families. Everything else is the shaped form, in which `layer_widths` has
-    the widths and the plain keys keep the dense numbers. `head_dim` is always explicit. Shaped configs have
-    to be registered with transformers.
+    The stock class is the family's own, or where that refuses the widths, the next of its `plain` families
+    that computes the same. Everything else is the shaped form, in which `layer_widths` has the widths and
+    the plain keys keep the dense numbers. `head_dim` is always explicit. Shaped configs have to be
+    registered with transformers.
     """
     from transformers import AutoConfig
 
@@ -112,23 +110,29 @@ def with_widths(config: PreTrainedConfig, widths: Sequence[LayerWidths]) -> PreT
             "intermediate_size": first.mlp,
         }
         for target in map(family_named, family.plain):
-            if _carries(target, config, first):
-                foreign = family.known - target.known
-                kept = {k: v for k, v in attributes.items() if k not in foreign}
-                stock = AutoConfig.for_model(target.name, **{**kept, **target.expects, **alike})
+            if target.takes(config, first) and _computes(target, config):
+                stock = AutoConfig.for_model(target.name, **{**_as(target, family, attributes), **alike})
                 stock.architectures = [target.architecture]
                 return stock
-    target = family_named(family.shaped)
-    attributes = {k: v for k, v in attributes.items() if k not in family.expects}
+    target = next(t for t in map(family_named, family.shaped) if _computes(t, config))
     shaped = AutoConfig.for_model(
-        f"shaped_{target.name}", **attributes, layer_widths=[[w.heads, w.kv_heads, w.mlp] for w in widths]
+        f"shaped_{target.name}",
+        **_as(target, family, attributes),
+        layer_widths=[[w.heads, w.kv_heads, w.mlp] for w in widths],
     )
     shaped.architectures = [f"Shaped{target.architecture}"]
     return shaped
 
 
-def _carries(target: Family, config: PreTrainedConfig, width: LayerWidths) -> bool:
-    """Whether the stock class of `target` computes `config` with layers of this width."""
-    if target.heads_divide and int(config.hidden_size) % width.heads:
-        return False
-    return family_named(config.model_type).biases(config) == target.biases(config)
+def _computes(target: Family, config: PreTrainedConfig) -> bool:
+    """Whether the classes of `target` compute what `config` describes, given layers that they take."""
+    own = family_named(config.model_type)
+    unsaid = any(getattr(config, name, None) for name in own.known - target.known)
+    # Biases are switched by attributes of other names, or none.
+    return own.biases(config) == target.biases(config) and (own is target or not unsaid)
+
+
+def _as(target: Family, family: Family, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of a config of `family` that one of `target` has, and what that has to add."""
+    foreign = family.known - target.known
+    return {**target.fills, **{k: v for k, v in attributes.items() if k not in foreign}}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailored_llama.families.table import Family, Kind, Member, register
+from tailored_llama.families.table import Family, Kind, Member, heads_divide, register
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -80,6 +80,7 @@ INERT = frozenset(
         "output_attentions",
         "is_llama_config",
         "unsloth_fixed",
+        "cache_implementation",
         "transformers.js_config",
     }
 )
@@ -100,8 +101,8 @@ LLAMA = register(
         known=KNOWN,
         inert=INERT,
         plain=("llama", "mistral"),
-        shaped="llama",
+        shaped=("llama",),
         biases=biases,
-        heads_divide=True,
+        takes=heads_divide,
     )
 )

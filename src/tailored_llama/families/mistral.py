@@ -1,5 +1,8 @@
-"""Mistral without sliding window: LLaMA's computation under a config that takes any number of heads (Jiang
-et al. 2023)."""
+"""Mistral (Jiang et al. 2023): LLaMA's computation, with or without a sliding window over the keys.
+
+Its config takes any number of heads, so without window it also carries a LLaMA whose heads no longer divide
+the residual width; and without window its shaped form is LLaMA's.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ MISTRAL = register(
         name="mistral",
         architecture="MistralForCausalLM",
         members=MEMBERS,
-        known=KNOWN - {"attention_bias", "mlp_bias"},
+        known=KNOWN - {"attention_bias", "mlp_bias"} | {"sliding_window"},
         inert=INERT,
         plain=("mistral",),
-        shaped="llama",
-        expects={"sliding_window": None},
+        shaped=("llama", "mistral"),
+        fills={"sliding_window": None},
     )
 )

@@ -25,7 +25,8 @@ def fixed_parameters(config: PreTrainedConfig) -> int:
     vectors = family.norms + sum(member.axis == 1 and member.module in biased for member in members)
     hidden, layers = int(config.hidden_size), len(widths(config))
     tables = 1 if config.tie_word_embeddings else 2
-    return tables * int(config.vocab_size) * hidden + hidden + layers * vectors * hidden
+    in_layer = vectors * hidden + (2 * head_dim(config) if family.head_norms else 0)
+    return tables * int(config.vocab_size) * hidden + hidden + layers * in_layer
 
 
 def parameters_after(config: PreTrainedConfig, left: Sequence[tuple[Group, int]]) -> int:
@@ -38,13 +39,18 @@ def mac_count(config: PreTrainedConfig, length: int = 64) -> int:
     LLM-Pruner's hooks.
 
     With q tokens, V words, width d, and per layer h query heads and k KV heads of size s and i MLP channels:
-    q V d + 2 q d + sum over layers (2 q d s (h + k) + h q^2 (2 s + 1) + 2 q s (h + k) + 3 q d i + q i + 4 q
-    d): projections, attention, rotation, MLP, its product, norms. Grouped-query attention has k < h.
+    q V d + 2 q d + sum over layers (2 q d s (h + k) + h q^2 (2 s + 1) + 2 q r (h + k) + 3 q d i + q i + 2 n q
+    d): projections, attention, rotation of r = s channels a head (fewer where the rotation is partial), MLP,
+    its product, n norms. Norms of q and k heads add 2 q s (h + k). Attention is counted over all keys, also
+    under a sliding window; biases, activations and caps are not counted.
     """
+    family = family_named(config.model_type)
     q, d, s = length, int(config.hidden_size), head_dim(config)
+    rotated = int(s * ((config.rope_parameters or {}).get("partial_rotary_factor") or 1))
+    on_heads = rotated + (s if family.head_norms else 0)
     total = q * int(config.vocab_size) * d + 2 * q * d
     for width in widths(config):
         h, k, i = width.heads, width.kv_heads, width.mlp
-        total += 2 * q * d * s * (h + k) + h * q * q * (2 * s + 1) + 2 * q * s * (h + k)
-        total += 3 * q * d * i + q * i + 4 * q * d
+        total += 2 * q * d * s * (h + k) + h * q * q * (2 * s + 1) + 2 * q * on_heads * (h + k)
+        total += 3 * q * d * i + q * i + 2 * family.norms * q * d
     return total

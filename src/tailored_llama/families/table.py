@@ -71,17 +71,29 @@ class Member:
     owns.
 
     Axis 0 are outputs (rows), axis 1 inputs (columns). `per_query`: a unit owns head_dim channels for each
-    of its query heads, instead of head_dim in all.
+    of its query heads, instead of head_dim in all. Of members fused into one module, `place` is the order in
+    which they lie there.
     """
 
     module: str
     axis: int
     per_query: bool = False
+    place: int = 0
 
 
 def no_biases(config: PreTrainedConfig) -> frozenset[str]:
     """The modules of a layer that have a bias, where none has."""
     return frozenset()
+
+
+def any_widths(config: PreTrainedConfig, width: LayerWidths) -> bool:
+    """What a stock class that insists on nothing takes."""
+    return True
+
+
+def heads_divide(config: PreTrainedConfig, width: LayerWidths) -> bool:
+    """What a stock class takes that wants the query heads to divide the residual width, head_dim or not."""
+    return int(config.hidden_size) % width.heads == 0
 
 
 @dataclass(frozen=True)
@@ -90,10 +102,11 @@ class Family:
 
     `name` is transformers' model_type, `architecture` its causal LM class. `known` are the config
     attributes the table reads or that survive a cut unchanged, `inert` those that say nothing about the
-    computation, `expects` those that have to have one value. `biases` tells the modules of a layer that
-    have a bias. `norms` counts a layer's vectors of residual width. `plain` are the families whose stock
-    class can carry a cut with all layers alike, best first; `shaped` is the one whose shaped form carries
-    any other.
+    computation. `biases` tells the modules of a layer that have a bias. `norms` counts a layer's norms of
+    residual width; with `head_norms` each head of q and of k has one of head_dim besides, shared by all
+    heads and never cut. `plain` are the families whose stock class can carry a cut with all layers alike,
+    best first; `shaped` those whose shaped form can carry any other. A stock class takes the widths that
+    `takes` allows, and computes the same as another family's with its own attributes set to `fills`.
     """
 
     name: str
@@ -102,12 +115,12 @@ class Family:
     known: frozenset[str]
     inert: frozenset[str]
     plain: tuple[str, ...]
-    shaped: str
+    shaped: tuple[str, ...]
     biases: Callable[[PreTrainedConfig], frozenset[str]] = no_biases
     norms: int = 2
-    expects: Mapping[str, Any] = field(default_factory=dict)
-    heads_divide: bool = False
-    """Whether the stock config insists that the query heads divide the residual width, head_dim or not."""
+    head_norms: bool = False
+    takes: Callable[[PreTrainedConfig, LayerWidths], bool] = any_widths
+    fills: Mapping[str, Any] = field(default_factory=dict)
 
 
 _FAMILIES: dict[str, Family] = {}

@@ -1,0 +1,38 @@
+"""Gemma 2 (Gemma Team 2024): scaled embeddings, four norms a layer, capped attention scores and logits, and a
+sliding window in every other layer.
+
+Attention scores are scaled by `query_pre_attn_scalar`, not by head_dim or the number of heads, so nothing of
+it changes when heads go. The stock config wants the heads to divide the residual width; where they do not,
+the shaped form is the only one.
+"""
+
+from __future__ import annotations
+
+from tailored_llama.families.llama import INERT, KNOWN, MEMBERS, biases
+from tailored_llama.families.table import Family, heads_divide, register
+
+GEMMA_KNOWN = KNOWN - {"mlp_bias", "hidden_act"} | {
+    "hidden_activation",
+    "query_pre_attn_scalar",
+    "sliding_window",
+    "layer_types",
+    "final_logit_softcapping",
+    "attn_logit_softcapping",
+}
+# Hub configs carry `hidden_act` as well; the stock class reads `hidden_activation`.
+GEMMA_INERT = INERT | {"hidden_act"}
+
+GEMMA2 = register(
+    Family(
+        name="gemma2",
+        architecture="Gemma2ForCausalLM",
+        members=MEMBERS,
+        known=GEMMA_KNOWN,
+        inert=GEMMA_INERT,
+        plain=("gemma2",),
+        shaped=("gemma2",),
+        biases=biases,
+        norms=4,
+        takes=heads_divide,
+    )
+)

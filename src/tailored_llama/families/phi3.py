@@ -1,0 +1,48 @@
+"""Phi-3 and Phi-4 (Abdin et al. 2024): LLaMA with q, k and v fused into one matrix, gate and up into another,
+and where asked a rotation of a part of each head only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tailored_llama.families.llama import INERT, KNOWN
+from tailored_llama.families.table import Family, Kind, LayerWidths, Member, register
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+# In LLaMA's order of members; `place` is the order of their rows.
+MEMBERS: dict[Kind, tuple[Member, ...]] = {
+    "heads": (
+        Member("self_attn.qkv_proj", axis=0, per_query=True, place=0),
+        Member("self_attn.o_proj", axis=1, per_query=True),
+        Member("self_attn.qkv_proj", axis=0, place=2),
+        Member("self_attn.qkv_proj", axis=0, place=1),
+    ),
+    "mlp": (
+        Member("mlp.gate_up_proj", axis=0, place=0),
+        Member("mlp.gate_up_proj", axis=0, place=1),
+        Member("mlp.down_proj", axis=1),
+    ),
+}
+
+
+def takes(config: PreTrainedConfig, width: LayerWidths) -> bool:
+    """Any widths, unless the rotation has a factor for each frequency: the stock config counts those against
+    the residual width by the number of heads, head_dim or not."""
+    return not config.rope_parameters.get("long_factor") or width.heads == int(config.num_attention_heads)
+
+
+PHI3 = register(
+    Family(
+        name="phi3",
+        architecture="Phi3ForCausalLM",
+        members=MEMBERS,
+        known=KNOWN - {"attention_bias", "mlp_bias"}
+        | {"sliding_window", "original_max_position_embeddings", "partial_rotary_factor"},
+        inert=INERT | {"embd_pdrop", "resid_pdrop"},  # dropout, in training only
+        plain=("phi3",),
+        shaped=("phi3",),
+        takes=takes,
+    )
+)

@@ -1,0 +1,203 @@
+"""Every family, on random pico models of its real classes: counted, cut, walked back, saved and loaded."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from family_picos import OWN, SIZES, family_of, pico
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prune_pico import model_of, tokens_of
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from tailored_llama import checkpoint, families
+from tailored_llama.checkpoint import ModelWeights
+from tailored_llama.errors import FamilyError
+from tailored_llama.families import Kept, LayerWidths
+from tailored_llama.prune import CutWeights
+from tailored_llama.prune.walk import Walk
+
+PLAIN: Kept = {"heads": {i: [0, 2] for i in range(3)}, "mlp": {i: [1, 2, 5, 19] for i in range(3)}}
+"""All layers alike: 4 heads, which divide the residual width of 24, and 4 channels."""
+SHAPED: Kept = {"heads": {0: [1], 2: [0, 2]}, "mlp": {1: [0, 7, 19], 2: [3]}}
+cases = pytest.mark.parametrize("case", list(OWN))
+
+
+def masked(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
+    """A copy of `model` in which nothing that is not kept reaches the residual stream."""
+    model, config = copy.deepcopy(model), model.config
+    per_head = config.head_dim * config.num_attention_heads // config.num_key_value_heads
+    with torch.no_grad():
+        for layer, block in enumerate(model.model.layers):
+            for kind, linear, size in (("heads", block.self_attn.o_proj, per_head),
+                                       ("mlp", block.mlp.down_proj, 1)):  # fmt: skip
+                for unit in range(linear.in_features // size):
+                    if unit not in kept.get(kind, {}).get(layer, [unit]):
+                        linear.weight[:, unit * size : (unit + 1) * size] = 0
+    return model
+
+
+def logits(model: PreTrainedModel) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = model(tokens_of(model.config, length=9)).logits
+    return found
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
+@cases
+def test_parameters_are_those_of_the_model(case: str) -> None:
+    config = pico(case)
+    model = AutoModelForCausalLM.from_config(config)
+    assert families.check_config(config).name == family_of(case)
+    assert families.parameter_count(config) == sum(p.numel() for p in model.parameters())
+    for kept in (PLAIN, SHAPED):
+        cut = checkpoint.load_model(CutWeights(ModelWeights(model), kept))
+        assert families.parameter_count(cut.config) == sum(p.numel() for p in cut.parameters())
+
+
+@cases
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_cut_equals_masked(case: str, data: st.DataObject) -> None:
+    model = model_of(pico(case))
+    kept: Kept = {}
+    for group in families.groups(model.config):
+        if data.draw(st.booleans()):
+            units = data.draw(st.sets(st.integers(0, group.units - 1), min_size=1))
+            kept.setdefault(group.kind, {})[group.layer] = sorted(units)
+    cut = checkpoint.load_model(CutWeights(ModelWeights(model), kept))
+    cut.set_attn_implementation("eager")
+    close(logits(cut), logits(masked(model, kept)))
+
+
+@cases
+def test_walk_equals_the_whole_models_backward(case: str) -> None:
+    dense = model_of(pico(case))
+    for kept in ({}, SHAPED):
+        model = checkpoint.load_model(CutWeights(ModelWeights(dense), kept)) if kept else dense
+        model.set_attn_implementation("eager")
+        tokens = tokens_of(model.config, length=9)
+        scored: dict[int, list[str]] = {}
+        for group in families.groups(model.config):
+            names = {s.tensor for s in group.slices if s.scored}
+            scored.setdefault(group.layer, []).extend(sorted(names))
+        found: dict[str, Tensor] = {}
+        walk = Walk(ModelWeights(model), tokens, scored)
+        loss = walk.gradients(lambda name, weight, gradient, squares, to=found: to.update({name: gradient}))
+        expected = model(input_ids=tokens, labels=tokens, use_cache=False).loss
+        assert loss == pytest.approx(expected.item(), rel=1e-5)
+        names_found = list(found)
+        gradients = torch.autograd.grad(expected, [model.get_parameter(name) for name in names_found])
+        assert len(found) == len(model.model.layers) * (4 if family_of(case) == "phi3" else 7)
+        for name, gradient in zip(names_found, gradients, strict=True):
+            torch.testing.assert_close(
+                found[name], gradient, rtol=2e-4, atol=1e-6 * float(gradient.abs().max()) + 1e-10
+            )
+
+
+@cases
+@pytest.mark.parametrize("kept", [PLAIN, SHAPED], ids=["plain", "shaped"])
+def test_saved_and_loaded_it_is_the_same(case: str, kept: Kept, tmp_path: Path) -> None:
+    model = model_of(pico(case))
+    cut = CutWeights(ModelWeights(model), kept)
+    checkpoint.write_checkpoint(cut, tmp_path / "cut")
+    kind = json.loads((tmp_path / "cut" / "config.json").read_text())["model_type"]
+    # What a stock class cannot say: the counts that phi3 holds its rotation factors against.
+    shaped = kept is SHAPED or case == "phi3, long"
+    expected = "llama" if case == "mistral" and shaped else family_of(case)
+    assert kind == (f"shaped_{expected}" if shaped else expected)
+    here, there = checkpoint.load_model(cut), checkpoint.load_model(tmp_path / "cut")
+    assert torch.equal(logits(here), logits(there))
+    again = checkpoint.open_weights(tmp_path / "cut")
+    assert families.widths(again.config) == families.widths(cut.config)
+    assert families.check_config(again.config)
+    there.set_attn_implementation("eager")
+    close(logits(there), logits(masked(model, kept)))
+    # And as transformers itself writes and reads it, once more cut.
+    there.save_pretrained(tmp_path / "saved")
+    twice = CutWeights(checkpoint.Checkpoint(tmp_path / "saved"), {"heads": {2: [1]}})
+    assert families.parameter_count(twice.config) < families.parameter_count(cut.config)
+    assert logits(checkpoint.load_model(twice)).isfinite().all()
+
+
+@pytest.mark.parametrize("case", ["phi3", "gemma3_text"])
+def test_shaped_generates_with_a_cache_as_without(case: str) -> None:
+    model = checkpoint.load_model(CutWeights(ModelWeights(model_of(pico(case))), SHAPED))
+    prompt = tokens_of(model.config, 2, 6)
+    how = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
+    assert torch.equal(model.generate(prompt, **how), model.generate(prompt, **how, use_cache=False))
+    twin = copy.deepcopy(model)
+    assert torch.equal(logits(twin), logits(model))
+
+
+def test_shaped_phi3_loads_without_the_package(tmp_path: Path) -> None:
+    cut = CutWeights(ModelWeights(model_of(pico("phi3"))), SHAPED)
+    checkpoint.write_checkpoint(cut, tmp_path / "cut")
+    code = (
+        "import sys, json, torch; sys.modules['tailored_llama'] = None\n"
+        "from transformers import AutoModelForCausalLM\n"
+        "model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True).eval()\n"
+        "tokens = torch.tensor(json.loads(sys.argv[2]))\n"
+        "print(json.dumps(model(tokens).logits.tolist()))\n"
+    )
+    tokens = tokens_of(cut.config, length=9)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "cut"), json.dumps(tokens.tolist())],
+        env={**os.environ, "HF_HOME": str(tmp_path / "hf")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert torch.equal(torch.tensor(json.loads(done.stdout)), logits(checkpoint.load_model(cut)))
+
+
+@pytest.mark.parametrize("case", ["gemma2", "gemma3_text"])
+def test_heads_that_do_not_divide_make_gemmas_shaped_form(case: str) -> None:
+    config = pico(case, hidden_size=16, num_attention_heads=4, num_key_value_heads=4)
+    assert families.with_widths(config, [LayerWidths(2, 2, 9)] * 3).model_type == family_of(case)
+    shaped = families.with_widths(config, [LayerWidths(3, 3, 9)] * 3)
+    assert shaped.model_type == f"shaped_{family_of(case)}"
+
+
+@pytest.mark.parametrize("case", ["mistral with a window", "qwen2 with windows", "qwen3", "phi3"])
+def test_heads_that_do_not_divide_stay_plain(case: str) -> None:
+    config = families.with_widths(pico(case, hidden_size=16), [LayerWidths(3, 3, 9)] * 3)
+    assert (config.model_type, config.head_dim) == (family_of(case), 8)
+    assert config.sliding_window == pico(case).sliding_window
+
+
+def test_multiply_accumulates_written_out() -> None:
+    """One layer, ten tokens: what each family's layers do differently."""
+    q, d, s, h, k, i = 10, 24, 8, 6, 3, 20
+    ends = q * SIZES["vocab_size"] * d + 2 * q * d
+    layer = 2 * q * d * s * (h + k) + h * q * q * (2 * s + 1) + 3 * q * d * i + q * i
+    rotated = dict.fromkeys(OWN, 2 * q * s * (h + k)) | {"phi3, partly rotated": q * s * (h + k)}
+    for case in ("llama", "qwen2", "phi3", "phi3, partly rotated", "qwen3", "gemma2", "gemma3_text"):
+        norms = 8 * q * d if case.startswith("gemma") else 4 * q * d
+        on_heads = 2 * q * s * (h + k) if case in ("qwen3", "gemma3_text") else 0
+        found = families.mac_count(pico(case, num_hidden_layers=1), q)
+        assert found == ends + layer + rotated[case] + norms + on_heads, case
+
+
+def test_all_are_listed() -> None:
+    assert set(families.describe()) == {family_of(case) for case in OWN}
+    assert all(kinds == ["heads", "mlp"] for kinds in families.describe().values())
+
+
+@pytest.mark.parametrize(
+    ("case", "change"),
+    [("gemma2", {"use_bidirectional_attention": True}), ("mistral", {"layer_types": ["full_attention"] * 3}),
+     ("qwen2", {"attention_bias": True}), ("phi3", {"mlp_bias": True})],
+)  # fmt: skip
+def test_what_a_family_does_not_know_is_refused_by_name(case: str, change: dict[str, Any]) -> None:
+    with pytest.raises(FamilyError, match=next(iter(change))):
+        families.check_config(pico(case, **change))
