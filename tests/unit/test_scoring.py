@@ -59,19 +59,6 @@ def test_batches_of_any_size_score_the_same(examples: list[Example], batch_size:
     assert flat(scored) == pytest.approx(alone, abs=1e-4)
 
 
-def test_the_load_of_a_batch_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "BATCH_TOKENS", 100)
-    loads = []
-    examples = [example("a " * n, " b", " cc") for n in (5, 60, 20, 90, 1)]
-    with monkeypatch.context() as patch:
-        forward = MODEL.forward
-        patch.setattr(MODEL, "forward", lambda **kw: (loads.append(kw["input_ids"].shape), forward(**kw))[1])
-        scored = score(MODEL, TOKENIZER, examples)
-    assert all(rows * length <= 100 or rows == 1 for rows, length in loads)
-    assert any(rows > 1 for rows, _ in loads)
-    assert flat(scored) == pytest.approx(flat(score(MODEL, TOKENIZER, examples)), abs=1e-4)
-
-
 def test_a_context_that_does_not_fit_is_cut_on_the_left_and_counted() -> None:
     long, short = example("abc" * 50, " yes", " no"), example("abc", " yes", " no")
     scored = score(MODEL, TOKENIZER, [long, short], max_length=20)

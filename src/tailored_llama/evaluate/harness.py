@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,23 +20,19 @@ import datasets
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
-from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.errors import DataError
-from tailored_llama.progress import track
-from tailored_llama.scoring import BATCH_TOKENS, context_length
+from tailored_llama.evaluate.lm import Tailor, Tokenised
+from tailored_llama.scoring import context_length
 from tailored_llama.tasks import Example, Prompt, Task, chance
 from tailored_llama.tasks.fewshot import draw
 
-Tokenised = tuple[tuple[str, str], list[int], list[int]]
 Figures = dict[str, Any]
 
 
-class Model(HFLM):  # type: ignore[misc]
-    """lm_eval's model, with batches measured in tokens, a count of cut prompts, and our errors and
-    progress.
-    """
+class Model(Tailor):
+    """lm_eval's model with our scorer, with a count of cut prompts, and our errors and progress."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int | None
@@ -50,8 +46,7 @@ class Model(HFLM):  # type: ignore[misc]
                 softmax_dtype="float32",
                 device=str(model.device),
             )
-        self.fixed_batch_size = batch_size
-        self.place = ""
+        self.rows_per_batch = batch_size
         self.cut: set[int] = set()
         self.documents: list[int] = []
 
@@ -68,30 +63,12 @@ class Model(HFLM):  # type: ignore[misc]
         for document, (_, context, answer) in zip(self.documents, requests, strict=True):
             if not 0 < len(answer) <= self.max_length:
                 raise DataError(
-                    f"{self.place}, row {document + 1}: an answer has {len(answer)} tokens, but a model of "
+                    f"{self.title}, row {document + 1}: an answer has {len(answer)} tokens, but a model of "
                     f"context {self.max_length} can score 1 to {self.max_length}; leave the row out"
                 )
             if len(context) + len(answer) > self.max_length + 1:
                 self.cut.add(document)
-        results: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-        for batch in track(self._batches(requests), self.place):
-            self.batch_size_per_gpu = len(batch)
-            answers = super()._loglikelihood_tokens([requests[i] for i in batch], disable_tqdm=True)
-            for index, answer in zip(batch, answers, strict=True):
-                results[index] = answer
-        return results
-
-    def _batches(self, requests: Sequence[Tokenised]) -> list[list[int]]:
-        """Indices of `requests`, longest first; those that differ in their last token only stay together,
-        because HFLM computes them once."""
-        inputs = [tuple(context + answer[:-1])[-self.max_length :] for _, context, answer in requests]
-        order = sorted(range(len(requests)), key=lambda i: (-len(inputs[i]), inputs[i]))
-        batches, start = [], 0
-        while start < len(order):
-            size = self.fixed_batch_size or max(1, BATCH_TOKENS // len(inputs[order[start]]))
-            batches.append(order[start : start + size])
-            start += size
-        return batches
+        return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
 
 
 @dataclass(frozen=True)
@@ -127,7 +104,7 @@ def score_task(lm: Model, questions: Questions) -> Figures:
     Raises DataError for an answer that does not fit into the model.
     """
     task = questions.task
-    lm.place = questions.place
+    lm.title = questions.place
     with _quiet():
         inline = ConfigurableTask(config=_inline(questions))
         results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=False)

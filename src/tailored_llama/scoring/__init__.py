@@ -1,0 +1,30 @@
+"""Log-likelihoods and margins of choices: what accuracy and the choice of a prompt are made of.
+
+    requests   a question as token ids, tokenised and cut as lm_eval's HFLM does, so that the numbers agree
+    forest     which of these tokens are shared, and so computed once
+    forward    the computation
+    choices    scores, accuracy and margin of questions
+    rank       the same for every wording of a task
+"""
+
+from tailored_llama.scoring.choices import Metric, Scored, accuracy, margin, score
+from tailored_llama.scoring.forward import BATCH_TOKENS, can_branch, loglikelihoods
+from tailored_llama.scoring.rank import Effectiveness, rank_prompts
+from tailored_llama.scoring.requests import Request, context_length, encode_pair, requests
+
+__all__ = [
+    "BATCH_TOKENS",
+    "Effectiveness",
+    "Metric",
+    "Request",
+    "Scored",
+    "accuracy",
+    "can_branch",
+    "context_length",
+    "encode_pair",
+    "loglikelihoods",
+    "margin",
+    "rank_prompts",
+    "requests",
+    "score",
+]

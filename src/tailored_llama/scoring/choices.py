@@ -1,0 +1,79 @@
+"""Choices by their log-likelihoods: which one is best, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama.scoring.forward import loglikelihoods
+from tailored_llama.scoring.requests import context_length, requests
+from tailored_llama.tasks import Example
+
+Metric = Literal["acc", "acc_norm"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One question's choices: log-likelihoods in nats, lengths in characters, whether a context was cut."""
+
+    loglikelihoods: tuple[float, ...]
+    lengths: tuple[int, ...]
+    gold: int
+    cut: bool
+
+    def values(self, metric: Metric) -> list[float]:
+        """What `metric` compares: the log-likelihoods, for acc_norm each over its answer's length."""
+        if metric == "acc":
+            return list(self.loglikelihoods)
+        return [value / length for value, length in zip(self.loglikelihoods, self.lengths, strict=True)]
+
+    def correct(self, metric: Metric) -> bool:
+        """Whether the first of the best choices is the gold one."""
+        values = self.values(metric)
+        return values.index(max(values)) == self.gold
+
+    def margin(self, metric: Metric) -> float:
+        """Value of the gold choice minus the best of the others: nats, for acc_norm nats per character."""
+        values = self.values(metric)
+        return values.pop(self.gold) - max(values)
+
+
+def score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    *,
+    batch_size: int | None = None,
+    max_length: int | None = None,
+    description: str = "scoring",
+) -> list[Scored]:
+    """Every choice of every example, in order; log-softmax in fp32.
+
+    What choices and questions begin with alike is computed once. `batch_size` rows run together (a row is a
+    question or a few), or, where it is None, as many as make a good load. Contexts longer than `max_length`
+    (default: the model's) lose their beginning. Raises DataError for an answer that does not fit.
+    """
+    asked = list(requests(tokenizer, examples, max_length or context_length(model)))
+    found = loglikelihoods(
+        model, [(r.ids, r.answer) for r in asked], batch_size=batch_size, description=description
+    )
+    values = iter(value for value, _ in found)
+    cut = {request.question for request in asked if request.cut}
+    return [
+        Scored(tuple(islice(values, len(example.answers))), example.lengths, example.gold, index in cut)
+        for index, example in enumerate(examples)
+    ]
+
+
+def accuracy(scored: Sequence[Scored], metric: Metric) -> float:
+    """Share of questions whose best choice is the gold one."""
+    return sum(question.correct(metric) for question in scored) / len(scored)
+
+
+def margin(scored: Sequence[Scored], metric: Metric) -> float:
+    """Mean margin of the gold choice over the best of the others."""
+    return sum(question.margin(metric) for question in scored) / len(scored)

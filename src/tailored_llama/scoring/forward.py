@@ -1,0 +1,170 @@
+"""Log-likelihoods of answers, with what their sequences share computed once.
+
+A row of branches is one forward pass with a 4-D mask in which a token sees its own branch, and with positions
+that restart where a branch leaves its trunk; a prefix before all rows is a key-value cache. Both leave
+every hidden state what it is in its sequence alone, up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from tailored_llama.families import family_names
+from tailored_llama.progress import track
+from tailored_llama.scoring.forest import Forest, Ids, Row, apart, plant
+
+# Padded tokens of one forward pass: enough to keep two cores or a GPU busy, little enough that the
+# activations of a 7B model stay below a few GB.
+BATCH_TOKENS = 2048
+
+Batch = tuple[Ids, list[Row]]
+KeysValues = list[tuple[Tensor, Tensor]]
+
+
+def can_branch(model: Any) -> bool:
+    """Whether tokens of `model` see what a mask lets them see, wherever in the row they stand.
+
+    Said of the known families only, and not where attention is windowed or compiled for plain rows, or
+    where the rotary frequencies depend on a batch's longest sequence.
+    """
+    if not isinstance(model, PreTrainedModel):
+        return False  # wrapped models may put virtual tokens before ours
+    config = model.config
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    return (
+        str(config.model_type).removeprefix("shaped_") in family_names()
+        and config._attn_implementation in ("sdpa", "eager")
+        and getattr(config, "sliding_window", None) is None
+        and rope not in ("dynamic", "longrope")
+    )
+
+
+def loglikelihoods(
+    model: PreTrainedModel,
+    pairs: Sequence[tuple[Ids, Ids]],
+    *,
+    batch_size: int | None = None,
+    description: str = "scoring",
+) -> list[tuple[float, bool]]:
+    """log P of every answer in nats, and whether each of its tokens is the most likely one.
+
+    A pair is what the model reads (no longer than it can read) and an answer whose last token it predicts
+    at the end. The softmax is in fp32. `batch_size` rows run together, or, where it is None, as many as
+    BATCH_TOKENS hold with the prefix counted in.
+    """
+    by_input: dict[Ids, list[int]] = defaultdict(list)
+    for index, (ids, _) in enumerate(pairs):
+        by_input[ids].append(index)
+    firsts = {ids: len(ids) - max(len(pairs[i][1]) for i in own) for ids, own in by_input.items()}
+    branching = can_branch(model)
+    batches = list(_batches(plant(firsts) if branching else apart(firsts), batch_size))
+    results = [(0.0, False)] * len(pairs)
+    prefix: Ids = ()
+    cached: KeysValues | None = None
+    with torch.inference_mode():
+        for before, rows in track(batches, description):
+            if before != prefix:
+                prefix, cached = before, _cache(model, before) if before else None
+            asked = [(i, row, path) for row in range(len(rows)) for ids, path in rows[row].paths.items()
+                     for i in by_input[ids]]  # fmt: skip
+            width = len(rows[0].ids)
+            answers = [pairs[index][1] for index, _, _ in asked]
+            places = [
+                row * width + node
+                for (_, row, path), answer in zip(asked, answers, strict=True)
+                for node in path[len(path) - len(answer) :]
+            ]
+            logits, at = _logits(model, rows, cached, places, branching)
+            found = _read(logits, at, answers)
+            for (index, _, _), result in zip(asked, found, strict=True):
+                results[index] = result
+    return results
+
+
+def _batches(forests: Sequence[Forest], batch_size: int | None) -> Iterator[Batch]:
+    for forest in forests:
+        start = 0
+        while start < len(forest.rows):
+            width = len(forest.prefix) + len(forest.rows[start].ids)
+            size = batch_size or max(1, BATCH_TOKENS // width)
+            yield forest.prefix, forest.rows[start : start + size]
+            start += size
+
+
+def _cache(model: PreTrainedModel, prefix: Ids) -> KeysValues:
+    """Keys and values `[1, kv_heads, tokens, head_dim]` of every layer after `prefix`."""
+    ids = torch.tensor([prefix], device=model.device)
+    cache = model.base_model(input_ids=ids, use_cache=True).past_key_values
+    return [(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _logits(
+    model: PreTrainedModel,
+    rows: Sequence[Row],
+    cached: KeysValues | None,
+    places: Sequence[int],
+    branching: bool,
+) -> tuple[Tensor, Tensor]:
+    """Logits `[distinct places, vocabulary]` in fp32, and for each of `places` which of them is its own.
+
+    A place is a token of the batch, counted row after row.
+    """
+    # Padding stands on the right, where nothing looks back from.
+    ids = _padded([row.ids for row in rows]).to(model.device)
+    distinct, at = torch.unique(torch.tensor(places, device=model.device), return_inverse=True)
+    if not branching:
+        return model(input_ids=ids, use_cache=False).logits.flatten(0, 1)[distinct].float(), at
+    past = None
+    if cached is not None:
+        past = DynamicCache([(k.expand(len(rows), -1, -1, -1), v.expand(len(rows), -1, -1, -1))
+                             for k, v in cached])  # fmt: skip
+    plain = cached is None and not any(row.branches for row in rows)
+    hidden = model.base_model(
+        input_ids=ids,
+        # Plain rows are what causal attention does by itself, and faster.
+        attention_mask=None if plain else _mask(rows, model),
+        position_ids=_padded([row.positions for row in rows]).to(model.device),
+        past_key_values=past,
+        use_cache=past is not None,
+    ).last_hidden_state
+    # The head is the dearest part of a small model: it sees only the places that are read.
+    return model.get_output_embeddings()(hidden.flatten(0, 1)[distinct]).float(), at
+
+
+def _mask(rows: Sequence[Row], model: PreTrainedModel) -> Tensor:
+    """What is added to the attention scores, `[rows, 1, tokens, prefix + tokens]`: 0 where a token looks."""
+    width, start = len(rows[0].ids), rows[0].start
+    sees = torch.zeros(len(rows), width, start + width, dtype=torch.bool)
+    sees[:, :, :start] = True
+    own = sees[:, :, start:]
+    own.diagonal(dim1=1, dim2=2).fill_(True)
+    for row, seen in zip(rows, own, strict=True):
+        for path in row.paths.values():
+            nodes = torch.tensor(path)
+            seen[nodes[:, None], nodes] = torch.ones(len(path), len(path), dtype=torch.bool).tril_()
+    blocked = torch.finfo(model.dtype).min
+    return torch.zeros_like(sees, dtype=model.dtype).masked_fill_(~sees, blocked)[:, None].to(model.device)
+
+
+def _read(logits: Tensor, at: Tensor, answers: Sequence[Ids]) -> Iterator[tuple[float, bool]]:
+    """The log-likelihood of each answer, whose tokens stand one after the other in `at`, and if greedy."""
+    targets = torch.tensor([token for answer in answers for token in answer], device=logits.device)
+    values = logits[at, targets] - logits.logsumexp(-1)[at]
+    greedy = logits.argmax(-1)[at] == targets
+    lengths = [len(answer) for answer in answers]
+    for value, best in zip(torch.split(values, lengths), torch.split(greedy, lengths), strict=True):
+        yield float(value.sum()), bool(best.all())
+
+
+def _padded(lists: Sequence[Sequence[int]]) -> Tensor:
+    """`[rows, length of the first]`, the first being the longest."""
+    padded = torch.zeros(len(lists), len(lists[0]), dtype=torch.long)
+    for row, values in enumerate(lists):
+        padded[row, : len(values)] = torch.tensor(values)
+    return padded
