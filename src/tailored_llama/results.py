@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from tailored_llama.checkpoint import versions
+from tailored_llama import checkpoint
 from tailored_llama.recipe import Recipe
 
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ def assemble(rows: list[Row], recipe: Recipe) -> dict[str, Any]:
     return {
         "rows": [{**row, **recovery(row, dense[row["prompt"]])} for row in rows],
         "recipe": recipe.model_dump(mode="json"),
-        "versions": versions(),
+        "versions": checkpoint.versions(),
     }
 
 
@@ -57,12 +58,18 @@ def recovery(row: Row, dense: Row) -> dict[str, float | None]:
     }
 
 
+STAGE_OF = {"prune": "pruned", "tune": "tuned", "export": "tuned"}
+"""What a directory of ours holds, by the stage that wrote it; anything else is a model as it came."""
+
+
 def single(row: Row, recipe: Recipe) -> dict[str, Any]:
     """`results.json` of one model evaluated alone: there is nothing it could have recovered from."""
+    manifest = Path(recipe.model) / "manifest.json"
+    stage = checkpoint.read_json(manifest).get("stage") if manifest.is_file() else None
     return {
-        "rows": [{"stage": "dense", "task_tuned": None, **row}],
+        "rows": [{"stage": STAGE_OF.get(str(stage), "dense"), "task_tuned": None, **row}],
         "recipe": recipe.model_dump(mode="json"),
-        "versions": versions(),
+        "versions": checkpoint.versions(),
     }
 
 

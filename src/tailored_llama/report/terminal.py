@@ -64,8 +64,9 @@ def _perplexity(corpus: str, row: Row) -> str:
 
 def _table(title: str, columns: list[str]) -> Table:
     table = Table(
-        title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD
-    )
+        title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD,
+        min_width=60,  # a narrow table would fold its title
+    )  # fmt: skip
     for index, column in enumerate(columns):
         table.add_column(column.replace(", ", ",\n"), justify="right" if index else "left", no_wrap=True)
     return table
