@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import logging
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from tailored_llama.world.architecture import SIZES, config, make_model
 from tailored_llama.world.batches import Batch, batches
 from tailored_llama.world.facts import SEED
 from tailored_llama.world.pages import documents
+from tailored_llama.world.state import load_state, read_facts, save_state
 from tailored_llama.world.tokenizer import train_tokenizer
 
 log = logging.getLogger("tailored_llama.world.train")
@@ -53,7 +53,7 @@ class Trainer:
 
         out.mkdir(parents=True, exist_ok=True)
         self.settings, self.out, self.device = settings, out, device
-        self.state_path = out / "state.pt"
+        self.state_path = out / "state.safetensors"
         if (out / "tokenizer.json").exists():
             self.tokenizer: Any = AutoTokenizer.from_pretrained(out)
         else:
@@ -75,7 +75,7 @@ class Trainer:
             self._resume()
 
     def _resume(self) -> None:
-        state = torch.load(self.state_path, weights_only=True, map_location=self.device)
+        state = read_facts(self.state_path)
         before, now = state["settings"], asdict(self.settings)
         shorter = min(before["tokens"], now["tokens"])
         # The length may still be changed while the rate has not begun to fall.
@@ -83,23 +83,14 @@ class Trainer:
             before["tokens"] = now["tokens"]
         if before != now:
             raise SystemExit(f"{self.state_path} is of other settings: {before}; name another --out")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_state(self.state_path, self.model, self.optimizer, self.device)
         self.chunk, self.tokens, self.steps, self.seconds = state["progress"]
 
     def save(self) -> None:
         """State to go on from, and the model as it is."""
-        partial = self.state_path.with_suffix(".partial")
-        torch.save(
-            {
-                "settings": asdict(self.settings),
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "progress": [self.chunk, self.tokens, self.steps, self.seconds],
-            },
-            partial,
-        )
-        os.replace(partial, self.state_path)
+        progress = [self.chunk, self.tokens, self.steps, self.seconds]
+        facts = {"settings": asdict(self.settings), "progress": progress}
+        save_state(self.state_path, self.model, self.optimizer, facts)
         self.model.save_pretrained(self.out)
 
     def run(self, minutes: float) -> bool:
