@@ -18,7 +18,10 @@ from ruamel.yaml.error import YAMLError
 
 from tailored_llama.errors import RecipeError
 
-Criterion = Literal["random", "l1", "l2", "taylor", "taylor_vector", "taylor_second", "taylor_mix"]
+Criterion = Literal[
+    "random", "l1", "l2", "taylor", "taylor_vector", "taylor_second", "taylor_mix",
+    "wanda", "fluctuation", "activation",
+]  # fmt: skip
 Reduce = Literal["sum", "mean", "max", "prod", "first", "second"]
 Unit = Literal["heads", "mlp"]
 M = TypeVar("M", bound=BaseModel)

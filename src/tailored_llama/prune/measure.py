@@ -13,7 +13,8 @@ from tailored_llama.checkpoint import Weights
 from tailored_llama.errors import CheckpointError
 from tailored_llama.families import Group, Kind, Slice, groups
 from tailored_llama.progress import track
-from tailored_llama.prune.criteria import Matrix, criterion
+from tailored_llama.prune.activations import InputStatistics
+from tailored_llama.prune.criteria import Inputs, Matrix, criterion
 from tailored_llama.prune.reduce import fold, over_members
 from tailored_llama.prune.walk import Walk
 from tailored_llama.recipe import Prune, Reduce
@@ -48,6 +49,9 @@ def channel_scores(
         for name in track(list(members.owners), "magnitudes"):
             tensor = weights.tensor(name)
             members.add(name, tensor.to(torch.promote_types(tensor.dtype, torch.float32)), None, None)
+    elif rule.needs == "inputs":
+        assert tokens is not None, settings.criterion
+        Walk(weights, tokens, members.by_layer()).activations(members.observe, members.finish)
     else:
         assert tokens is not None, settings.criterion
         walk = Walk(weights, tokens, members.by_layer(), per_sample=rule.needs == "squared_gradient")
@@ -64,9 +68,10 @@ class _MemberScores:
         self.owners: dict[str, list[tuple[Group, Slice]]] = defaultdict(list)
         for group in chosen:
             for piece in group.slices:
-                if piece.scored:
+                if piece.scored and (piece.axis == 1 or not self.rule.at_outputs):
                     self.owners[piece.tensor].append((group, piece))
         self.scores: dict[Slice, Float[Tensor, "units channels"]] = {}
+        self.observed: dict[str, InputStatistics] = {}
 
     def by_layer(self) -> dict[int, list[str]]:
         """The names of the scored parameters of each layer."""
@@ -75,13 +80,32 @@ class _MemberScores:
             names[owners[0][0].layer].append(name)
         return names
 
-    def add(self, name: str, weight: Tensor, gradient: Tensor | None, squares: Tensor | None) -> None:
+    def observe(self, name: str, inputs: Tensor) -> None:
+        """Take note of a batch of one matrix's inputs."""
+        if name not in self.observed:
+            group, piece = self.owners[name][0]
+            self.observed[name] = InputStatistics(group.channels if piece.axis == 1 else None)
+        self.observed[name].add(inputs)
+
+    def finish(self, name: str, weight: Tensor) -> None:
+        """Score one matrix of which all inputs have been seen."""
+        self.add(name, weight, None, None, self.observed.pop(name))
+
+    def add(
+        self,
+        name: str,
+        weight: Tensor,
+        gradient: Tensor | None,
+        squares: Tensor | None,
+        seen: InputStatistics | None = None,
+    ) -> None:
         """Score one matrix for every group that owns a part of it."""
         assert self.rule.matrix is not None
         for group, piece in self.owners[name]:
             weight_, gradient_, squares_ = (_turned(t, group, piece) for t in (weight, gradient, squares))
             assert weight_ is not None
-            score = self.rule.matrix(Matrix(weight_, gradient_, squares_))
+            inputs = _inputs(seen, weight_.dtype, group, piece) if seen else None
+            score = self.rule.matrix(Matrix(weight_, gradient_, squares_, inputs))
             if not score.isfinite().all():
                 raise CheckpointError(
                     f"{name}: its {self.rule.name} score is not a finite number; check the weights"
@@ -91,7 +115,7 @@ class _MemberScores:
     def reduced(self, how: Reduce) -> ChannelScores:
         """One score a channel for each group."""
         return {
-            (g.kind, g.layer): over_members([self.scores[s] for s in g.slices if s.scored], how)
+            (g.kind, g.layer): over_members([self.scores[s] for s in g.slices if s in self.scores], how)
             for g in self.chosen
         }
 
@@ -102,3 +126,16 @@ def _turned(tensor: Tensor | None, group: Group, piece: Slice) -> Float[Tensor, 
         return None
     owned = tensor.narrow(piece.axis, piece.offset, group.units * piece.stride)
     return owned if piece.axis == 0 else owned.T
+
+
+def _inputs(seen: InputStatistics, dtype: torch.dtype, group: Group, piece: Slice) -> Inputs:
+    """Statistics of a matrix's inputs, as they stand to the part of it that the group owns."""
+
+    def turned(values: Tensor) -> Tensor:
+        row = values.to(dtype)[None]
+        if piece.axis == 0:
+            return row
+        return row.narrow(1, piece.offset, group.units * piece.stride).T
+
+    size = seen.size()
+    return Inputs(turned(seen.norm()), turned(seen.variance()), None if size is None else turned(size))

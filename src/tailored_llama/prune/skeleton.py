@@ -7,7 +7,7 @@ logits) is not known here. It is run by the family's own code, with layers that 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +101,23 @@ class Skeleton:
         output = functional_call(self.layers[layer], own, (hidden, *call.args), call.kwargs)
         result: Tensor = output[0] if isinstance(output, tuple) else output
         return result
+
+    @contextmanager
+    def observed(self, names: Iterable[str], observe: Callable[[str, Tensor], None]) -> Iterator[None]:
+        """For a while, `observe` is shown what each of these weights multiplies, under the weight's name."""
+
+        def shown(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            return lambda module, inputs: observe(name, inputs[0])
+
+        hooks = [
+            self.model.get_submodule(name.removesuffix(".weight")).register_forward_pre_hook(shown(name))
+            for name in names
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def load_head(self) -> dict[str, Tensor]:
         """The parameters behind the last layer: final norm, and output embedding (tied or not)."""

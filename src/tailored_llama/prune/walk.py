@@ -4,7 +4,7 @@ Forward, each layer is loaded, run on the stored hidden states and dropped; its 
 layer is loaded again and recomputed from its input, and the gradients of its scored matrices are handed
 over and dropped one by one as they arise. What results equals the gradients of one backward pass through
 the whole model, to rounding (the recomputation is that of Chen et al. 2016, "Training Deep Nets with
-Sublinear Memory Cost").
+Sublinear Memory Cost"). Where activations are all that is asked for, the way forward is the whole walk.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ LOGITS_AT_ONCE = 2**24
 
 Consume = Callable[[str, Tensor, Tensor, Tensor | None], None]
 """Takes a parameter's name, the parameter, its gradient, and if asked for its mean squared one by sample."""
+Observe = Callable[[str, Hidden], None]
+"""Takes a weight's name and one batch of what its matrix multiplies, [samples, length, features]."""
 
 
 class Walk:
-    """One pass forward and back over a calibration batch.
+    """One pass forward, and if asked for back, over a calibration batch.
 
-    `scored` names the parameters of each layer whose gradients are wanted; no others are computed. With
+    `scored` names the weights of each layer whose gradients or inputs are wanted; no others are taken. With
     `per_sample`, the squared gradients of each sample's own loss are averaged as well, sample by sample.
     """
 
@@ -63,6 +65,25 @@ class Walk:
                 layer, inputs.pop(layer), [each[layer] for each in calls], upstream, consume
             )
         return loss
+
+    @torch.no_grad()
+    def activations(self, observe: Observe, finish: Callable[[str, Tensor], None]) -> None:
+        """Hand the inputs of every scored matrix to `observe`, batch by batch, first layer first.
+
+        When a layer has seen all batches, `finish` takes the name and value of each of its scored weights.
+        Layers behind the last scored one are not run.
+        """
+        entered = [self.skeleton.enter(batch) for batch in self.batches]
+        hidden, calls = [h for h, _ in entered], [c for _, c in entered]
+        for layer in track(range(max(self.scored) + 1), "activations"):
+            parameters, names = self.skeleton.load_layer(layer), self.scored.get(layer, ())
+            with self.skeleton.observed(names, observe):
+                hidden = [
+                    self.skeleton.run(layer, parameters, h, c[layer])
+                    for h, c in zip(hidden, calls, strict=True)
+                ]
+            for name in names:
+                finish(name, parameters[name])
 
     def _forward(self) -> tuple[list[Hidden], list[list[Call]], dict[int, list[Hidden]]]:
         """By batch: the last layer's output, the calls, and the inputs that the way back needs by layer."""

@@ -1,6 +1,8 @@
 """The pruning criteria, one file each. Importing this package registers them all."""
 
 from tailored_llama.prune.criteria import (  # noqa: F401  (each registers itself)
+    activation,
+    fluctuation,
     l1,
     l2,
     random,
@@ -8,7 +10,8 @@ from tailored_llama.prune.criteria import (  # noqa: F401  (each registers itsel
     taylor_mix,
     taylor_second,
     taylor_vector,
+    wanda,
 )
-from tailored_llama.prune.criteria.registry import Criterion, Matrix, criteria, criterion
+from tailored_llama.prune.criteria.registry import Criterion, Inputs, Matrix, criteria, criterion
 
-__all__ = ["Criterion", "Matrix", "criteria", "criterion"]
+__all__ = ["Criterion", "Inputs", "Matrix", "criteria", "criterion"]

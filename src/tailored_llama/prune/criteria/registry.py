@@ -1,8 +1,8 @@
 """What a criterion is, and the list of them. A file of this package adds one with a decorator.
 
 A criterion either looks at one matrix of a group at a time, or at the group as a whole. It states by
-`needs` what has to be measured for it: nothing, the gradient of the loss, or the mean squared per-sample
-gradient besides.
+`needs` what has to be measured for it: nothing, the gradient of the loss, the mean squared per-sample
+gradient besides, or what goes into its matrices.
 """
 
 from __future__ import annotations
@@ -17,7 +17,23 @@ from torch import Generator, Tensor
 from tailored_llama.families import Group
 from tailored_llama.recipe import Reduce
 
-Needs = Literal["nothing", "weights", "gradient", "squared_gradient"]
+Needs = Literal["nothing", "weights", "gradient", "squared_gradient", "inputs"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What goes into a matrix on the calibration text, by input feature: [1, fan] where the group's channels
+    are the matrix's outputs, [channels, 1] where they are its inputs.
+
+    `norm` is the root of the sum of squares over all tokens, `variance` that over all tokens (by their number
+    less one). `size` is how strongly a feature responds: the norm of its head's output (of an MLP channel its
+    absolute value), as a mean over the tokens of a sample and in the L2 norm over samples, shared evenly
+    among the head's channels; None where the features are no group's channels.
+    """
+
+    norm: Float[Tensor, "channels fan"]
+    variance: Float[Tensor, "channels fan"]
+    size: Float[Tensor, "channels fan"] | None
 
 
 @dataclass(frozen=True)
@@ -25,12 +41,14 @@ class Matrix:
     """One weight of a group, in at least fp32, turned so that the group's channels are the rows.
 
     `gradient` is that of the loss of the whole calibration batch, `squared_gradient` the mean over samples
-    of the squared gradient of each sample's own loss; None where the criterion does not need them.
+    of the squared gradient of each sample's own loss, `inputs` what goes into the matrix; None where the
+    criterion does not need them.
     """
 
     weight: Float[Tensor, "channels fan"]
     gradient: Float[Tensor, "channels fan"] | None = None
     squared_gradient: Float[Tensor, "channels fan"] | None = None
+    inputs: Inputs | None = None
 
 
 MatrixScore = Callable[[Matrix], Float[Tensor, " channels"]]
@@ -39,7 +57,10 @@ GroupScore = Callable[[Group, Generator], Float[Tensor, " units"]]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A named score. One of `matrix` and `group` is set; `reduce` overrides the recipe's reduction."""
+    """A named score. One of `matrix` and `group` is set; `reduce` overrides the recipe's reduction.
+
+    With `at_outputs` only the matrices that a unit's own output goes into are scored (o, down).
+    """
 
     name: str
     needs: Needs
@@ -47,18 +68,21 @@ class Criterion:
     reduce: Reduce | None = None
     matrix: MatrixScore | None = None
     group: GroupScore | None = None
+    at_outputs: bool = False
 
 
 _CRITERIA: dict[str, Criterion] = {}
 
 
 def matrix_criterion(
-    name: str, *, needs: Needs, reference: str, reduce: Reduce | None = None
+    name: str, *, needs: Needs, reference: str, reduce: Reduce | None = None, at_outputs: bool = False
 ) -> Callable[[MatrixScore], MatrixScore]:
     """Register a score of one matrix's channels; the members of a group are reduced to one afterwards."""
+    if at_outputs:
+        reduce = "sum"  # of one member, which has no second
 
     def add(score: MatrixScore) -> MatrixScore:
-        _CRITERIA[name] = Criterion(name, needs, reference, reduce, matrix=score)
+        _CRITERIA[name] = Criterion(name, needs, reference, reduce, matrix=score, at_outputs=at_outputs)
         return score
 
     return add
