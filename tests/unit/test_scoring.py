@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +15,7 @@ from scoring_pico import ROWS, TASKS, pico, tokenizer
 from tailored_llama import scoring
 from tailored_llama.errors import DataError
 from tailored_llama.scoring import Scored, encode_pair, rank_prompts, score
+from tailored_llama.scoring.rank import rank
 from tailored_llama.tasks import Example, load_task
 
 MODEL, TOKENIZER = pico(), tokenizer()
@@ -111,22 +114,60 @@ def test_what_a_scored_question_says() -> None:
     question = Scored((-4.0, -3.0, -9.0), (8, 3, 30), gold=2, cut=False)
     assert question.values("acc_norm") == pytest.approx([-0.5, -1.0, -0.3])
     assert (question.correct("acc"), question.correct("acc_norm")) == (False, True)
-    assert question.margin("acc") == pytest.approx(-6.0)
-    assert question.margin("acc_norm") == pytest.approx(0.2)
+    beliefs = question.probabilities("acc")
+    assert sum(beliefs) == pytest.approx(1)
+    assert beliefs[1] / beliefs[0] == pytest.approx(math.e)
+    assert question.margin("acc") == pytest.approx(beliefs[2] - beliefs[1])
+    # Per character, times the mean length of 41 / 3 characters.
+    beliefs = question.probabilities("acc_norm")
+    assert math.log(beliefs[2] / beliefs[0]) == pytest.approx(0.2 * 41 / 3)
+    assert question.margin("acc_norm") == pytest.approx(beliefs[2] - beliefs[0])
+    assert question.margin("acc_norm") > 0 > question.margin("acc")
     tie = Scored((-1.0, -1.0), (1, 1), gold=1, cut=False)
     assert not tie.correct("acc")  # the first of equals, as lm_eval's argmax
     assert scoring.accuracy([question, tie], "acc_norm") == 0.5
-    assert scoring.margin([question, tie], "acc_norm") == pytest.approx(0.1)
 
 
-def test_prompts_are_ranked_by_margin_then_name() -> None:
+def test_margins_compare_between_wordings_of_any_length() -> None:
+    letter = Scored((-1.0, -2.0), (1, 1), gold=0, cut=False)
+    sentence = Scored((-40.0, -41.0), (40, 40), gold=0, cut=False)
+    assert letter.margin("acc_norm") == pytest.approx(sentence.margin("acc_norm"))
+
+
+def test_prompts_are_ranked_by_accuracy_then_margin_then_name() -> None:
     task = load_task("piqa")  # its paper and harness wordings are the same text
     rows = [ROWS["piqa"], ROWS["piqa"] | {"goal": "To see an owl,", "label": 1}]
-    ranking = rank_prompts(MODEL, TOKENIZER, task, rows)
+    ranking = rank_prompts(MODEL, TOKENIZER, task, rows).wordings
     assert {entry.prompt for entry in ranking} == set(task.prompts)
-    assert [e.margin for e in ranking] == sorted((e.margin for e in ranking), reverse=True)
+    order = [(entry.accuracy, entry.margin) for entry in ranking]
+    assert order == sorted(order, reverse=True)
     names = [entry.prompt for entry in ranking]
-    assert names.index("paper") == names.index("harness") + 1
+    assert names.index("paper") > names.index("harness")
     best = score(MODEL, TOKENIZER, task.examples(names[0], rows))
-    assert ranking[0].margin == pytest.approx(scoring.margin(best, "acc"))
+    assert ranking[0].margin == pytest.approx(sum(q.margin("acc") for q in best) / 2)
     assert ranking[0].accuracy == scoring.accuracy(best, "acc")
+
+
+def test_what_the_bootstrap_says_of_a_ranking() -> None:
+    coin = [(n % 2 == 0, 0.1 if n % 2 == 0 else -0.1) for n in range(40)]
+    sure = [(n % 10 != 0, 0.2) for n in range(40)]
+    ranking = rank({"coin": coin, "sure": sure}, seed=1)
+    first, second = ranking.wordings
+    assert (first.prompt, first.accuracy, second.accuracy) == ("sure", 0.9, 0.5)
+    low, high = first.accuracy_interval
+    # The normal interval of 36 in 40 is 0.9 +- 0.093.
+    assert low == pytest.approx(0.807, abs=0.04)
+    assert high == pytest.approx(0.993, abs=0.04)
+    assert first.margin_interval == pytest.approx((0.2, 0.2))
+    assert first.first > 0.99
+    assert ranking.held_out == pytest.approx(0.9, abs=0.02)
+    assert first.first + second.first == 1
+
+
+def test_choosing_among_equal_wordings_is_worth_no_more_than_chance_on_other_shots() -> None:
+    dice = random.Random(0)
+    answered = {str(n): [(dice.random() < 0.5, 0.0) for _ in range(30)] for n in range(8)}
+    ranking = rank(answered, seed=1)
+    best = ranking.wordings[0].accuracy
+    assert best >= 0.6  # by luck
+    assert ranking.held_out < best - 0.05

@@ -9,8 +9,15 @@ import torch
 from checkpoint_picos import plain, shaped
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+)
 
+from tailored_llama.families import family_names
 from tailored_llama.scoring import can_branch, forest, forward, loglikelihoods
 from tailored_llama.scoring.forest import Forest, Ids, plant
 
@@ -143,6 +150,17 @@ def test_the_load_of_a_batch_is_bounded(loads: list[torch.Size]) -> None:
     loglikelihoods(MODELS["plain"], pairs)
     assert all(rows * length <= 60 or rows == 1 for rows, length in loads)
     assert any(rows > 1 for rows, _ in loads)
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_every_family(family: str) -> None:
+    sizes = {
+        "vocab_size": 50, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "head_dim": 8,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **sizes)).eval()
+    check(model, question(list(range(5)), list(range(3, 15)), [[3, 4], [5], [6, 7, 8], [6, 7, 9]]))
 
 
 def test_models_that_cannot_branch_are_scored_row_by_row() -> None:

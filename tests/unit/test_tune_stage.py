@@ -198,9 +198,11 @@ def test_auto_ranks_the_prompts_on_the_shots_alone(
 ) -> None:
     seen = []
 
-    def rank(model: object, tokenizer: object, task: object, rows: list[dict[str, object]]) -> list[object]:
+    def rank(
+        model: object, tokenizer: object, task: object, rows: list[dict[str, object]], **kw: int
+    ) -> list[object]:
         seen.extend(rows)
-        return real(model, tokenizer, task, rows)
+        return real(model, tokenizer, task, rows, **kw)
 
     real = shots.rank_prompts
     monkeypatch.setattr(shots, "rank_prompts", rank)
@@ -214,9 +216,9 @@ def test_auto_ranks_the_prompts_on_the_shots_alone(
     chosen = shots.choose(model, load_tokenizer(base), task, settings, seed=1, data=data["boolq"])
     train = task.rows("train", data["boolq"])
     assert seen == [train[i] for i in chosen.record["rows"]]
-    margins = {entry["prompt"]: entry["margin"] for entry in chosen.record["candidates"]}
-    assert margins.keys() == task.prompts.keys()
-    assert chosen.record["prompt"] == max(margins, key=lambda name: margins[name])
+    measured = {e["prompt"]: (e["accuracy"], e["margin"]) for e in chosen.record["candidates"]}
+    assert measured.keys() == task.prompts.keys()
+    assert chosen.record["prompt"] == max(measured, key=lambda name: measured[name])
     assert chosen.record["asked"] == "auto"
 
 

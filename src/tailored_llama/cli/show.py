@@ -27,3 +27,19 @@ def show_facts(facts: dict[str, Any], as_json: bool) -> None:
         return
     for name, value in facts.items():
         print(f"{name:<18} {value:,}" if isinstance(value, int) else f"{name:<18} {value}")
+
+
+def show_ranking(ranking: dict[str, Any], as_json: bool) -> None:
+    """Wordings in order, the best first: one JSON object, or a line a wording."""
+    if as_json:
+        print(json.dumps(ranking))
+        return
+    print(f"{'prompt':<12} {'accuracy':>9} {'95%':>14} {'margin':>8} {'95%':>17} {'first':>7}")
+    for entry in ranking["wordings"]:
+        low, high = (f"{100 * value:.1f}" for value in entry["accuracy_interval"])
+        below, above = (f"{value:+.3f}" for value in entry["margin_interval"])
+        print(
+            f"{entry['prompt']:<12} {entry['accuracy']:>9.1%} {f'{low} to {high}':>14} "
+            f"{entry['margin']:>+8.3f} {f'{below} to {above}':>17} {entry['first']:>7.1%}"
+        )
+    print(f"choosing so, on shots not chosen by: {ranking['held_out']:.1%}")

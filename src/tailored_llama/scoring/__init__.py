@@ -7,15 +7,16 @@
     rank       the same for every wording of a task
 """
 
-from tailored_llama.scoring.choices import Metric, Scored, accuracy, margin, score
+from tailored_llama.scoring.choices import Metric, Scored, accuracy, score
 from tailored_llama.scoring.forward import BATCH_TOKENS, can_branch, loglikelihoods
-from tailored_llama.scoring.rank import Effectiveness, rank_prompts
+from tailored_llama.scoring.rank import Effectiveness, Ranking, rank_prompts
 from tailored_llama.scoring.requests import Request, context_length, encode_pair, requests
 
 __all__ = [
     "BATCH_TOKENS",
     "Effectiveness",
     "Metric",
+    "Ranking",
     "Request",
     "Scored",
     "accuracy",
@@ -23,7 +24,6 @@ __all__ = [
     "context_length",
     "encode_pair",
     "loglikelihoods",
-    "margin",
     "rank_prompts",
     "requests",
     "score",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -36,10 +37,21 @@ class Scored:
         values = self.values(metric)
         return values.index(max(values)) == self.gold
 
+    def probabilities(self, metric: Metric) -> list[float]:
+        """How the model spreads its belief over the choices: a softmax of what `metric` compares, in nats.
+
+        For acc_norm the values per character are taken times the question's mean length, back to nats of a
+        whole answer, so that one letter and a sentence are measured on the same scale.
+        """
+        scale = 1.0 if metric == "acc" else sum(self.lengths) / len(self.lengths)
+        values = [scale * value for value in self.values(metric)]
+        weights = [math.exp(value - max(values)) for value in values]
+        return [weight / sum(weights) for weight in weights]
+
     def margin(self, metric: Metric) -> float:
-        """Value of the gold choice minus the best of the others: nats, for acc_norm nats per character."""
-        values = self.values(metric)
-        return values.pop(self.gold) - max(values)
+        """Probability of the gold choice minus that of the best of the others: between -1 and 1."""
+        probabilities = self.probabilities(metric)
+        return probabilities.pop(self.gold) - max(probabilities)
 
 
 def score(
@@ -72,8 +84,3 @@ def score(
 def accuracy(scored: Sequence[Scored], metric: Metric) -> float:
     """Share of questions whose best choice is the gold one."""
     return sum(question.correct(metric) for question in scored) / len(scored)
-
-
-def margin(scored: Sequence[Scored], metric: Metric) -> float:
-    """Mean margin of the gold choice over the best of the others."""
-    return sum(question.margin(metric) for question in scored) / len(scored)

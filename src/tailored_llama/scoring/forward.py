@@ -30,8 +30,8 @@ KeysValues = list[tuple[Tensor, Tensor]]
 def can_branch(model: Any) -> bool:
     """Whether tokens of `model` see what a mask lets them see, wherever in the row they stand.
 
-    Said of the known families only, and not where attention is windowed or compiled for plain rows, or
-    where the rotary frequencies depend on a batch's longest sequence.
+    Said of the known families only, and not where attention is windowed or compiled for plain rows, where
+    logits are capped after the head, or where rotary frequencies depend on a batch's longest sequence.
     """
     if not isinstance(model, PreTrainedModel):
         return False  # wrapped models may put virtual tokens before ours
@@ -41,6 +41,7 @@ def can_branch(model: Any) -> bool:
         str(config.model_type).removeprefix("shaped_") in family_names()
         and config._attn_implementation in ("sdpa", "eager")
         and getattr(config, "sliding_window", None) is None
+        and getattr(config, "final_logit_softcapping", None) is None
         and rope not in ("dynamic", "longrope")
     )
 

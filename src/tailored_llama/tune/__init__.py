@@ -13,10 +13,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune, validate
+from tailored_llama.scoring import Ranking, rank_prompts
 from tailored_llama.tasks import load_task
+from tailored_llama.tasks.fewshot import draw
 from tailored_llama.tune.job import SHOTS, Job
+from tailored_llama.tune.shots import scored_rows
 
-__all__ = ["chosen_prompt", "tune"]
+__all__ = ["chosen_prompt", "rank_wordings", "tune"]
 
 
 def tune(
@@ -53,6 +56,32 @@ def tune(
         tokenizer=tokenizer, device=device,
     )  # fmt: skip
     return job.into(Path(out), merge=merge) if out is not None else job.run().model(merge=merge)
+
+
+def rank_wordings(
+    model: str | Path | PreTrainedModel,
+    *,
+    task: str,
+    shots: int = 50,
+    seed: int = 42,
+    data: Mapping[str, str] | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    device: str | None = None,
+) -> Ranking:
+    """How well `model`, as it is, answers in every wording of `task`, the most effective first.
+
+    Asked are the very shots that `tune` with the same `shots`, `seed` and `data` would train on, so the first
+    is what its `prompt: auto` takes. Raises DataError, TaskError and CheckpointError as `tune` does.
+    """
+    asked = load_task(task)
+    place = (data or {}).get(task)
+    drawn = draw(asked, asked.rows("train", place), shots, seed, scored=scored_rows(asked, place))
+    job = Job(
+        base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
+        task=asked, settings=Tune(shots=shots), seed=seed, data=place, tokenizer=tokenizer, device=device,
+    )  # fmt: skip
+    loaded, words = job.ready()
+    return rank_prompts(loaded, words, asked, drawn.rows, seed=seed)
 
 
 def chosen_prompt(directory: str | Path) -> str:

@@ -92,6 +92,10 @@ class Job:
             history = fit(model, shots, self.settings, seed=self.seed, title=f"tune {self.task.name}")
         return Tuned(adapted, dtype, history, {**chosen.record, "cut": sum(shot.cut for shot in shots)})
 
+    def ready(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """The base as tuning would find it, and its tokenizer."""
+        return self._model()[0].eval(), self._tokenizer()
+
     def _model(self) -> tuple[PreTrainedModel, torch.dtype]:
         """The base, ready to be changed, and the dtype of its checkpoint.
 

@@ -40,17 +40,18 @@ def choose(
     """
     if settings.prompt != AUTO:
         task.prompt(settings.prompt)  # a misspelt prompt is said before rows are fetched
-    drawn = draw(task, task.rows("train", data), settings.shots, seed, scored=_scored_rows(task, data))
+    drawn = draw(task, task.rows("train", data), settings.shots, seed, scored=scored_rows(task, data))
     candidates: list[dict[str, Any]] = []
     prompt = settings.prompt
     if prompt == AUTO:
-        candidates = [asdict(entry) for entry in rank_prompts(model, tokenizer, task, drawn.rows)]
+        ranking = rank_prompts(model, tokenizer, task, drawn.rows, seed=seed)
+        candidates = [asdict(entry) for entry in ranking.wordings]
         prompt = candidates[0]["prompt"]
     examples = [task.render(prompt, row, index) for row, index in zip(drawn.rows, drawn.indices, strict=True)]
     return Chosen(examples, _record(task, settings, seed, drawn, prompt, candidates, examples))
 
 
-def _scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
+def scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
     try:
         return task.rows("scored", data)
     except DataError:
