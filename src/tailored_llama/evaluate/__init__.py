@@ -91,7 +91,7 @@ def evaluate(
     files = [str(name) for name in tasks if Path(name).suffix] + [
         places.get(name, name) for name in perplexity
     ]
-    directories = [places[task.name] for task in asked if task.name in places]
+    directories = [place for task in asked if (place := places.get(task.name, task.files))]
     inputs = _digests(model, tuned, files + directories)
     return _stored(Path(out), settings, inputs, seed, measure)
 

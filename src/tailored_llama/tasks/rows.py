@@ -15,7 +15,10 @@ from tailored_llama.recipe import Strict
 
 
 class Source(Strict):
-    """Where a task's rows are when the user names no directory: exactly one of `hub` and `world`."""
+    """Where a task's rows are when the user names no directory: one of `files`, `hub`, `world`."""
+
+    files: str | None = None
+    """Directory of {train,validation,test}.jsonl, .csv or .parquet; relative to the task file."""
 
     hub: str | None = None
     """`owner/name` of a data set whose splits are called train, validation and test."""
@@ -26,8 +29,8 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _one_place(self) -> Source:
-        if (self.hub is None) == (self.world is None):
-            raise ValueError("name one of hub and world")
+        if [self.files, self.hub, self.world].count(None) != 2:
+            raise ValueError("name one of files, hub and world")
         return self
 
 
@@ -46,6 +49,8 @@ def read_rows(task: str, source: Source | None, split: Stored, data: Path | str 
     """All rows of `split`. Raises DataError where there is no such split, no row, or no way to the hub."""
     if data is not None:
         rows = _from_directory(task, Path(data), split)
+    elif source is not None and source.files is not None:
+        rows = _from_directory(task, Path(source.files), split)
     elif source is None:
         raise DataError(f"task {task} names no source; give a directory of its splits: data: {{{task}: DIR}}")
     elif source.world is not None:

@@ -93,6 +93,9 @@ def load_task(name: str | Path | Task) -> Task:
 @cache
 def _load(path: Path) -> Task:
     file = _validate(TaskFile, _document(path), str(path))
+    if file.source is not None and file.source.files is not None:
+        beside = str(path.parent / file.source.files)
+        file = file.model_copy(update={"source": file.source.model_copy(update={"files": beside})})
     task = Task(
         **{key: getattr(file, key) for key in TaskFile.model_fields if key != "prompts"},
         prompts={name: Prompt(name=name, **prompt.model_dump()) for name, prompt in file.prompts.items()},

@@ -111,6 +111,11 @@ class Task:
     prompts: Mapping[str, Prompt]
     source: Source | None
 
+    @property
+    def files(self) -> str | None:
+        """The directory of the task's own rows, where its file names one."""
+        return self.source.files if self.source is not None else None
+
     def rows(self, split: Split, data: Path | str | None = None) -> Rows:
         """All rows of a split, checked: from the directory `data`, else the bundled world, else the hub.
 

@@ -127,6 +127,7 @@ class Job:
             "base": checkpoint.weights_digest(checkpoint.open_weights(self.base)),
             "task": hashlib.sha256(repr(self.task).encode()).hexdigest(),
         }
-        if self.data is not None:
-            inputs["data"] = checkpoint.digest_directory(Path(self.data))
+        data = self.data or self.task.files
+        if data is not None:
+            inputs["data"] = checkpoint.digest_directory(Path(data))
         return inputs
