@@ -107,7 +107,7 @@ def test_a_task_file_of_ones_own(tmp_path: Path) -> None:
         ("name: mine", "extends: bolq", r"no bundled task 'bolq' \(did you mean 'boolq'\?\)"),
         (OWN, "[1, 2]", "a mapping of keys"),
         (OWN, "a: [1", "not valid YAML"),
-        ("fields:", "source: {hub: a/b, world: boolq}\nfields:", "name one of hub and world"),
+        ("fields:", "source: {hub: a/b, world: boolq}\nfields:", "name one of files, hub and world"),
         ('{context: "', '{contexts: "[text]", context: "', "or contexts and one answer"),
     ],
 )

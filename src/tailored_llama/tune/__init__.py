@@ -50,9 +50,10 @@ def tune(
     diverges (nothing is left behind), CheckpointError for a base that cannot be read.
     """
     settings = validate(Tune, {**(settings or Tune()).model_dump(), **overrides}, "tune")
+    asked = load_task(task)
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
-        task=load_task(task), settings=settings, seed=seed, data=(data or {}).get(task),
+        task=asked, settings=settings, seed=seed, data=(data or {}).get(asked.name),
         tokenizer=tokenizer, device=device,
     )  # fmt: skip
     return job.into(Path(out), merge=merge) if out is not None else job.run().model(merge=merge)
@@ -74,7 +75,7 @@ def rank_wordings(
     is what its `prompt: auto` takes. Raises DataError, TaskError and CheckpointError as `tune` does.
     """
     asked = load_task(task)
-    place = (data or {}).get(task)
+    place = (data or {}).get(asked.name)
     drawn = draw(asked, asked.rows("train", place), shots, seed, scored=scored_rows(asked, place))
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
