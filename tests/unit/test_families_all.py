@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prune_pico import model_of, tokens_of
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint import ModelWeights
@@ -65,6 +65,30 @@ def test_parameters_are_those_of_the_model(case: str) -> None:
     for kept in (PLAIN, SHAPED):
         cut = checkpoint.load_model(CutWeights(ModelWeights(model), kept))
         assert families.parameter_count(cut.config) == sum(p.numel() for p in cut.parameters())
+
+
+@pytest.mark.parametrize(
+    ("family", "vocabulary", "hidden", "layers", "heads", "kv_heads", "mlp", "own", "parameters"),
+    [
+        ("mistral", 32000, 4096, 32, 32, 8, 14336, {}, 7_241_732_096),
+        ("qwen2", 151936, 896, 24, 14, 2, 4864, {"tie_word_embeddings": True}, 494_032_768),
+        ("qwen3", 151936, 1024, 28, 16, 8, 3072, {"head_dim": 128, "tie_word_embeddings": True}, 596_049_920),
+        ("phi3", 32064, 3072, 32, 32, 32, 8192, {"sliding_window": 2047}, 3_821_079_552),
+        ("gemma2", 256000, 2304, 26, 8, 4, 9216, {"head_dim": 256}, 2_614_341_888),
+        ("gemma3_text", 262144, 1152, 26, 4, 1, 6912, {"head_dim": 256}, 999_885_952),
+    ],
+    ids=["Mistral 7B", "Qwen2.5 0.5B", "Qwen3 0.6B", "Phi-3 mini", "Gemma 2 2B", "Gemma 3 1B"],
+)
+def test_published_sizes(
+    family: str, vocabulary: int, hidden: int, layers: int, heads: int, kv_heads: int, mlp: int,
+    own: dict[str, Any], parameters: int,
+) -> None:  # fmt: skip
+    config = AutoConfig.for_model(
+        family, vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=kv_heads, intermediate_size=mlp, **own,
+    )  # fmt: skip
+    assert families.check_config(config).name == family
+    assert families.parameter_count(config) == parameters
 
 
 @cases
@@ -191,6 +215,15 @@ def test_multiply_accumulates_written_out() -> None:
 def test_all_are_listed() -> None:
     assert set(families.describe()) == {family_of(case) for case in OWN}
     assert all(kinds == ["heads", "mlp"] for kinds in families.describe().values())
+
+
+def test_attributes_that_say_nothing_as_long_as_they_are_off() -> None:
+    silent = {"attention_bias": False, "mlp_bias": False}
+    assert families.check_config(pico("mistral", **silent))
+    first = pico("phi3", **silent, lm_head_bias=False, full_attn_mod=1, interpolate_factor=1)
+    assert families.check_config(first)
+    with pytest.raises(FamilyError, match="lm_head_bias"):
+        families.check_config(pico("phi3", lm_head_bias=True))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ def check_config(config: PreTrainedConfig, allow: Sequence[str] = ()) -> Family:
             continue
         if name in family.known | family.inert or value is None:
             continue
+        if name in family.expects and value == family.expects[name]:
+            continue
         if name in defaults and value == defaults[name]:
             continue
         raise FamilyError(

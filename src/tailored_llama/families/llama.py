@@ -85,6 +85,9 @@ INERT = frozenset(
     }
 )
 
+# What configs of families without such biases say of them, and their stock classes do not read.
+NO_BIASES = {"attention_bias": False, "mlp_bias": False}
+
 
 def biases(config: PreTrainedConfig) -> frozenset[str]:
     """The modules of a layer that have a bias under this config."""

@@ -6,7 +6,7 @@ the residual width; and without window its shaped form is LLaMA's.
 
 from __future__ import annotations
 
-from tailored_llama.families.llama import INERT, KNOWN, MEMBERS
+from tailored_llama.families.llama import INERT, KNOWN, MEMBERS, NO_BIASES
 from tailored_llama.families.table import Family, register
 
 MISTRAL = register(
@@ -18,6 +18,7 @@ MISTRAL = register(
         inert=INERT,
         plain=("mistral",),
         shaped=("llama", "mistral"),
+        expects=NO_BIASES,
         fills={"sliding_window": None},
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailored_llama.families.llama import INERT, KNOWN
+from tailored_llama.families.llama import INERT, KNOWN, NO_BIASES
 from tailored_llama.families.table import Family, Kind, LayerWidths, Member, register
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ PHI3 = register(
         inert=INERT | {"embd_pdrop", "resid_pdrop"},  # dropout, in training only
         plain=("phi3",),
         shaped=("phi3",),
+        # Of the code that its first checkpoints came with.
+        expects={**NO_BIASES, "lm_head_bias": False, "full_attn_mod": 1, "interpolate_factor": 1},
         takes=takes,
     )
 )

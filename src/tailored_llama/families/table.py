@@ -100,13 +100,14 @@ def heads_divide(config: PreTrainedConfig, width: LayerWidths) -> bool:
 class Family:
     """One architecture, as a table.
 
-    `name` is transformers' model_type, `architecture` its causal LM class. `known` are the config
-    attributes the table reads or that survive a cut unchanged, `inert` those that say nothing about the
-    computation. `biases` tells the modules of a layer that have a bias. `norms` counts a layer's norms of
-    residual width; with `head_norms` each head of q and of k has one of head_dim besides, shared by all
-    heads and never cut. `plain` are the families whose stock class can carry a cut with all layers alike,
-    best first; `shaped` those whose shaped form can carry any other. A stock class takes the widths that
-    `takes` allows, and computes the same as another family's with its own attributes set to `fills`.
+    `name` is transformers' model_type, `architecture` its causal LM class. `known` are the config attributes
+    the table reads or that survive a cut unchanged, `inert` those that say nothing about the computation,
+    `expects` those that say nothing as long as they have one value. `biases` tells the modules of a layer
+    that have a bias. `norms` counts a layer's norms of residual width; with `head_norms` each head of q and
+    of k has one of head_dim besides, shared by all heads and never cut. `plain` are the families whose stock
+    class can carry a cut with all layers alike, best first; `shaped` those whose shaped form can carry any
+    other. A stock class takes the widths that `takes` allows, and computes the same as another family's with
+    its own attributes set to `fills`.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Family:
     biases: Callable[[PreTrainedConfig], frozenset[str]] = no_biases
     norms: int = 2
     head_norms: bool = False
+    expects: Mapping[str, Any] = field(default_factory=dict)
     takes: Callable[[PreTrainedConfig, LayerWidths], bool] = any_widths
     fills: Mapping[str, Any] = field(default_factory=dict)
 
