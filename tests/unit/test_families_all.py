@@ -84,8 +84,8 @@ def test_published_sizes(
     own: dict[str, Any], parameters: int,
 ) -> None:  # fmt: skip
     config = AutoConfig.for_model(
-        family, vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=kv_heads, intermediate_size=mlp, **own,
+        family, vocab_size=vocabulary, hidden_size=hidden, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, intermediate_size=mlp, **own,
     )  # fmt: skip
     assert families.check_config(config).name == family
     assert families.parameter_count(config) == parameters
