@@ -40,6 +40,10 @@ def promptsrank(
     recipe: opt.BaseRecipe = None,
     sets: opt.Set = None,
     shots: opt.Shots = None,
+    specificity: Annotated[
+        str | None,
+        typer.Option("--specificity", metavar="A,B", help="Other tasks to compare with; tunes."),
+    ] = None,
     seed: opt.Seed = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -48,12 +52,20 @@ def promptsrank(
     By accuracy, then by margin: the probability of the right choice minus that of the best other. `first`
     is the share of 1000 redrawn sets of shots in which the wording is the best. Intervals cover 95%. The
     last line is what the best wording of a set scores on the shots outside it.
+
+    With --specificity also what tuning in each wording gains in margin on this task (cross-validated on the
+    shots), minus what it gains on the other tasks.
     """
     wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
-    from tailored_llama.tune import rank_wordings
+    from tailored_llama.tune import rank_wordings, specificities
 
     ranking = rank_wordings(model, task=task, shots=wanted.tune.shots, seed=wanted.seed, data=wanted.data)
-    show_ranking({"task": task, **asdict(ranking)}, as_json)
+    specific = specificities(
+        model, task=task, others=opt.names(specificity), settings=wanted.tune, seed=wanted.seed,
+        data=wanted.data,
+    ) if specificity else []  # fmt: skip
+    found = {"task": task, **asdict(ranking), "specificity": [asdict(entry) for entry in specific]}
+    show_ranking(found, as_json)
 
 
 def families() -> None:

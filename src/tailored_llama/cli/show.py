@@ -43,3 +43,11 @@ def show_ranking(ranking: dict[str, Any], as_json: bool) -> None:
             f"{entry['margin']:>+8.3f} {f'{below} to {above}':>17} {entry['first']:>7.1%}"
         )
     print(f"choosing so, on shots not chosen by: {ranking['held_out']:.1%}")
+    if ranking["specificity"]:
+        print(f"\n{'prompt':<12} {'gain, own':>10} {'others':>8} {'specificity':>12} {'95%':>17}")
+    for entry in ranking["specificity"]:
+        below, above = (f"{value:+.3f}" for value in entry["specificity_interval"])
+        print(
+            f"{entry['prompt']:<12} {entry['own']:>+10.3f} {entry['others']:>+8.3f} "
+            f"{entry['specificity']:>+12.3f} {f'{below} to {above}':>17}"
+        )

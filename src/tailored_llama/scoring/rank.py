@@ -98,8 +98,8 @@ def rank(answered: dict[str, list[Shot]], seed: int) -> Ranking:
             prompt=name,
             accuracy=whole[name][0],
             margin=whole[name][1],
-            accuracy_interval=_interval([mean[0] for mean in means[name]]),
-            margin_interval=_interval([mean[1] for mean in means[name]]),
+            accuracy_interval=interval([mean[0] for mean in means[name]]),
+            margin_interval=interval([mean[1] for mean in means[name]]),
             first=wins[name] / DRAWS,
         )
         for name in _order(whole)
@@ -117,7 +117,7 @@ def _order(means: dict[str, tuple[float, float]]) -> list[str]:
     return sorted(means, key=lambda name: (-means[name][0], -means[name][1], name))
 
 
-def _interval(values: Sequence[float]) -> Interval:
+def interval(values: Sequence[float]) -> Interval:
     """The middle COVERED share of bootstrapped values."""
     ordered = sorted(values)
     tail = int((1 - COVERED) / 2 * len(ordered))

@@ -18,8 +18,9 @@ from tailored_llama.tasks import load_task
 from tailored_llama.tasks.fewshot import draw
 from tailored_llama.tune.job import SHOTS, Job
 from tailored_llama.tune.shots import scored_rows
+from tailored_llama.tune.specificity import specificities
 
-__all__ = ["chosen_prompt", "rank_wordings", "tune"]
+__all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
 
 
 def tune(
