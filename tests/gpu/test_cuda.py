@@ -15,7 +15,9 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and there is none"),
 ]
 
-SETTINGS = Prune.model_validate({"ratio": 0.3, "calibration": {"source": "world", "samples": 8, "length": 32}})
+SETTINGS = Prune.model_validate(
+    {"ratio": 0.3, "calibration": {"source": "world", "samples": 8, "length": 32}}
+)
 
 
 def kept(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:

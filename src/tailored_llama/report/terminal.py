@@ -65,7 +65,7 @@ def _perplexity(corpus: str, row: Row) -> str:
 def _table(title: str, columns: list[str]) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD,
-        min_width=60,  # a narrow table would fold its title
+        min_width=60, pad_edge=False,  # a narrow table would fold its title, a wide one its figures
     )  # fmt: skip
     for index, column in enumerate(columns):
         table.add_column(column.replace(", ", ",\n"), justify="right" if index else "left", no_wrap=True)
