@@ -70,7 +70,7 @@ def plant(firsts: dict[Ids, int]) -> list[Forest]:
     """Forests of the sequences in `firsts`, which names for each the first token whose prediction is read.
 
     Many sequences that begin with the same PREFIX_TOKENS or more stand behind what they share; all others
-    are rows of one forest without prefix.
+    are rows without prefix, of branches or of one sequence each.
     """
     forests, loose = [], []
     for cluster in _clusters(sorted(firsts)):
@@ -80,7 +80,11 @@ def plant(firsts: dict[Ids, int]) -> list[Forest]:
             forests.append(Forest(cluster[0][:common], _rows(cluster, common)))
         else:
             loose += cluster
-    return [*forests, Forest((), _rows(loose, 0))] if loose else forests
+    trees = list(_trees(loose, 0))
+    # What shares nothing is read as plain rows, whose attention is cheaper than a forest's.
+    forests += apart({tree[0]: 0 for tree in trees if len(tree) == 1})
+    forests.append(Forest((), _rows([sequence for tree in trees if len(tree) > 1 for sequence in tree], 0)))
+    return [forest for forest in forests if forest.rows]
 
 
 def apart(firsts: dict[Ids, int]) -> list[Forest]:
@@ -129,6 +133,8 @@ def _rows(ordered: Sequence[Ids], start: int) -> list[Row]:
 
 def _trees(ordered: Sequence[Ids], start: int) -> Iterator[list[Ids]]:
     """Runs of sorted sequences of which neighbours share a quarter or more of what comes after `start`."""
+    if not ordered:
+        return
     tree = list(ordered[:1])
     for one, other in pairwise(ordered):
         if 4 * (shared(one, other) - start) < min(len(one), len(other)) - start:

@@ -15,7 +15,10 @@ from tailored_llama.tune.dropout import quicken_dropout
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 # Every matrix of a decoder layer, by name: the same in plain and in shaped models, whatever their widths.
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TARGETS = (
+    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    "qkv_proj", "gate_up_proj",  # the same, fused (Phi-3)
+)  # fmt: skip
 
 
 def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
