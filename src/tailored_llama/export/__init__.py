@@ -48,9 +48,7 @@ def export(
     if to not in FORMATS:
         raise OutputError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
     if to == "gguf" and isinstance(model, PreTrainedModel):
-        raise CheckpointError(
-            "a GGUF file holds its tokenizer: export from a directory that has one"
-        )
+        raise CheckpointError("a GGUF file holds its tokenizer: export from a directory that has one")
     source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
     base = checkpoint.open_weights(model if source is None else source)
     folder = checkpoint.find_adapter(adapter) if adapter is not None else None

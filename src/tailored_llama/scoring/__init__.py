@@ -1,10 +1,10 @@
 """Log-likelihoods and margins of choices: what accuracy and the choice of a prompt are made of.
 
-    requests   a question as token ids, tokenised and cut as lm_eval's HFLM does, so that the numbers agree
-    forest     which of these tokens are shared, and so computed once
-    forward    the computation
-    choices    scores, accuracy and margin of questions
-    rank       the same for every wording of a task
+requests   a question as token ids, tokenised and cut as lm_eval's HFLM does, so that the numbers agree
+forest     which of these tokens are shared, and so computed once
+forward    the computation
+choices    scores, accuracy and margin of questions
+rank       the same for every wording of a task
 """
 
 from tailored_llama.scoring.choices import Metric, Scored, accuracy, score
