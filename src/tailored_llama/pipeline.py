@@ -22,6 +22,7 @@ from tailored_llama.tasks import fewshot, load_task
 from tailored_llama.tune import chosen_prompt, tune
 
 Row = dict[str, Any]
+SAME, HARNESS = "same", "harness"
 
 
 def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dict[str, Any]:
@@ -43,12 +44,18 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
         prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["pruned"].items()}
         adapters["dense"] = tune_all(recipe, dense, out, "tune-dense", prompts)
         rows: list[Row] = []
-        for wording in ("same", "harness"):
+        for wording in (SAME, HARNESS) if recipe.evaluate.prompt == SAME else (HARNESS,):
             rows += evaluate_all(recipe, {"dense": dense, "pruned": pruned}, adapters, prompts, wording, out)
         results = assemble(rows, recipe)
         for task, adapter in adapters["pruned"].items():
             for form in recipe.export.formats:
-                export(pruned, to=form, adapter=adapter, results=results, out=out / f"export-{form}-{task}")
+                export(
+                    pruned,
+                    to=form,
+                    adapter=adapter,
+                    results=results,
+                    out=out / f"export-{form}-{name_of(task)}",
+                )
         checkpoint.write_json(out / "results.json", results)
         report([out], out / "report.html")
     return results
@@ -58,13 +65,24 @@ def check(recipe: Recipe) -> None:
     """Find before the first long stage what would stop a later one: a split, too few rows, a prompt."""
     if not recipe.tasks:
         raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
+    if recipe.evaluate.prompt not in (SAME, HARNESS):
+        raise RecipeError(
+            f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), or only "
+            f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in that, set tune.prompt"
+        )
     for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
-        task, data = load_task(name), recipe.data.get(name)
+        task = load_task(name)
+        data = recipe.data.get(task.name)
         scored = task.rows("scored", data)
         if name in recipe.tasks:
             if recipe.tune.prompt != "auto":
                 task.prompt(recipe.tune.prompt)
             fewshot.draw(task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored)
+
+
+def name_of(task: str) -> str:
+    """A task's own name, which a path to its file does not tell."""
+    return load_task(task).name
 
 
 def tune_all(
@@ -76,7 +94,7 @@ def tune_all(
         settings = recipe.tune.model_copy(update={"prompt": prompts[task]}) if prompts else recipe.tune
         adapters[task] = tune(
             base, task=task, settings=settings, seed=recipe.seed, data=recipe.data,
-            out=out / f"{prefix}-{task}", merge=False,
+            out=out / f"{prefix}-{name_of(task)}", merge=False,
         )  # fmt: skip
     return adapters
 
@@ -90,25 +108,45 @@ def evaluate_all(
     out: Path,
 ) -> list[Row]:
     """The rows of one wording: each base alone, each of its adapters, and the adapters of a base together."""
-    scored = recipe.evaluate.tasks or recipe.tasks
-    # A task that is scored but not tailored to has no tuned wording: it is asked in lm_eval's.
-    asked = {task: "harness" if wording == "harness" else prompts.get(task, "harness") for task in scored}
+    asked = wordings(recipe, prompts, wording)
+    scored = tuple(asked)
+    if not scored:
+        return []
 
     def row(stage: str, base: Path, tasks: tuple[str, ...], task: str | None = None) -> Row:
         settings = recipe.evaluate
-        name = f"evaluate-{stage}-{wording}" + (f"-{task}" if task else "")
+        tuned_to = name_of(task) if task else None
+        name = "-".join(part for part in ("evaluate", stage, wording, tuned_to) if part)
         measured = evaluate(
             base, adapter=adapters["pruned" if stage == "tuned" else "dense"][task] if task else None,
             tasks=tasks, prompts={t: asked[t] for t in tasks}, data=recipe.data, limit=settings.limit,
-            # Perplexity knows no wording: it is measured once, with the tuned wording's rows.
-            perplexity=settings.perplexity if wording == "same" else (), length=settings.length,
-            fewshot=settings.fewshot, seed=recipe.seed, out=out / name,
+            # Perplexity knows no wording: it is measured once.
+            perplexity=settings.perplexity if wording == settings.prompt else (),
+            length=settings.length, fewshot=settings.fewshot, seed=recipe.seed, out=out / name,
         )  # fmt: skip
-        return {"stage": stage, "task_tuned": task, **measured, "prompt": wording}
+        return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
 
     rows = [row(stage, base, scored) for stage, base in bases.items()]
     for stage, base in (("dense_tuned", "dense"), ("tuned", "pruned")):
-        several = len(recipe.tasks) > 1
-        own = [row(stage, bases[base], (task,) if several else scored, task) for task in recipe.tasks]
-        rows += [*own, combine(own)] if several else own
+        if len(recipe.tasks) == 1:
+            rows.append(row(stage, bases[base], scored, recipe.tasks[0]))
+            continue
+        own = [row(stage, bases[base], (task,), task) for task in recipe.tasks if task in asked]
+        rows += [*own, combine(own)] if own else []
     return rows
+
+
+def wordings(recipe: Recipe, prompts: Mapping[str, str], wording: str) -> dict[str, str]:
+    """The prompt in which each scored task is asked; one that lm_eval does not know has no `harness` wording.
+
+    A task that is scored but not tailored to has no tuned wording: in `same` it is asked in its stock one.
+    """
+    asked = {}
+    for task in recipe.evaluate.tasks or recipe.tasks:
+        there = load_task(task).prompts
+        stock = HARNESS if HARNESS in there else next(iter(there))
+        if wording == SAME:
+            asked[task] = prompts.get(task, stock)
+        elif stock == HARNESS:
+            asked[task] = HARNESS
+    return asked
