@@ -225,6 +225,18 @@ def test_tables_fit_a_terminal_and_carry_the_figures() -> None:
     assert "micro-world" in text
 
 
+def test_prompts_that_were_cut_are_said(run: Path, tmp_path: Path) -> None:
+    cut = results()
+    for entry in cut["rows"]:
+        if TASKS[0] in entry["tasks"]:
+            entry["tasks"][TASKS[0]]["cut"] = 7
+    (run / "results.json").write_text(json.dumps(cut))
+    said = "cut on the left: " + TASKS[0].removeprefix("world_") + " 7 of 100."
+    assert said in report([run], tmp_path / "page.html").read_text()
+    assert said in str(tables(cut)[0].caption)
+    assert said not in str(tables(results())[0].caption)
+
+
 def test_numbers_in_words() -> None:
     assert [words.count(n) for n in (999, 12_345, 6_738_000_000, 4.2e11)] == [
         "999",

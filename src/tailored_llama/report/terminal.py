@@ -10,7 +10,17 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tailored_llama.report.rows import Results, Row
-from tailored_llama.report.words import LABELS, WORLD, count, percent, points, short, size, wording
+from tailored_llama.report.words import (
+    LABELS,
+    WORLD,
+    count,
+    cut_prompts,
+    percent,
+    points,
+    short,
+    size,
+    wording,
+)
 
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
@@ -18,7 +28,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     found = Results(results)
     made = [_accuracies(found, name) for name in found.wordings]
     if made and found.of_the_world:
-        made[-1].caption = WORLD
+        made[-1].caption = "\n".join(filter(None, (made[-1].caption, WORLD)))
     return [*made, _sizes(found)] if made else []
 
 
@@ -30,6 +40,7 @@ def _accuracies(results: Results, name: str) -> Table:
         figures = [row["tasks"].get(task) for row in stages.values()]
         chance = next((f["chance"] for f in figures if f), None)
         table.add_row(short(task), _bare(chance), *(points(f) for f in figures))
+    table.caption = cut_prompts(any_row) or None
     table.add_section()
     table.add_row("mean", _bare(any_row["chance"]), *(_bare(row["mean"]) for row in stages.values()))
     if len(stages) > 1:

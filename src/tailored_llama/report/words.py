@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 LABELS = {"dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "tuned": "pruned, tuned"}
@@ -28,6 +29,16 @@ def wording(name: str) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as a percentage; a dash where it is undefined."""
     return "–" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def cut_prompts(row: Mapping[str, Any]) -> str:
+    """Which tasks' prompts were longer than the context, in a sentence; nothing where none was."""
+    tasks = [
+        f"{short(name)} {figures['cut']} of {figures['n']}"
+        for name, figures in row["tasks"].items()
+        if figures.get("cut")
+    ]
+    return f"Prompts longer than the context, cut on the left: {', '.join(tasks)}." if tasks else ""
 
 
 def points(figures: dict[str, Any] | None) -> str:
