@@ -28,7 +28,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     found = Results(results)
     made = [_accuracies(found, name) for name in found.wordings]
     if made and found.of_the_world:
-        made[-1].caption = "\n".join(filter(None, (made[-1].caption, WORLD)))
+        made[-1].caption = f"{made[-1].caption}\n{WORLD}" if made[-1].caption else WORLD
     return [*made, _sizes(found)] if made else []
 
 
