@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tailored_llama.families.groups import groups, head_dim, widths
-from tailored_llama.families.table import Group, family_named
+from tailored_llama.families.table import family_named
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -27,11 +26,6 @@ def fixed_parameters(config: PreTrainedConfig) -> int:
     tables = 1 if config.tie_word_embeddings else 2
     in_layer = vectors * hidden + (2 * head_dim(config) if family.head_norms else 0)
     return tables * int(config.vocab_size) * hidden + hidden + layers * in_layer
-
-
-def parameters_after(config: PreTrainedConfig, left: Sequence[tuple[Group, int]]) -> int:
-    """Parameters when each of these groups of `config` keeps so many units."""
-    return parameter_count(config) - sum((group.units - units) * group.parameters for group, units in left)
 
 
 def mac_count(config: PreTrainedConfig, length: int = 64) -> int:
