@@ -32,8 +32,8 @@ def own(tmp_path: Path, old: str = "", new: str = "") -> Path:
     return path
 
 
-def test_seven_real_tasks_and_the_worlds_seven() -> None:
-    assert task_names() == sorted([*TASKS, *(f"world_{name}" for name in TASKS)])
+def test_seven_real_tasks_the_worlds_seven_and_the_one_that_is_written() -> None:
+    assert task_names() == sorted([*TASKS, *(f"world_{name}" for name in TASKS), "world_tell"])
 
 
 @pytest.mark.parametrize("name", TASKS)

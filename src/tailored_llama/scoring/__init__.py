@@ -7,7 +7,7 @@ choices    scores, accuracy and margin of questions
 rank       the same for every wording of a task
 """
 
-from tailored_llama.scoring.choices import Metric, Scored, accuracy, score
+from tailored_llama.scoring.choices import Scored, accuracy, score
 from tailored_llama.scoring.forward import BATCH_TOKENS, can_branch, loglikelihoods
 from tailored_llama.scoring.rank import Effectiveness, Ranking, rank_prompts
 from tailored_llama.scoring.requests import Request, context_length, encode_pair, requests
@@ -15,7 +15,6 @@ from tailored_llama.scoring.requests import Request, context_length, encode_pair
 __all__ = [
     "BATCH_TOKENS",
     "Effectiveness",
-    "Metric",
     "Ranking",
     "Request",
     "Scored",

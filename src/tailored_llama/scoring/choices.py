@@ -6,15 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.scoring.forward import loglikelihoods
 from tailored_llama.scoring.requests import context_length, requests
-from tailored_llama.tasks import Example
-
-Metric = Literal["acc", "acc_norm"]
+from tailored_llama.tasks import Example, Metric
 
 
 @dataclass(frozen=True)
@@ -28,6 +25,7 @@ class Scored:
 
     def values(self, metric: Metric) -> list[float]:
         """What `metric` compares: the log-likelihoods, for acc_norm each over its answer's length."""
+        assert metric in ("acc", "acc_norm"), metric
         if metric == "acc":
             return list(self.loglikelihoods)
         return [value / length for value, length in zip(self.loglikelihoods, self.lengths, strict=True)]

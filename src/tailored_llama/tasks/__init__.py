@@ -8,6 +8,17 @@ Calibration, tuning, evaluation and the report all render text here: what is tra
 """
 
 from tailored_llama.tasks.schema import load_task, task_names
-from tailored_llama.tasks.task import Example, Prompt, Row, Split, Task, chance
+from tailored_llama.tasks.task import Example, Generation, Metric, Prompt, Row, Split, Task, chance
 
-__all__ = ["Example", "Prompt", "Row", "Split", "Task", "chance", "load_task", "task_names"]
+__all__ = [
+    "Example",
+    "Generation",
+    "Metric",
+    "Prompt",
+    "Row",
+    "Split",
+    "Task",
+    "chance",
+    "load_task",
+    "task_names",
+]

@@ -12,17 +12,20 @@ from pydantic import Field, ValidationError, model_validator
 from tailored_llama.errors import RecipeError, TaskError
 from tailored_llama.recipe import Strict, read_yaml, suggest
 from tailored_llama.tasks.rows import Source
-from tailored_llama.tasks.task import Metric, Prompt, Task
+from tailored_llama.tasks.task import CHOICE_METRICS, TEXT_METRICS, Generation, Kind, Metric, Prompt, Task
 
 S = TypeVar("S", bound=Strict)
 
 
 class PromptFile(Strict):
-    """One wording: `context` and `answers`, or, for partial evaluation, `contexts` and `answer`."""
+    """One wording: `context` and `answers`, or, for partial evaluation, `contexts` and `answer`.
+
+    In a generation task a `context` alone: what is learnt and scored are the task's `references`.
+    """
 
     context: str | None = None
     """Template of what comes before every answer."""
-    answers: str = "options"
+    answers: str | None = None
     """Expression for the list of answers; the task's options unless said otherwise."""
     contexts: str | None = None
     """Expression for a list of contexts, one per choice."""
@@ -45,8 +48,11 @@ class TaskFile(Strict):
     name: str
     about: str = ""
     """One line: what is asked, and why this metric."""
+    kind: Kind = "choice"
+    """choice: the best of several answers is picked; generation: the answer is written."""
     metric: Metric
-    """acc, or acc_norm (log-likelihood over the answer's length in characters)."""
+    """The main metric. Of a choice acc, or acc_norm (log-likelihood over the answer's length in characters);
+    of a written answer exact_match, f1 (of its words, as SQuAD) or rougeL."""
     scored: Literal["validation", "test"]
     """The split that is reported: validation or test."""
     max_length: int = Field(ge=1)
@@ -55,12 +61,36 @@ class TaskFile(Strict):
     """What every row must have."""
     let: dict[str, str] = Field({})
     """Values derived from the fields, in order: name -> expression."""
-    options: str
-    """Expression for the list of options."""
-    gold: str
-    """Expression for the index of the right option."""
-    prompts: dict[str, PromptFile]
+    options: str | None = None
+    """Expression for the list of options (of kind choice)."""
+    gold: str | None = None
+    """Expression for the index of the right option (of kind choice)."""
+    references: str | None = None
+    """Expression for the list of right texts, the one to learn first (of kind generation)."""
+    generation: Generation = Generation()
+    """`max_new_tokens` and `stop`: where a written answer ends."""
+    prompts: dict[str, PromptFile] = Field(min_length=1)
     source: Source | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> TaskFile:
+        generates = self.kind == "generation"
+        needed, foreign = (["references"], ["options", "gold"])[:: 1 if generates else -1]
+        for key in needed:
+            if getattr(self, key) is None:
+                raise ValueError(
+                    f"'{key}' is missing; a task of kind {self.kind} needs {' and '.join(needed)}"
+                )
+        for key in foreign:
+            if getattr(self, key) is not None:
+                raise ValueError(f"'{key}' is no key of a task of kind {self.kind}; take it out")
+        metrics = TEXT_METRICS if generates else CHOICE_METRICS
+        if self.metric not in metrics:
+            raise ValueError(f"metric: a task of kind {self.kind} has one of {', '.join(metrics)}")
+        for name, prompt in self.prompts.items():
+            if generates and (prompt.context is None or prompt.answers is not None):
+                raise ValueError(f"prompts.{name}: of a task of kind generation a prompt has only a context")
+        return self
 
 
 def task_names() -> list[str]:
@@ -98,13 +128,20 @@ def _load(path: Path) -> Task:
         file = file.model_copy(update={"source": file.source.model_copy(update={"files": beside})})
     task = Task(
         **{key: getattr(file, key) for key in TaskFile.model_fields if key != "prompts"},
-        prompts={name: Prompt(name=name, **prompt.model_dump()) for name, prompt in file.prompts.items()},
+        prompts={name: _prompt(name, prompt, file.kind) for name, prompt in file.prompts.items()},
     )
     try:
         task.check()
     except TaskError as error:
         raise TaskError(f"{path}: {error}") from None
     return task
+
+
+def _prompt(name: str, prompt: PromptFile, kind: Kind) -> Prompt:
+    given = prompt.model_dump()
+    if given["answers"] is None:
+        given["answers"] = "references[:1]" if kind == "generation" else "options"
+    return Prompt(name=name, **given)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -131,16 +168,19 @@ def _validate(model: type[S], document: dict[str, Any], where: str) -> S:
         problem = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        nested: dict[str, type[Strict]] = {"prompts": PromptFile, "source": Source}
+        nested: dict[str, type[Strict]] = {
+            "prompts": PromptFile, "source": Source, "generation": Generation,
+        }  # fmt: skip
         place = model if len(problem["loc"]) == 1 else nested[str(problem["loc"][0])]
         known = list(place.model_fields)
         near = suggest(str(problem["loc"][-1]), known)
         raise TaskError(f"{where}: unknown key '{key}'{near}; known here: {', '.join(known)}")
     if problem["type"] == "missing":
         raise TaskError(f"{where}: '{key}' is missing; add it to the task file")
-    raise TaskError(
-        f"{where}: {key}: {problem['msg'].removeprefix('Value error, ')} (it is {problem['input']!r})"
-    )
+    message = problem["msg"].removeprefix("Value error, ")
+    if not key:  # of the file as a whole
+        raise TaskError(f"{where}: {message}")
+    raise TaskError(f"{where}: {key}: {message} (it is {problem['input']!r})")
 
 
 def _folder() -> Path:

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from tailored_llama.errors import DataError, TaskError
-from tailored_llama.recipe import suggest
+from tailored_llama.recipe import Strict, suggest
 from tailored_llama.tasks.rows import Rows, Source, Stored, read_rows
 from tailored_llama.tasks.templates import (
     LETTERS,
@@ -23,7 +25,21 @@ from tailored_llama.tasks.templates import (
 
 Row = dict[str, Any]
 Split = Stored | Literal["scored"]
-Metric = Literal["acc", "acc_norm"]
+Kind = Literal["choice", "generation"]
+Metric = Literal["acc", "acc_norm", "exact_match", "f1", "rougeL"]
+CHOICE_METRICS: tuple[Metric, ...] = ("acc", "acc_norm")
+TEXT_METRICS: tuple[Metric, ...] = ("exact_match", "f1", "rougeL")
+
+
+class Generation(Strict):
+    """How the answer of a generation task is written: greedily, until the first of these."""
+
+    max_new_tokens: int = Field(32, ge=1)
+    stop: tuple[str, ...] = ("\n",)
+    """Texts that end an answer, beside the end-of-sequence token; they are no part of it."""
+
+
+WRITTEN = Generation()
 
 
 @dataclass(frozen=True)
@@ -32,6 +48,9 @@ class Example:
 
     `contexts` are all equal, except in partial evaluation (WinoGrande in lm_eval's wording), where they
     differ and the answers are equal. An answer starts with its `delimiter`.
+
+    A question of a generation task has one context, one answer (the one to learn) and `references`: the texts
+    that count as right.
     """
 
     contexts: tuple[str, ...]
@@ -39,6 +58,7 @@ class Example:
     gold: int
     row: int
     delimiter: str = " "
+    references: tuple[str, ...] = ()
 
     @property
     def context(self) -> str:
@@ -97,7 +117,10 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A task as its file states it; schema.TaskFile says what each key means."""
+    """A task as its file states it; schema.TaskFile says what each key means.
+
+    A task of kind `choice` has `options` and `gold`, one of kind `generation` has `references`.
+    """
 
     name: str
     about: str
@@ -106,10 +129,13 @@ class Task:
     max_length: int
     fields: tuple[str, ...]
     let: Mapping[str, str]
-    options: str
-    gold: str
     prompts: Mapping[str, Prompt]
     source: Source | None
+    kind: Kind = "choice"
+    options: str | None = None
+    gold: str | None = None
+    references: str | None = None
+    generation: Generation = WRITTEN
 
     @property
     def files(self) -> str | None:
@@ -153,6 +179,7 @@ class Task:
             gold=gold,
             row=index,
             delimiter=wording.delimiter,
+            references=tuple(values.get("references", ())),
         )
 
     def prompt(self, name: str) -> Prompt:
@@ -165,16 +192,16 @@ class Task:
         return self.prompts[name]
 
     def label(self, row: Row) -> int:
-        """The gold index of a checked row."""
+        """The gold index of a checked row; of a generation task always 0."""
         return self._values(row, self.name)[1]
 
     def check(self) -> None:
         """TaskError for a template that reads a field nobody declares."""
         known = [*self.fields, "letters"]
-        for name, source in [*self.let.items(), ("options", self.options)]:
+        for name, source in self._sources.items():
             self._check_names(name, names_in(source, expression=True), known)
-            known.append(name)
-        self._check_names("gold", names_in(self.gold, expression=True), known)
+            if name != "gold":
+                known.append(name)
         for prompt in self.prompts.values():
             for source, expression in prompt.sources():
                 self._check_names(f"prompt '{prompt.name}'", names_in(source, expression=expression), known)
@@ -186,10 +213,15 @@ class Task:
                 f"known: {', '.join(known)}"
             )
 
+    @property
+    def _sources(self) -> dict[str, str]:
+        """The expressions of a row, in the order in which they may read one another."""
+        own = {"options": self.options, "gold": self.gold, "references": self.references}
+        return {**self.let, **{name: source for name, source in own.items() if source is not None}}
+
     @cached_property
     def _compiled(self) -> dict[str, Compiled]:
-        sources = {**self.let, "options": self.options, "gold": self.gold}
-        return {name: compile_expression(source) for name, source in sources.items()}
+        return {name: compile_expression(source) for name, source in self._sources.items()}
 
     def _values(self, row: Row, place: str) -> tuple[dict[str, Any], int]:
         """What templates may read of this row, and its gold index; `place` is the row's, for messages."""
@@ -204,9 +236,15 @@ class Task:
             values[field] = row[field]
         for name, function in self._compiled.items():
             try:
-                values[name] = texts(function(values)) if name == "options" else function(values)
+                value = function(values)
+                values[name] = texts(value) if name in ("options", "references") else value
             except RowError as error:
                 raise DataError(f"{place}: '{name}' of task {self.name}: {error}; mend the row") from None
+        if self.kind == "generation":
+            if not values["references"]:
+                raise DataError(f"{place}: 'references' of task {self.name} is an empty list; give an answer")
+            self._check_filled(values["references"], f"{place}: task {self.name}", "answer")
+            return values, 0
         options, gold = values["options"], values.pop("gold")
         self._check_filled(options, f"{place}: task {self.name}")
         if not isinstance(gold, int) or not 0 <= gold < len(options):
@@ -217,12 +255,15 @@ class Task:
         return values, int(gold)
 
     @staticmethod
-    def _check_filled(choices: Sequence[str], place: str) -> None:
+    def _check_filled(choices: Sequence[str], place: str, what: str = "choice") -> None:
         for index, choice in enumerate(choices):
             if not choice.strip():
-                raise DataError(f"{place}: choice {index} is empty; fill it or drop the row")
+                raise DataError(f"{place}: {what} {index} is empty; fill it or drop the row")
 
 
 def chance(examples: Sequence[Example]) -> float:
-    """What guessing scores: the mean over questions of one over their number of choices."""
-    return sum(1 / len(example.answers) for example in examples) / len(examples)
+    """What guessing scores: the mean over questions of one over their number of choices, and nothing where
+    the answer has to be written.
+    """
+    guessed = [0.0 if example.references else 1 / len(example.answers) for example in examples]
+    return sum(guessed) / len(guessed)
