@@ -1,0 +1,124 @@
+"""The keys of a recipe, as strict and frozen models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Criterion = Literal[
+    "random", "l1", "l2", "taylor", "taylor_vector", "taylor_second", "taylor_mix",
+    "wanda", "fluctuation", "activation",
+]  # fmt: skip
+Reduce = Literal["sum", "mean", "max", "prod", "first", "second"]
+Unit = Literal["heads", "mlp"]
+Ratio = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Strict(BaseModel):
+    """Frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Calibration(Strict):
+    """The text the pruning criteria see: `samples` windows of `length` tokens."""
+
+    source: str = "c4"
+    """`c4`, `world`, `task` (the prompts), or a .txt, .jsonl or .safetensors (input_ids [n, length]) file."""
+    samples: int = Field(10, ge=1)
+    length: int = Field(64, ge=2)
+
+
+class Prune(Strict):
+    """What goes, and by which measure. Defaults are LLM-Pruner's published block-wise setting."""
+
+    ratio: Ratio = 0.5
+    of: Literal["params", "units"] = "params"
+    units: tuple[Unit, ...] = ("heads", "mlp")
+    layers: tuple[int, int] | None = None
+    criterion: Criterion = "taylor"
+    objective: Literal["lm"] = "lm"
+    reduce: Reduce = "sum"
+    allocate: Literal["uniform", "global"] = "uniform"
+    steps: int = Field(1, ge=1)
+    align: int = Field(1, ge=1)
+    reconstruct: Literal[False] = False
+    calibration: Calibration = Calibration()
+
+    @field_validator("units")
+    @classmethod
+    def _some_units(cls, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
+        if not units or len(set(units)) != len(units):
+            raise ValueError("name each unit kind once: heads, mlp, or both")
+        return units
+
+    @field_validator("layers")
+    @classmethod
+    def _some_layers(cls, layers: tuple[int, int] | None) -> tuple[int, int] | None:
+        if layers is not None and not 0 <= layers[0] < layers[1]:
+            raise ValueError(f"[{layers[0]}, {layers[1]}] is no range of layers: it needs 0 <= start < end")
+        return layers
+
+
+class Lora(Strict):
+    """Low-rank adapters (Hu et al. 2021, LoRA) on all seven projections of every layer."""
+
+    r: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Tune(Strict):
+    """Few-shot recovery. Defaults are the paper's, but for batch and warm-up (see recipes/paper-20.yaml)."""
+
+    shots: int = Field(50, ge=1)
+    prompt: str = "auto"
+    loss: Literal["answer"] = "answer"
+    lora: Lora = Lora()
+    epochs: int = Field(30, ge=1)
+    learning_rate: float = Field(1.0e-4, gt=0)
+    warmup: float = Field(0.1, ge=0, le=1)
+    batch_size: int = Field(64, ge=1)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Evaluate(Strict):
+    """What is scored, in which wording. `tasks` defaults to the recipe's."""
+
+    tasks: tuple[str, ...] | None = None
+    prompt: str = "same"
+    perplexity: tuple[str, ...] = ()
+    length: int = Field(128, ge=2)
+    limit: int | None = Field(None, ge=1)
+    fewshot: int = Field(0, ge=0)
+
+
+class Export(Strict):
+    """Release artefacts made at the end of a run."""
+
+    formats: tuple[Literal["hf", "gguf", "onnx"], ...] = ("hf",)
+
+
+class Recipe(Strict):
+    """The whole run."""
+
+    model: str
+    seed: int = 42
+    tasks: tuple[str, ...] = ()
+    data: dict[str, str] = {}
+    prune: Prune = Prune()
+    tune: Tune = Tune()
+    evaluate: Evaluate = Evaluate()
+    export: Export = Export()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _one_task_is_a_list(cls, tasks: Any) -> Any:
+        return [tasks] if isinstance(tasks, str) else tasks
+
+    @model_validator(mode="after")
+    def _tasks_once(self) -> Recipe:
+        if len(set(self.tasks)) != len(self.tasks):
+            raise ValueError("tasks: each task once")
+        return self
