@@ -23,7 +23,7 @@ FLOORS = [
     {"world"},
     {"shaped", "families", "tasks"},
     {"checkpoint", "vllm_plugin"},
-    {"scoring"},
+    {"scoring", "calibration"},
     {"prune", "tune", "evaluate", "export", "report"},
     {"results", "pipeline"},
     {"cli"},

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tailored_llama import calibration
+from tailored_llama.calibration import calibration_tokens
 from tailored_llama.errors import DataError
-from tailored_llama.prune import calibration
-from tailored_llama.prune.calibration import calibration_tokens
 from tailored_llama.recipe import Calibration
 
 VOCABULARY = 200

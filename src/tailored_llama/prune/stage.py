@@ -14,10 +14,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
+from tailored_llama.calibration import calibration_tokens, check_windows
 from tailored_llama.checkpoint import Checkpoint, Weights
 from tailored_llama.errors import DataError, PlanError
 from tailored_llama.families import Kept, groups, parameter_count, widths
-from tailored_llama.prune.calibration import calibration_tokens, check_windows
 from tailored_llama.prune.criteria import criterion
 from tailored_llama.prune.measure import channel_scores, chosen_groups
 from tailored_llama.prune.plan import Plan
