@@ -16,8 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from scoring_pico import TASKS
 from tailored_llama import checkpoint, prune
-from tailored_llama.evaluate.harness import Model, Questions, score_task
+from tailored_llama.evaluate.harness import Model, score_task
 from tailored_llama.evaluate.lm import Tailor
+from tailored_llama.evaluate.questions import Questions
 from tailored_llama.tasks import load_task
 
 LIMIT = 6

@@ -1,4 +1,4 @@
-"""Evaluate: accuracy through lm_eval, perplexity by LLM-Pruner's protocol, sizes by formula."""
+"""Evaluate: accuracy through lm_eval, written answers, perplexity by LLM-Pruner's protocol, sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,10 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint, families
 from tailored_llama.errors import CheckpointError
 from tailored_llama.evaluate.memory import peak_memory, reset_peak
+from tailored_llama.evaluate.questions import Questions
 from tailored_llama.tasks import Task, load_task
-
-if TYPE_CHECKING:
-    from tailored_llama.evaluate.harness import Questions
 
 __all__ = ["evaluate"]
 
@@ -133,10 +131,6 @@ def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, pr
 
 
 def _ask(asked: Mapping[Task, str], places: Mapping[str, str], **settings: Any) -> list[Questions]:
-    if not asked:
-        return []
-    from tailored_llama.evaluate.harness import Questions  # lm_eval takes seconds to import
-
     return [Questions.ask(task, prompt, places.get(task.name), **settings) for task, prompt in asked.items()]
 
 
@@ -146,12 +140,20 @@ def _score(
     questions: Sequence[Questions],
     batch_size: int | Literal["auto"],
 ) -> dict[str, dict[str, Any]]:
-    if not questions:
-        return {}
-    from tailored_llama.evaluate.harness import Model, score_task
+    size = None if batch_size == "auto" else batch_size
+    figures: dict[str, dict[str, Any]] = {}
+    choices = [asked for asked in questions if asked.task.kind == "choice"]
+    if choices:
+        from tailored_llama.evaluate.harness import Model, score_task  # lm_eval takes seconds to import
 
-    lm = Model(model, tokenizer, None if batch_size == "auto" else batch_size)
-    return {asked.task.name: score_task(lm, asked) for asked in questions}
+        lm = Model(model, tokenizer, size)
+        figures = {asked.task.name: score_task(lm, asked) for asked in choices}
+    if len(choices) < len(questions):
+        from tailored_llama.evaluate.written import score_written
+
+        written = [asked for asked in questions if asked.task.kind == "generation"]
+        figures |= {asked.task.name: score_written(model, tokenizer, asked, size) for asked in written}
+    return {asked.task.name: figures[asked.task.name] for asked in questions}
 
 
 def _texts(names: Sequence[str], places: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,6 @@ import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
@@ -24,9 +23,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.errors import DataError
 from tailored_llama.evaluate.lm import Tailor, Tokenised
+from tailored_llama.evaluate.questions import Questions
 from tailored_llama.scoring import context_length
-from tailored_llama.tasks import Example, Prompt, Task, chance
-from tailored_llama.tasks.fewshot import draw
+from tailored_llama.tasks import Example, chance
 
 Figures = dict[str, Any]
 
@@ -71,32 +70,6 @@ class Model(Tailor):
         return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
 
 
-@dataclass(frozen=True)
-class Questions:
-    """A task's scored rows in one wording, and the shots that stand before each of them."""
-
-    task: Task
-    prompt: Prompt
-    examples: list[Example]
-    shots: list[Example]
-    place: str
-
-    @classmethod
-    def ask(
-        cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int
-    ) -> Questions:
-        """The first `limit` rows of the scored split, with `fewshot` training rows drawn by `seed` before
-        each, the same ones before all. Raises TaskError and DataError as Task does.
-        """
-        rows = task.rows("scored", data)
-        shots: list[Example] = []
-        if fewshot:
-            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows)
-            shots = task.examples(prompt, drawn.rows)
-        examples = task.examples(prompt, rows)[:limit]
-        return cls(task, task.prompt(prompt), examples, shots, f"task {task.name}, {rows.where}")
-
-
 def score_task(lm: Model, questions: Questions) -> Figures:
     """`acc`, `acc_norm`, `main` (the task's metric) and its `stderr`, `chance`, `n` questions, of which `cut`
     had to lose the beginning of their context, and the `prompt` they were asked in.
@@ -114,6 +87,7 @@ def score_task(lm: Model, questions: Questions) -> Figures:
     return {
         **accuracy,
         "main": accuracy[task.metric],
+        "metric": task.metric,
         "stderr": figures.get(f"{task.metric}_stderr,none", figures["acc_stderr,none"]),
         "chance": chance(questions.examples),
         "n": len(questions.examples),

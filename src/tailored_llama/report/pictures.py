@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from tailored_llama.families import LayerWidths
 from tailored_llama.report.read import Tuning
 from tailored_llama.report.rows import Results, Row
-from tailored_llama.report.words import LABELS, short
+from tailored_llama.report.words import LABELS, named, quantity, short
 
 # Stand-ins that matplotlib draws with, and the page's variables that take their place.
 INK, MUTED, LINE = "#010203", "#040506", "#070809"
@@ -47,7 +47,7 @@ def accuracies(results: Results, wording: str) -> str:
         figure = Figure(figsize=(WIDTH, 1.1 + 0.52 * len(tasks)), layout="constrained")
         axes = figure.subplots()
         for i, task in enumerate(tasks):
-            chance = next(row["tasks"][task]["chance"] for row in stages.values() if task in row["tasks"])
+            chance = results.figures(task)["chance"]
             axes.vlines(100 * chance, i - 0.36, i + 0.36, color=MUTED, linewidth=2.2)
         for place, (stage, row) in enumerate(stages.items()):
             offset = 0.15 * (place - (len(stages) - 1) / 2)
@@ -57,18 +57,20 @@ def accuracies(results: Results, wording: str) -> str:
                 xerr=[100 * _stderr(figures) for _, figures in drawn], fmt=MARKERS[stage],
                 color=COLOURS[stage], markersize=6, elinewidth=1.2, label=LABELS[stage],
             )  # fmt: skip
-        axes.set_yticks(range(len(tasks)), [short(task) for task in tasks], color=INK)
+        labels = [named(task, results.figures(task)) for task in tasks]
+        axes.set_yticks(range(len(tasks)), labels, color=INK)
         axes.set_ylim(len(tasks) - 0.5, -0.5)
         axes.set_xlim(*_span(results))
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("accuracy, %; bars: one standard error")
+        axes.set_xlabel(f"{quantity(stages.values())}, %; bars: one standard error")
         stroke = Line2D([], [], color=MUTED, marker="|", markersize=11, markeredgewidth=2.2, linestyle="")
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(
             [stroke, *handles], ["chance", *labels], loc="outside upper left", ncols=len(stages) + 1
         )
     said = [f"{short(task)}: {', '.join(_said(stages, task))}" for task in tasks]
-    return _svg(figure, f"accuracy-{wording}", "Accuracy in percent. " + "; ".join(said) + ".")
+    what = quantity(stages.values()).capitalize()
+    return _svg(figure, f"accuracy-{wording}", f"{what} in percent. " + "; ".join(said) + ".")
 
 
 def _span(results: Results) -> tuple[float, float]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from tailored_llama.report.words import quantity
+
 Row = dict[str, Any]
 STAGES = ("dense", "dense_tuned", "pruned", "tuned")
 WORDINGS = ("same", "harness")
@@ -44,6 +46,29 @@ class Results:
     def tasks(self) -> list[str]:
         """Every task that was scored, in the order of the first row."""
         return list(dict.fromkeys(name for row in self.rows for name in row["tasks"]))
+
+    def figures(self, task: str) -> dict[str, Any]:
+        """The first row's figures of `task`: its chance and metric are the same in all."""
+        return next(dict(row["tasks"][task]) for row in self.rows if task in row["tasks"])
+
+    @property
+    def quantity(self) -> str:
+        """What the means are of: accuracy, or score where answers are written."""
+        return quantity(self.rows)
+
+    def written(self, wording: str | None = None) -> dict[str, list[dict[str, Any]]]:
+        """Of each task whose answers are written: its first questions with what every stage wrote."""
+        stages, found = self.stages(wording), {}
+        for task in self.tasks:
+            by_stage = {s: row["tasks"].get(task, {}).get("samples") for s, row in stages.items()}
+            samples = {stage: told for stage, told in by_stage.items() if told}
+            if samples:
+                first = next(iter(samples.values()))
+                found[task] = [
+                    {**question, "answers": {s: told[place]["written"] for s, told in samples.items()}}
+                    for place, question in enumerate(first)
+                ]
+        return found
 
     @property
     def corpora(self) -> list[str]:

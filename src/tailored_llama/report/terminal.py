@@ -15,10 +15,12 @@ from tailored_llama.report.words import (
     WORLD,
     count,
     cut_prompts,
+    named,
     percent,
     points,
-    short,
+    quantity,
     size,
+    unended,
     wording,
 )
 
@@ -35,18 +37,24 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
 def _accuracies(results: Results, name: str) -> Table:
     stages = results.stages(name)
     any_row = next(iter(stages.values()))
-    table = _table(f"Accuracy, %. {wording(name)}", ["task", "chance", *(LABELS[stage] for stage in stages)])
+    what = quantity(stages.values()).capitalize()
+    table = _table(f"{what}, %. {wording(name)}", ["task", "chance", *(LABELS[stage] for stage in stages)])
     for task in results.tasks:
         figures = [row["tasks"].get(task) for row in stages.values()]
-        chance = next((f["chance"] for f in figures if f), None)
-        table.add_row(short(task), _bare(chance), *(points(f) for f in figures))
-    table.caption = cut_prompts(any_row) or None
+        known: Mapping[str, Any] = next((f for f in figures if f), {})
+        table.add_row(named(task, known), _bare(known.get("chance")), *(points(f) for f in figures))
+    said = [cut_prompts(any_row), *(_of(stage, unended(row)) for stage, row in stages.items())]
+    table.caption = "\n".join(filter(None, said)) or None
     table.add_section()
     table.add_row("mean", _bare(any_row["chance"]), *(_bare(row["mean"]) for row in stages.values()))
     if len(stages) > 1:
         for title, key in (("recovery", "recovery"), ("above chance", "recovery_above_chance")):
             table.add_row(title, "", *(percent(row.get(key)) for row in stages.values()))
     return table
+
+
+def _of(stage: str, said: str) -> str:
+    return f"{LABELS[stage].capitalize()}: {said[0].lower()}{said[1:]}" if said else ""
 
 
 def _bare(share: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 LABELS = {"dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "tuned": "pruned, tuned"}
@@ -10,6 +10,8 @@ WORDINGS = {
     "same": "In the wording each task was tuned in",
     "harness": "In the stock wording of lm-evaluation-harness",
 }
+METRICS = {"exact_match": "exact match", "f1": "F1", "rougeL": "ROUGE-L"}
+"""Of written answers; a choice's metric is an accuracy and goes without saying."""
 WORLD = (
     "These are figures of the bundled micro-world, a small model on small tasks about a small closed world: "
     "compare them with one another, not with published tables."
@@ -19,6 +21,18 @@ WORLD = (
 def short(task: str) -> str:
     """A task's name without the bundled world's prefix."""
     return task.removeprefix("world_")
+
+
+def named(task: str, figures: Mapping[str, Any]) -> str:
+    """A task's name, with its metric where that is no accuracy."""
+    metric = METRICS.get(str(figures.get("metric")))
+    return f"{short(task)} ({metric})" if metric else short(task)
+
+
+def quantity(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the means of these rows are of: accuracies, or, where answers are written, scores."""
+    metrics = {figures.get("metric") for row in rows for figures in row["tasks"].values()}
+    return "score" if metrics & METRICS.keys() else "accuracy"
 
 
 def wording(name: str) -> str:
@@ -39,6 +53,16 @@ def cut_prompts(row: Mapping[str, Any]) -> str:
         if figures.get("cut")
     ]
     return f"Prompts longer than the context, cut on the left: {', '.join(tasks)}." if tasks else ""
+
+
+def unended(row: Mapping[str, Any]) -> str:
+    """How many written answers ran to the last token allowed, in a sentence; nothing where none did."""
+    tasks = [
+        f"{short(name)} {figures['unended']} of {figures['n']}"
+        for name, figures in row["tasks"].items()
+        if figures.get("unended")
+    ]
+    return f"Answers that did not end by themselves: {', '.join(tasks)}." if tasks else ""
 
 
 def points(figures: dict[str, Any] | None) -> str:
@@ -71,12 +95,13 @@ def headline(stages: dict[str, dict[str, Any]], shots: int) -> list[str]:
     """What came out, in plain sentences, from the rows of one wording."""
     dense, pruned, tuned = (stages.get(name) for name in ("dense", "pruned", "tuned"))
     said = []
+    what = quantity(stages.values())
     if dense and pruned:
         left = pruned["params"] / dense["params"]
         said.append(
             f"{percent(1 - left, 0)} of the parameters went: {count(dense['params'])} became "
             f"{count(pruned['params'])}. Cut and not tuned, the model keeps "
-            f"{percent(pruned.get('recovery'))} of the dense model’s mean accuracy."
+            f"{percent(pruned.get('recovery'))} of the dense model’s mean {what}."
         )
     if tuned:
         said.append(
@@ -89,4 +114,4 @@ def headline(stages: dict[str, dict[str, Any]], shots: int) -> list[str]:
             f"The same tuning takes the dense model to {percent(fair['mean'] / dense['mean'])}: against that "
             f"one, the small model stands at {percent(tuned['mean'] / fair['mean'])}."
         )
-    return said or [f"Mean accuracy {points({'main': row['mean']})}." for row in stages.values()]
+    return said or [f"Mean {what} {points({'main': row['mean']})}." for row in stages.values()]

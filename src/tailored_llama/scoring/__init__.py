@@ -4,26 +4,36 @@ requests   a question as token ids, tokenised and cut as lm_eval's HFLM does, so
 forest     which of these tokens are shared, and so computed once
 forward    the computation
 choices    scores, accuracy and margin of questions
+written    answers that are written, greedily; texts: how right they are
+outcomes   how right and how sure, for tasks of either kind
 rank       the same for every wording of a task
 """
 
 from tailored_llama.scoring.choices import Scored, accuracy, score
 from tailored_llama.scoring.forward import BATCH_TOKENS, can_branch, loglikelihoods
+from tailored_llama.scoring.outcomes import Outcome, outcomes
 from tailored_llama.scoring.rank import Effectiveness, Ranking, rank_prompts
 from tailored_llama.scoring.requests import Request, context_length, encode_pair, requests
+from tailored_llama.scoring.texts import text_scores
+from tailored_llama.scoring.written import Written, write
 
 __all__ = [
     "BATCH_TOKENS",
     "Effectiveness",
+    "Outcome",
     "Ranking",
     "Request",
     "Scored",
+    "Written",
     "accuracy",
     "can_branch",
     "context_length",
     "encode_pair",
     "loglikelihoods",
+    "outcomes",
     "rank_prompts",
     "requests",
     "score",
+    "text_scores",
+    "write",
 ]

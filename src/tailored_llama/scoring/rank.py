@@ -4,7 +4,8 @@ Every wording is asked on the same labelled shots, which are training rows, neve
 by accuracy, because that is what a task reports and what compares between wordings of any form; among
 equals by the mean margin. Raw log-likelihood margins would not do: per character they favour a wording
 answered by one letter, in all they favour long answers. The margin here is one of probabilities over the
-choices, between -1 and 1 in every wording.
+choices, between -1 and 1 in every wording. Of a task whose answers are written, accuracy is its main metric
+and the margin the probability of the right text (see Outcome).
 
 How far a number of shots can be trusted is said by the bootstrap (Efron and Tibshirani 1993): shots are
 drawn anew with replacement, the same draw for every wording, and the order is settled again on each draw.
@@ -20,15 +21,13 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from tailored_llama.scoring.choices import score
+from tailored_llama.scoring.outcomes import Outcome, outcomes
 from tailored_llama.tasks import Row, Task
 
 DRAWS = 1000
 COVERED = 0.95
 
 Interval = tuple[float, float]
-Shot = tuple[bool, float]
-"""Of one shot in one wording: whether it was answered rightly, and the margin."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +69,24 @@ def rank_prompts(
 
     The order is by accuracy, then margin, then name. Raises DataError for a row that no model can score.
     """
-    answered: dict[str, list[Shot]] = {}
-    for name in sorted(task.prompts):
-        scored = score(model, tokenizer, task.examples(name, rows), description=f"{task.name}: prompt {name}")
-        answered[name] = [(shot.correct(task.metric), shot.margin(task.metric)) for shot in scored]
-    return rank(answered, seed)
+    return rank(
+        {
+            name: outcomes(
+                model, tokenizer, task, task.examples(name, rows), description=f"{task.name}: prompt {name}"
+            )
+            for name in sorted(task.prompts)
+        },
+        seed,
+    )
 
 
-def rank(answered: dict[str, list[Shot]], seed: int) -> Ranking:
+def rank(answered: dict[str, list[Outcome]], seed: int) -> Ranking:
     """The wordings in order, from what each answered on the same shots."""
     shots = range(len(next(iter(answered.values()))))
     dice = random.Random(seed)
     draws = [dice.choices(shots, k=len(shots)) for _ in range(DRAWS)]
     means: dict[str, list[tuple[float, float]]] = {name: [] for name in answered}
-    outside: list[bool] = []
+    outside: list[float] = []
     wins = dict.fromkeys(answered, 0)
     for draw in draws:
         found = {name: _means([shot[i] for i in draw]) for name, shot in answered.items()}
@@ -109,7 +112,7 @@ def rank(answered: dict[str, list[Shot]], seed: int) -> Ranking:
     return Ranking(wordings, held_out)
 
 
-def _means(shots: Sequence[Shot]) -> tuple[float, float]:
+def _means(shots: Sequence[Outcome]) -> tuple[float, float]:
     return sum(right for right, _ in shots) / len(shots), sum(margin for _, margin in shots) / len(shots)
 
 

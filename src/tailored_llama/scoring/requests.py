@@ -39,6 +39,27 @@ def encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, answer: str) -
     return before, _encode(tokenizer, context + answer)[len(before) :]
 
 
+def encode_context(tokenizer: PreTrainedTokenizerBase, context: str) -> list[int]:
+    """Token ids of a context after which the model writes.
+
+    Spaces at its end belong to what is written, as most tokenizers put a space before its word; a line break
+    at the end stays, since the layout of a prompt is not the answer's.
+    """
+    return _encode(tokenizer, context.rstrip(" ")) or [_prefix_token(tokenizer)]
+
+
+def encode_written(
+    tokenizer: PreTrainedTokenizerBase, context: str, answer: str
+) -> tuple[list[int], list[int]]:
+    """Token ids of `context` as a writer reads it, and of `answer` after it with the end-of-sequence token:
+    where to end is part of what is learnt. Nothing but the end is left of an answer that was merged away.
+    """
+    before = encode_context(tokenizer, context)
+    after = _encode(tokenizer, context + answer)[len(before) :]
+    end = tokenizer.eos_token_id
+    return before, after if end is None else [*after, int(end)]
+
+
 def context_length(model: PreTrainedModel) -> int:
     """Tokens that fit into the model."""
     return int(model.config.max_position_embeddings)
@@ -53,7 +74,8 @@ def requests(
     """
     for question, example in enumerate(examples):
         for choice, pair in enumerate(zip(example.contexts, example.answers, strict=True)):
-            context, answer = encode_pair(tokenizer, *pair)
+            encode = encode_written if example.references else encode_pair
+            context, answer = encode(tokenizer, *pair)
             if not 0 < len(answer) <= max_length:
                 raise DataError(
                     f"row {example.row}: choice {choice} has {len(answer)} tokens, but a model of context "

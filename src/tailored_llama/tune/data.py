@@ -46,8 +46,9 @@ class Batch:
 def encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], max_length: int) -> list[Request]:
     """The right choice of every example as the scorer asks it, token for token: trained is what is scored.
 
-    No end-of-sequence token follows the answer: a choice's score is the likelihood of its own tokens, and at
-    few shots a token that is the same in every one would take a share of the loss and teach nothing.
+    No end-of-sequence token follows a choice: its score is the likelihood of its own tokens, and at few shots
+    a token that is the same in every one would take a share of the loss and teach nothing. An answer that has
+    to be written is followed by it, since where to end is part of what is scored.
 
     Raises DataError naming the row whose answer does not fit into `max_length` tokens.
     """

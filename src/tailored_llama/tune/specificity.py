@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
-from tailored_llama.scoring import context_length, score
+from tailored_llama.scoring import context_length, outcomes
 from tailored_llama.scoring.rank import DRAWS, Interval, interval
 from tailored_llama.tasks import Example, Task, load_task
 from tailored_llama.tasks.fewshot import draw
@@ -120,8 +120,8 @@ def _halves(examples: list[Example]) -> tuple[list[Example], list[Example]]:
 def _margins(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, examples: list[Example]
 ) -> list[float]:
-    scored = score(model, tokenizer, examples, description=f"asking {task.name}")
-    return [question.margin(task.metric) for question in scored]
+    found = outcomes(model, tokenizer, task, examples, description=f"asking {task.name}")
+    return [outcome.margin for outcome in found]
 
 
 def _summary(prompt: str, own: list[float], others: list[list[float]], seed: int) -> Specificity:

@@ -1,0 +1,34 @@
+"""What a task asks: its scored rows in one wording, with the shots before them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tailored_llama.tasks import Example, Prompt, Task
+from tailored_llama.tasks.fewshot import draw
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A task's scored rows in one wording, and the shots that stand before each of them."""
+
+    task: Task
+    prompt: Prompt
+    examples: list[Example]
+    shots: list[Example]
+    place: str
+
+    @classmethod
+    def ask(
+        cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int
+    ) -> Questions:
+        """The first `limit` rows of the scored split, with `fewshot` training rows drawn by `seed` before
+        each, the same ones before all. Raises TaskError and DataError as Task does.
+        """
+        rows = task.rows("scored", data)
+        shots: list[Example] = []
+        if fewshot:
+            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows)
+            shots = task.examples(prompt, drawn.rows)
+        examples = task.examples(prompt, rows)[:limit]
+        return cls(task, task.prompt(prompt), examples, shots, f"task {task.name}, {rows.where}")

@@ -1,0 +1,61 @@
+"""What became of each question, for tasks of either kind: how right the answer was, and how sure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama.scoring.choices import score
+from tailored_llama.scoring.forward import loglikelihoods
+from tailored_llama.scoring.requests import context_length, requests
+from tailored_llama.scoring.texts import text_scores
+from tailored_llama.scoring.written import write
+from tailored_llama.tasks import Example, Task
+
+
+class Outcome(NamedTuple):
+    """Of one question: `right`, between 0 and 1 by the task's main metric, and `margin`.
+
+    The margin of a choice is the right one's probability over the best other, between -1 and 1. A written
+    answer has no other beside it: its margin is the probability of the right text, as a geometric mean
+    over its tokens, between 0 and 1.
+    """
+
+    right: float
+    margin: float
+
+
+def outcomes(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    examples: Sequence[Example],
+    *,
+    description: str,
+) -> list[Outcome]:
+    """The outcome of every example of `task`, in order. Raises DataError for one that no model can answer."""
+    if task.kind == "choice":
+        scored = score(model, tokenizer, examples, description=description)
+        return [Outcome(float(q.correct(task.metric)), q.margin(task.metric)) for q in scored]
+    written = write(model, tokenizer, examples, task.generation, description=description)
+    margins = token_probabilities(model, tokenizer, examples, description=description)
+    return [
+        Outcome(text_scores(answer.text, example.references)[task.metric], margin)
+        for answer, example, margin in zip(written, examples, margins, strict=True)
+    ]
+
+
+def token_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    *,
+    description: str,
+) -> list[float]:
+    """The geometric mean of the probabilities of the tokens of each right answer, its end among them."""
+    asked = list(requests(tokenizer, examples, context_length(model)))
+    found = loglikelihoods(model, [(r.ids, r.answer) for r in asked], description=description)
+    return [math.exp(value / len(r.answer)) for r, (value, _) in zip(asked, found, strict=True)]
