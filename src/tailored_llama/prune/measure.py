@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from tailored_llama.checkpoint import Weights
-from tailored_llama.errors import CheckpointError
+from tailored_llama.errors import CheckpointError, PlanError
 from tailored_llama.families import Group, Kind, Slice, groups
 from tailored_llama.progress import track
 from tailored_llama.prune.activations import InputStatistics
 from tailored_llama.prune.criteria import Inputs, Matrix, criterion
+from tailored_llama.prune.objective import Objective, Tokens
 from tailored_llama.prune.reduce import fold, over_members
 from tailored_llama.prune.walk import Walk
 from tailored_llama.recipe import Prune, Reduce
 
+NUMBERS_AT_ONCE = 2**18
+"""Of a matrix, to be scored together: 1 MB in fp32, so that the steps of a formula meet in the cache."""
+
 Key = tuple[Kind, int]
 """A group: unit kind and layer."""
+Text = Tokens | Objective | None
+Device = str | torch.device | None
 ChannelScores = dict[Key, Float[Tensor, "units channels"]]
 
 
@@ -32,31 +38,84 @@ def chosen_groups(weights: Weights, settings: Prune) -> list[Group]:
 
 
 def channel_scores(
-    weights: Weights, settings: Prune, tokens: Int[Tensor, "samples length"] | None, seed: int
+    weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
 ) -> ChannelScores:
     """The criterion's score of each channel of the chosen groups, reduced over members; at least fp32, on
     the CPU.
 
-    `tokens` is the calibration batch; the criteria that measure nothing on text ignore it. `seed` is that
-    of the random criterion. Raises CheckpointError naming the tensor whose score is not a finite number.
+    `text` is the calibration batch or objective; the criteria that measure nothing on text ignore it. `seed`
+    is that of the random criterion. Raises CheckpointError naming the tensor whose score is not a finite
+    number, and PlanError for a criterion that scores whole layers only.
     """
     chosen, rule = chosen_groups(weights, settings), criterion(settings.criterion)
+    if rule.layer:
+        raise PlanError(
+            f"prune.criterion: {rule.name} scores whole layers, not {' and '.join(settings.units)}; choose "
+            "another criterion for them"
+        )
     if rule.group:
         generator = torch.Generator().manual_seed(seed)
         return {(g.kind, g.layer): rule.group(g, generator)[:, None] for g in chosen}
-    members = _MemberScores(chosen, settings)
+    members = _measured(weights, chosen, settings, text, device)
+    return members.reduced(rule.reduce or settings.reduce)
+
+
+def layer_scores(
+    weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
+) -> dict[int, float]:
+    """The criterion's score of each whole decoder layer in `settings.layers` (of all, by default).
+
+    A criterion of matrices or groups is summed over all units of all kinds in the layer. Otherwise as
+    `channel_scores`.
+    """
+    every, rule = groups(weights.config), criterion(settings.criterion)
+    start, end = settings.layers or (0, 1 + max(group.layer for group in every))
+    chosen = [group for group in every if start <= group.layer < end]
+    scores = dict.fromkeys(range(start, end), 0.0)
+    if rule.layer:
+        assert text is not None, settings.criterion
+        counts = dict.fromkeys(scores, 0)
+
+        def witness(layer: int, before: Tensor, after: Tensor) -> None:
+            if layer in scores:
+                assert rule.layer is not None
+                found = rule.layer(before, after)
+                scores[layer] += float(found.double().sum())
+                counts[layer] += found.numel()
+
+        Walk(weights, text, (), precision=settings.precision, device=device).through(witness, end)
+        return {layer: score / counts[layer] for layer, score in scores.items()}
+    if rule.group:
+        generator = torch.Generator().manual_seed(seed)
+        for group in chosen:
+            scores[group.layer] += float(rule.group(group, generator).sum())
+        return scores
+    members = _measured(weights, chosen, settings, text, device)
+    for group in chosen:
+        found = [members.scores[piece] for piece in group.slices if piece in members.scores]
+        scores[group.layer] += sum(float(score.double().sum()) for score in found)
+    return scores
+
+
+def _measured(
+    weights: Weights, chosen: Sequence[Group], settings: Prune, text: Text, device: Device
+) -> _MemberScores:
+    """Scores of all members of the chosen groups, by a criterion of matrices."""
+    rule, members = criterion(settings.criterion), _MemberScores(chosen, settings)
     if rule.needs == "weights":
         for name in track(list(members.owners), "magnitudes"):
-            tensor = weights.tensor(name)
-            members.add(name, tensor.to(torch.promote_types(tensor.dtype, torch.float32)), None, None)
-    elif rule.needs == "inputs":
-        assert tokens is not None, settings.criterion
-        Walk(weights, tokens, members.by_layer()).activations(members.observe, members.finish)
+            members.add(name, weights.tensor(name), None, None)
+        return members
+    assert text is not None, settings.criterion
+    walk = Walk(
+        weights, text, members.owners, per_sample=rule.needs == "squared_gradient",
+        precision=settings.precision, device=device,
+    )  # fmt: skip
+    if rule.needs == "inputs":
+        walk.activations(members.observe, members.finish)
     else:
-        assert tokens is not None, settings.criterion
-        walk = Walk(weights, tokens, members.by_layer(), per_sample=rule.needs == "squared_gradient")
         walk.gradients(members.add)
-    return members.reduced(rule.reduce or settings.reduce)
+    return members
 
 
 class _MemberScores:
@@ -72,13 +131,6 @@ class _MemberScores:
                     self.owners[piece.tensor].append((group, piece))
         self.scores: dict[Slice, Float[Tensor, "units channels"]] = {}
         self.observed: dict[str, InputStatistics] = {}
-
-    def by_layer(self) -> dict[int, list[str]]:
-        """The names of the scored parameters of each layer."""
-        names: dict[int, list[str]] = defaultdict(list)
-        for name, owners in self.owners.items():
-            names[owners[0][0].layer].append(name)
-        return names
 
     def observe(self, name: str, inputs: Tensor) -> None:
         """Take note of a batch of one matrix's inputs."""
@@ -100,17 +152,34 @@ class _MemberScores:
         seen: InputStatistics | None = None,
     ) -> None:
         """Score one matrix for every group that owns a part of it."""
-        assert self.rule.matrix is not None
         for group, piece in self.owners[name]:
-            weight_, gradient_, squares_ = (_turned(t, group, piece) for t in (weight, gradient, squares))
-            assert weight_ is not None
-            inputs = _inputs(seen, weight_.dtype, group, piece) if seen else None
-            score = self.rule.matrix(Matrix(weight_, gradient_, squares_, inputs))
+            score = torch.cat(list(self._by_block(group, piece, weight, gradient, squares, seen)))
             if not score.isfinite().all():
                 raise CheckpointError(
                     f"{name}: its {self.rule.name} score is not a finite number; check the weights"
                 )
             self.scores[piece] = fold(score, group).cpu()
+
+    def _by_block(
+        self,
+        group: Group,
+        piece: Slice,
+        weight: Tensor,
+        gradient: Tensor | None,
+        squares: Tensor | None,
+        seen: InputStatistics | None,
+    ) -> Iterator[Float[Tensor, " channels"]]:
+        """Scores of a few channels at a time: what is computed on the way to them stays in the cache."""
+        assert self.rule.matrix is not None
+        owned = [_turned(tensor, group, piece) for tensor in (weight, gradient, squares)]
+        channels = group.units * piece.stride
+        inputs = _inputs(seen, _at_least_single(weight.dtype), group, piece) if seen else None
+        step = max(1, NUMBERS_AT_ONCE * channels // weight.numel())
+        for start in range(0, channels, step):
+            block = slice(start, start + step)
+            parts = [None if t is None else t[block].to(_at_least_single(t.dtype)) for t in owned]
+            assert parts[0] is not None
+            yield self.rule.matrix(Matrix(*parts, inputs and inputs.of(block)))
 
     def reduced(self, how: Reduce) -> ChannelScores:
         """One score a channel for each group."""
@@ -118,6 +187,10 @@ class _MemberScores:
             (g.kind, g.layer): over_members([self.scores[s] for s in g.slices if s in self.scores], how)
             for g in self.chosen
         }
+
+
+def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _turned(tensor: Tensor | None, group: Group, piece: Slice) -> Float[Tensor, "owned fan"] | None:

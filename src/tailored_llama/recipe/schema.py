@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Criterion = Literal[
     "random", "l1", "l2", "taylor", "taylor_vector", "taylor_second", "taylor_mix",
-    "wanda", "fluctuation", "activation",
+    "wanda", "fluctuation", "activation", "block_influence",
 ]  # fmt: skip
 Reduce = Literal["sum", "mean", "max", "prod", "first", "second"]
 Unit = Literal["heads", "mlp"]
+Precision = Literal["fp32", "bf16"]
 Ratio = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -44,6 +45,8 @@ class Prune(Strict):
     steps: int = Field(1, ge=1)
     align: int = Field(1, ge=1)
     reconstruct: Literal[False] = False
+    precision: Precision = "fp32"
+    """Of the matrix products while measuring."""
     calibration: Calibration = Calibration()
 
     @field_validator("units")

@@ -2,6 +2,7 @@
 
 from tailored_llama.prune.criteria import (  # noqa: F401  (each registers itself)
     activation,
+    block_influence,
     fluctuation,
     l1,
     l2,

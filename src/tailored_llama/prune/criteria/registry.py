@@ -1,8 +1,8 @@
 """What a criterion is, and the list of them. A file of this package adds one with a decorator.
 
-A criterion either looks at one matrix of a group at a time, or at the group as a whole. It states by
-`needs` what has to be measured for it: nothing, the gradient of the loss, the mean squared per-sample
-gradient besides, or what goes into its matrices.
+A criterion looks at one matrix of a group at a time, at the group as a whole, or at a whole decoder layer. It
+states by `needs` what has to be measured for it: nothing, the gradient of the loss, the mean squared
+per-sample gradient besides, what goes into its matrices, or what goes into and comes out of a layer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from tailored_llama.families import Group
 from tailored_llama.recipe import Reduce
 
-Needs = Literal["nothing", "weights", "gradient", "squared_gradient", "inputs"]
+Needs = Literal["nothing", "weights", "gradient", "squared_gradient", "inputs", "stream"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,13 @@ class Inputs:
     norm: Float[Tensor, "channels fan"]
     variance: Float[Tensor, "channels fan"]
     size: Float[Tensor, "channels fan"] | None
+
+    def of(self, block: slice) -> Inputs:
+        """What belongs to a few of the channels."""
+        if len(self.norm) == 1:
+            return self
+        size = None if self.size is None else self.size[block]
+        return Inputs(self.norm[block], self.variance[block], size)
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,19 @@ class Matrix:
 
 MatrixScore = Callable[[Matrix], Float[Tensor, " channels"]]
 GroupScore = Callable[[Group, Generator], Float[Tensor, " units"]]
+LayerScore = Callable[
+    [Float[Tensor, "samples length width"], Float[Tensor, "samples length width"]],
+    Float[Tensor, "samples length"],
+]
+"""From the residual stream before and after a layer to a score by token; a layer's is their mean."""
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A named score. One of `matrix` and `group` is set; `reduce` overrides the recipe's reduction.
+    """A named score. One of `matrix`, `group` and `layer` is set; `reduce` overrides the recipe's reduction.
 
-    With `at_outputs` only the matrices that a unit's own output goes into are scored (o, down).
+    With `at_outputs` only the matrices that a unit's own output goes into are scored (o, down). A criterion of
+    matrices or groups scores a whole layer too, by the sum over all of it; one of layers scores nothing else.
     """
 
     name: str
@@ -68,6 +81,7 @@ class Criterion:
     reduce: Reduce | None = None
     matrix: MatrixScore | None = None
     group: GroupScore | None = None
+    layer: LayerScore | None = None
     at_outputs: bool = False
 
 
@@ -93,6 +107,16 @@ def group_criterion(name: str, *, needs: Needs, reference: str) -> Callable[[Gro
 
     def add(score: GroupScore) -> GroupScore:
         _CRITERIA[name] = Criterion(name, needs, reference, group=score)
+        return score
+
+    return add
+
+
+def layer_criterion(name: str, *, reference: str) -> Callable[[LayerScore], LayerScore]:
+    """Register a score of whole layers by what goes in and comes out."""
+
+    def add(score: LayerScore) -> LayerScore:
+        _CRITERIA[name] = Criterion(name, "stream", reference, layer=score)
         return score
 
     return add
