@@ -113,10 +113,7 @@ def test_walk_equals_the_whole_models_backward(case: str) -> None:
         model = checkpoint.load_model(CutWeights(ModelWeights(dense), kept)) if kept else dense
         model.set_attn_implementation("eager")
         tokens = tokens_of(model.config, length=9)
-        scored: dict[int, list[str]] = {}
-        for group in families.groups(model.config):
-            names = {s.tensor for s in group.slices if s.scored}
-            scored.setdefault(group.layer, []).extend(sorted(names))
+        scored = [s.tensor for group in families.groups(model.config) for s in group.slices if s.scored]
         found: dict[str, Tensor] = {}
         walk = Walk(ModelWeights(model), tokens, scored)
         loss = walk.gradients(lambda name, weight, gradient, squares, to=found: to.update({name: gradient}))

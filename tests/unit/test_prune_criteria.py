@@ -121,4 +121,5 @@ def test_a_score_that_is_no_number_names_its_tensor() -> None:
 
 def test_every_criterion_of_the_recipe_is_there_with_its_source() -> None:
     assert {c.name for c in criteria()} == set(get_args(Criterion))
-    assert all(c.reference and (c.matrix is None) != (c.group is None) for c in criteria())
+    assert all(c.reference for c in criteria())
+    assert all(sum(form is not None for form in (c.matrix, c.group, c.layer)) == 1 for c in criteria())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from family_picos import pico
 from hypothesis import given, settings
 from prune_pico import SHAPES, config_of, model_of, tokens_of
 from torch import Tensor
@@ -20,12 +21,9 @@ from tailored_llama.prune.walk import Walk
 Found = dict[str, tuple[Tensor, Tensor | None]]
 
 
-def scored_of(config: Any, layers: range) -> dict[int, list[str]]:
-    names: dict[int, list[str]] = {}
-    for group in families.groups(config):
-        if group.layer in layers:
-            names.setdefault(group.layer, []).extend(s.tensor for s in group.slices if s.scored)
-    return names
+def scored_of(config: Any, layers: range) -> list[str]:
+    chosen = [group for group in families.groups(config) if group.layer in layers]
+    return [piece.tensor for group in chosen for piece in group.slices if piece.scored]
 
 
 def walked(model: Any, tokens: Tensor, layers: range, *, per_sample: bool = False) -> tuple[Found, float]:
@@ -75,6 +73,42 @@ def test_squares_are_of_each_samples_own_loss() -> None:
         close(gradient, batch[name])
         assert squares is not None
         close(squares, torch.stack([own[name] for own in each]).square().mean(dim=0))
+
+
+AROUND = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
+
+
+@pytest.mark.parametrize("case", ["llama", "qwen2", "gemma2", "gemma3_text"])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_parameters_around_the_layers(case: str, tied: bool, per_sample: bool) -> None:
+    model = model_of(pico(case, tie_word_embeddings=tied))
+    model.set_attn_implementation("eager")
+    tokens = tokens_of(model.config, samples=3)
+    names = [*AROUND[: 2 if tied else 3], "model.layers.1.input_layernorm.weight"]
+    found: Found = {}
+    walk = Walk(ModelWeights(model), tokens, names, per_sample=per_sample)
+    walk.gradients(lambda name, weight, *gradients: found.update({name: gradients}))
+    expected, _ = whole(model, tokens, names)
+    each = [whole(model, row[None], names)[0] for row in tokens]
+    assert set(found) == set(names)
+    for name, (gradient, squares) in found.items():
+        close(gradient, expected[name])
+        if per_sample:
+            assert squares is not None
+            close(squares, torch.stack([own[name] for own in each]).square().mean(dim=0))
+
+
+def test_products_in_bf16_are_near() -> None:
+    model, tokens = model_of(config_of()), tokens_of(config_of())
+    found: dict[str, Tensor] = {}
+    walk = Walk(ModelWeights(model), tokens, scored_of(model.config, range(3)), precision="bf16")
+    walk.gradients(lambda name, weight, gradient, squares: found.update({name: gradient}))
+    expected, _ = whole(model, tokens, found)
+    for name, gradient in found.items():
+        assert gradient.dtype == torch.float32
+        error = (gradient - expected[name]).norm() / expected[name].norm()
+        assert 0 < error < 0.05, name
 
 
 def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

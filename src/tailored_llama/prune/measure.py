@@ -177,9 +177,9 @@ class _MemberScores:
         step = max(1, NUMBERS_AT_ONCE * channels // weight.numel())
         for start in range(0, channels, step):
             block = slice(start, start + step)
-            parts = [None if t is None else t[block].to(_at_least_single(t.dtype)) for t in owned]
-            assert parts[0] is not None
-            yield self.rule.matrix(Matrix(*parts, inputs and inputs.of(block)))
+            one, two, three = (None if t is None else t[block].to(_at_least_single(t.dtype)) for t in owned)
+            assert one is not None
+            yield self.rule.matrix(Matrix(one, two, three, inputs and inputs.of(block)))
 
     def reduced(self, how: Reduce) -> ChannelScores:
         """One score a channel for each group."""

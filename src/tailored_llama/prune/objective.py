@@ -58,7 +58,9 @@ class LanguageModel:
         self._read: Sequence[Tokens] = ()
 
     def batches(self, per_sample: bool, tokens_at_once: int) -> Sequence[Tokens]:
-        self._read = torch.split(self.tokens, 1 if per_sample else max(1, tokens_at_once // self.tokens.shape[1]))
+        self._read = torch.split(
+            self.tokens, 1 if per_sample else max(1, tokens_at_once // self.tokens.shape[1])
+        )
         return self._read
 
     def targets(self, batch: int, likelihoods: Likelihoods) -> Targets:

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -42,8 +42,8 @@ class Walk:
 
     `scored` names the parameters whose gradients or inputs are wanted; no others are taken. They may be of
     layers, or around them: embedding, last norm, head (a head tied to the embedding goes by the embedding's
-    name). With `per_sample`, the squared gradients of each sample's own loss are averaged as well. `precision`
-    and `device` as for `Skeleton`.
+    name). With `per_sample`, the squared gradients of each sample's own loss are averaged as well. For
+    `precision` and `device` see `Skeleton`.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Walk:
 
     @torch.no_grad()
     def through(self, witness: Witness, end: int | None = None) -> None:
-        """Show `witness` what goes into and comes out of every layer up to `end` (excluded), batch by batch."""
+        """Show `witness` what goes into and comes out of every layer before `end`, batch by batch."""
         hidden, calls = self._enter()
         for layer in track(range(len(self.skeleton.layers) if end is None else end), "layers"):
             before, hidden = hidden, self._run(layer, self.skeleton.load_layer(layer), hidden, calls)
@@ -164,9 +164,7 @@ class Walk:
                     consume(name, leaf.detach(), *around[name].done())
         return total, gradients, tied
 
-    def _loss(
-        self, parameters: Mapping[str, Tensor], index: int, states: Hidden
-    ) -> tuple[float, Hidden]:
+    def _loss(self, parameters: Mapping[str, Tensor], index: int, states: Hidden) -> tuple[float, Hidden]:
         """One batch's share of the loss, and its gradient by the last hidden states."""
         size = max(1, LOGITS_AT_ONCE // int(self.skeleton.model.config.vocab_size))
 
@@ -177,22 +175,19 @@ class Walk:
         @torch.no_grad()
         def likelihoods(labels: Tensor, mask: Tensor) -> Float[Tensor, " places"]:
             mask = mask.to(states.device)
-            parts = zip(states[mask].split(size), labels.to(states.device)[mask].split(size), strict=True)
+            chosen = states[mask], labels.to(states.device)[mask]
+            parts = zip(*(torch.split(each, size) for each in chosen), strict=True)
             return -torch.cat([losses(*part) for part in parts])
 
         targets = self.objective.targets(index, likelihoods)
         weights = targets.weights.to(states.device, states.dtype)
         counts = weights != 0
+        chosen = states[counts], targets.labels.to(states.device)[counts], weights[counts]
         total, gradients = 0.0, []
-        for part, labels, share in zip(
-            states[counts].split(size),
-            targets.labels.to(states.device)[counts].split(size),
-            weights[counts].split(size),
-            strict=True,
-        ):
+        for part, labels, share in zip(*(torch.split(each, size) for each in chosen), strict=True):
             leaf = part.detach().requires_grad_()
             loss = (share * losses(leaf, labels)).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             assert leaf.grad is not None
             total += loss.item()
             gradients.append(leaf.grad)

@@ -71,8 +71,8 @@ LayerScore = Callable[
 class Criterion:
     """A named score. One of `matrix`, `group` and `layer` is set; `reduce` overrides the recipe's reduction.
 
-    With `at_outputs` only the matrices that a unit's own output goes into are scored (o, down). A criterion of
-    matrices or groups scores a whole layer too, by the sum over all of it; one of layers scores nothing else.
+    With `at_outputs` only the matrices that a unit's own output goes into are scored (o, down). A criterion
+    of matrices or groups scores a whole layer too, by the sum over it; one of layers scores nothing else.
     """
 
     name: str
