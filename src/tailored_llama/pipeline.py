@@ -94,7 +94,7 @@ def tune_all(
         settings = recipe.tune.model_copy(update={"prompt": prompts[task]}) if prompts else recipe.tune
         adapters[task] = tune(
             base, task=task, settings=settings, seed=recipe.seed, data=recipe.data,
-            out=out / f"{prefix}-{name_of(task)}", merge=False,
+            teacher=recipe.model, out=out / f"{prefix}-{name_of(task)}", merge=False,
         )  # fmt: skip
     return adapters
 

@@ -213,7 +213,7 @@ def test_auto_ranks_the_prompts_on_the_shots_alone(
 
     settings = Tune(**{**QUICK, "prompt": "auto"})
     task = load_task("boolq")
-    chosen = shots.choose(model, load_tokenizer(base), task, settings, seed=1, data=data["boolq"])
+    chosen = shots.choose(lambda: model, load_tokenizer(base), task, settings, seed=1, data=data["boolq"])
     train = task.rows("train", data["boolq"])
     assert seen == [train[i] for i in chosen.record["rows"]]
     measured = {e["prompt"]: (e["accuracy"], e["margin"]) for e in chosen.record["candidates"]}

@@ -16,11 +16,10 @@ from tailored_llama.checkpoint import merge_adapter
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Lora, Tune
 from tailored_llama.scoring import Request
-from tailored_llama.tune import data, precision, trainer
+from tailored_llama.tune import data, forward, precision, trainer
 from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import Batch, collate, epochs, micro_batches
+from tailored_llama.tune.data import Material, Shot, collate, epochs, micro_batches
 from tailored_llama.tune.dropout import QuickDropout
-from tailored_llama.tune.losses import LOSSES
 
 VOCAB = 64
 
@@ -35,12 +34,15 @@ def pico(**changes: object) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
-def shots_of(lengths: list[int], seed: int = 0) -> list[Request]:
+def only(ids: tuple[int, ...], answer: tuple[int, ...]) -> Shot:
+    return Shot((Request(0, 0, ids, answer, cut=False),))
+
+
+def shots_of(lengths: list[int], seed: int = 0) -> list[Shot]:
     draw = random.Random(seed)
     tokens = [[draw.randrange(VOCAB) for _ in range(length + 1)] for length in lengths]
     return [
-        Request(row, 0, tuple(ids[:-1]), tuple(ids[-1 - row % min(2, len(ids) - 1) :]), cut=False)
-        for row, ids in enumerate(tokens)
+        only(tuple(ids[:-1]), tuple(ids[-1 - row % min(2, len(ids) - 1) :])) for row, ids in enumerate(tokens)
     ]
 
 
@@ -48,13 +50,14 @@ def shots_of(lengths: list[int], seed: int = 0) -> list[Request]:
 @settings(max_examples=40, deadline=None)
 def test_every_shot_once_an_epoch_and_the_rest_is_kept(lengths: list[int], size: int, seed: int) -> None:
     shots = shots_of(lengths)
-    for steps in epochs(shots, size, 2, seed):
+    for steps in epochs(Material(shots), size, 2, seed):
         assert len(steps) == math.ceil(len(shots) / size)
         seen = Counter(
-            tuple(row[: int(keep.nonzero().max()) + 1].tolist())
-            for step in steps for batch in step for row, keep in zip(batch.ids, batch.predicts, strict=True)
+            tuple(batch.ids.flatten()[place - place % batch.ids.shape[1] : place + 1].tolist())
+            for step in steps for batch in step
+            for place in (int(batch.places[batch.at[batch.choice == i]].max()) for i in range(len(batch.ids)))
         )  # fmt: skip
-        assert seen == Counter(shot.ids for shot in shots)
+        assert seen == Counter(shot.choices[0].ids for shot in shots)
 
 
 def test_order_and_company_come_from_the_seed_and_differ_between_epochs() -> None:
@@ -62,7 +65,8 @@ def test_order_and_company_come_from_the_seed_and_differ_between_epochs() -> Non
 
     def plan(seed: int) -> list[list[tuple[int, ...]]]:
         return [
-            [tuple(b.targets.tolist()) for step in steps for b in step] for steps in epochs(shots, 4, 2, seed)
+            [tuple(b.targets.tolist()) for step in steps for b in step]
+            for steps in epochs(Material(shots), 4, 2, seed)
         ]
 
     assert plan(1) == plan(1)
@@ -73,7 +77,7 @@ def test_order_and_company_come_from_the_seed_and_differ_between_epochs() -> Non
 
 def test_batches_waste_little_padding() -> None:
     shots = shots_of(random.Random(0).choices(range(10, 60), k=64))
-    batches = [batch for steps in epochs(shots, 8, 4, 0) for step in steps for batch in step]
+    batches = [batch for steps in epochs(Material(shots), 8, 4, 0) for step in steps for batch in step]
     assert sum(b.tokens for b in batches) > 0.85 * sum(b.ids.numel() for b in batches)
 
 
@@ -85,19 +89,22 @@ def test_a_step_too_large_for_one_pass_is_split(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_targets_are_the_tokens_after_the_marked_places() -> None:
-    batch = collate([Request(0, 0, (1, 2, 3, 4), (4, 5), cut=False), Request(1, 0, (6, 7), (8,), cut=False)])
+    batch = collate([only((1, 2, 3, 4), (4, 5)), only((6, 7), (8,))])
     assert batch.ids.tolist() == [[1, 2, 3, 4], [6, 7, 0, 0]]
-    assert batch.predicts.nonzero().tolist() == [[0, 2], [0, 3], [1, 1]]
+    assert batch.places[batch.at].tolist() == [2, 3, 5]
     assert batch.targets.tolist() == [4, 5, 8]
+    assert batch.choice.tolist() == [0, 0, 1]
     assert batch.tokens == 6
 
 
-def test_logits_at_the_answers_are_those_of_each_shot_alone() -> None:
+def test_logprobs_at_the_answers_are_those_of_each_shot_alone() -> None:
     model, shots = pico(), shots_of([9, 14, 5])
     with torch.no_grad():
-        together = trainer.answer_logits(model, collate(shots))
-        alone = [model(torch.tensor([s.ids])).logits[0, -len(s.answer) :] for s in shots]
-        after = model(torch.tensor([shots[0].ids])).logits
+        batch = collate(shots)
+        together = forward.logprobs(model, batch, "fp32")[batch.at]
+        choices = [shot.choices[0] for shot in shots]
+        alone = [model(torch.tensor([c.ids])).logits[0, -len(c.answer) :].log_softmax(-1) for c in choices]
+        after = model(torch.tensor([choices[0].ids])).logits
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
     assert after.shape == (1, 9, VOCAB), "the head reads everything again"
 
@@ -107,17 +114,11 @@ def test_splitting_a_step_changes_neither_loss_nor_gradient(monkeypatch: pytest.
     for budget in (2048, 16):
         monkeypatch.setattr(data, "MICRO_BATCH_TOKENS", budget)
         model = pico()
-        losses.append(trainer.accumulate(model, micro_batches(shots), "answer", "fp32"))
+        terms = trainer.terms_of(Tune())
+        losses.append(trainer.accumulate(model, micro_batches(shots), terms, "fp32")["answer"])
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
-
-
-def test_the_answer_loss_is_the_likelihood_of_the_answers_tokens() -> None:
-    logits = torch.randn(3, VOCAB)
-    batch = Batch(torch.zeros(1, 3), torch.ones(1, 3), torch.tensor([4, 9, 1]), tokens=3)
-    expected = -logits.log_softmax(-1)[torch.arange(3), batch.targets].sum()
-    torch.testing.assert_close(LOSSES["answer"](logits, batch), expected)
 
 
 def test_training_lowers_the_loss_and_touches_adapters_only() -> None:
@@ -125,7 +126,7 @@ def test_training_lowers_the_loss_and_touches_adapters_only() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     adapted = attach(model, Lora())
     chosen = Tune(epochs=20, batch_size=4, learning_rate=2e-2, precision="fp32")
-    history = trainer.fit(model, shots_of([9, 14, 5, 20, 7, 6]), chosen, seed=1)
+    history = trainer.fit(model, Material(shots_of([9, 14, 5, 20, 7, 6])), chosen, seed=1)
     assert [h["step"] for h in history] == list(range(1, 41))
     first, last = (sum(h["loss"] for h in history if h["epoch"] == epoch) for epoch in (1, 20))
     assert last < 0.7 * first
@@ -158,7 +159,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step() -> None:
     with torch.no_grad():
         model.get_input_embeddings().weight[5] = float("nan")
     with pytest.raises(TuneError, match=r"step 1: the loss is nan; lower tune\.learning_rate"):
-        trainer.fit(model, [Request(0, 0, (5, 6), (7,), cut=False)], Tune(precision="fp32"), seed=0)
+        trainer.fit(model, Material([only((5, 6), (7,))]), Tune(precision="fp32"), seed=0)
 
 
 def test_a_gradient_that_is_no_number_stops(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +167,7 @@ def test_a_gradient_that_is_no_number_stops(monkeypatch: pytest.MonkeyPatch) -> 
     attach(model, Lora())
     monkeypatch.setattr(trainer.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
     with pytest.raises(TuneError, match="step 1: a gradient is not finite"):
-        trainer.fit(model, shots_of([5, 6]), Tune(precision="fp32"), seed=0)
+        trainer.fit(model, Material(shots_of([5, 6])), Tune(precision="fp32"), seed=0)
 
 
 def test_an_exploding_loss_stops() -> None:
@@ -174,12 +175,12 @@ def test_an_exploding_loss_stops() -> None:
     attach(model, Lora(dropout=0))
     with torch.no_grad():
         model.lm_head.weight.mul_(200)  # a model that is sure of itself, and asked for what it says anyway
-        contexts = [shot.ids for shot in shots_of([5, 6, 7, 8])]
+        contexts = [shot.choices[0].ids for shot in shots_of([5, 6, 7, 8])]
         said = [int(model(torch.tensor([ids])).logits[0, -1].argmax()) for ids in contexts]
-    shots = [Request(0, 0, ids, (token,), cut=False) for ids, token in zip(contexts, said, strict=True)]
+    shots = [only(ids, (token,)) for ids, token in zip(contexts, said, strict=True)]
     wild = Tune(epochs=20, batch_size=4, learning_rate=10.0, warmup=0.0, precision="fp32")
     with pytest.raises(TuneError, match="the loss exploded from"):
-        trainer.fit(model, shots, wild, seed=0)
+        trainer.fit(model, Material(shots), wild, seed=0)
 
 
 def test_the_watch_lets_small_losses_wander() -> None:

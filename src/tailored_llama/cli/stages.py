@@ -65,6 +65,9 @@ def tune(
     model: opt.Model,
     task: Annotated[str, typer.Option("--task", help="A task's name or YAML path.")],
     out: opt.Out,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", metavar="MODEL", help="Unpruned, for tune.loss=distill.")
+    ] = None,
     recipe: opt.BaseRecipe = None,
     sets: opt.Set = None,
     shots: opt.Shots = None,
@@ -77,10 +80,10 @@ def tune(
     from tailored_llama.tune import chosen_prompt
     from tailored_llama.tune import tune as tune_stage
 
-    written = Path(
-        str(tune_stage(model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data, out=out))
+    written = tune_stage(
+        model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data, out=out, teacher=teacher
     )
-    show_facts({"checkpoint": str(out), "prompt": chosen_prompt(written)}, as_json)
+    show_facts({"checkpoint": str(out), "prompt": chosen_prompt(str(written))}, as_json)
 
 
 def evaluate(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -13,6 +14,10 @@ Criterion = Literal[
 Reduce = Literal["sum", "mean", "max", "prod", "first", "second"]
 Unit = Literal["heads", "mlp"]
 Precision = Literal["fp32", "bf16"]
+LossName = Literal["answer", "choice", "distill"]
+Projection = Literal["q", "k", "v", "o", "gate", "up", "down"]
+LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
+PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 Ratio = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -65,11 +70,47 @@ class Prune(Strict):
 
 
 class Lora(Strict):
-    """Low-rank adapters (Hu et al. 2021, LoRA) on all seven projections of every layer."""
+    """Low-rank adapters (Hu et al. 2021, LoRA) on projections of every layer, by default on all seven."""
 
     r: int = Field(8, ge=1)
     alpha: float = Field(16, gt=0)
     dropout: float = Field(0.1, ge=0, lt=1)
+    targets: tuple[Projection, ...] = Field(PROJECTIONS, min_length=1)
+    dora: bool = False
+    """Direction and magnitude apart (Liu et al. 2024, DoRA)."""
+    rslora: bool = False
+    """Scaled by alpha / sqrt(r), not alpha / r (Kalajdzievski 2023, rsLoRA)."""
+
+
+class Distill(Strict):
+    """What the unpruned teacher gives beside its distributions over the shots' answers and choices."""
+
+    texts: int = Field(0, ge=0)
+    """Continuations of the shots' prompts that the teacher writes, by seed, and the student learns from."""
+    length: int = Field(32, ge=2)
+    """Tokens that the teacher writes of each text."""
+    top_k: int = Field(64, ge=1)
+    """Tokens of each distribution that are kept, of vocabularies too large to keep it whole."""
+
+
+class Replay(Strict):
+    """General text mixed into every step, so that language is not unlearnt."""
+
+    source: str = "c4"
+    """As prune.calibration.source."""
+    share: float = Field(0.2, gt=0, lt=1)
+    """Of the loss, and of the sequences of a step."""
+    length: int = Field(64, ge=2)
+    """Tokens of a window."""
+
+
+class EarlyStop(Strict):
+    """Stop, and go back to the best epoch, by the loss on shots that are held out."""
+
+    share: float = Field(0.2, gt=0, lt=1)
+    """Of the shots, held out and not trained on."""
+    patience: int = Field(3, ge=1)
+    """Epochs without a lower loss."""
 
 
 class Tune(Strict):
@@ -77,13 +118,30 @@ class Tune(Strict):
 
     shots: int = Field(50, ge=1)
     prompt: str = "auto"
-    loss: Literal["answer"] = "answer"
+    loss: dict[LossName, Annotated[float, Field(gt=0)]] = Field({"answer": 1.0})
+    """A name, a list of names, or names with their weights; always a mapping once read."""
+    distill: Distill = Distill()
+    replay: Replay | None = None
+    early_stop: EarlyStop | None = None
     lora: Lora = Lora()
     epochs: int = Field(30, ge=1)
     learning_rate: float = Field(1.0e-4, gt=0)
     warmup: float = Field(0.1, ge=0, le=1)
     batch_size: int = Field(64, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _weights(cls, loss: Any) -> Any:
+        named = [loss] if isinstance(loss, str) else loss
+        if isinstance(named, (list, tuple)):
+            named = dict.fromkeys(map(str, named), 1.0)
+        if not isinstance(named, Mapping) or not named:
+            raise ValueError("name a loss, a list of losses, or losses with their weights")
+        for name in named:
+            if name not in LOSS_NAMES:
+                raise ValueError(f"there is no loss '{name}'; name one or more of {', '.join(LOSS_NAMES)}")
+        return named
 
 
 class Evaluate(Strict):

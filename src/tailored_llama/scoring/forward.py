@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
@@ -117,7 +118,7 @@ def _logits(
     A place is a token of the batch, counted row after row.
     """
     # Padding stands on the right, where nothing looks back from.
-    ids = _padded([row.ids for row in rows]).to(model.device)
+    ids = padded([row.ids for row in rows]).to(model.device)
     distinct, at = torch.unique(torch.tensor(places, device=model.device), return_inverse=True)
     if not branching:
         return model(input_ids=ids, use_cache=False).logits.flatten(0, 1)[distinct].float(), at
@@ -130,7 +131,7 @@ def _logits(
         input_ids=ids,
         # Plain rows are what causal attention does by itself, and faster.
         attention_mask=None if plain else _mask(rows, model),
-        position_ids=_padded([row.positions for row in rows]).to(model.device),
+        position_ids=padded([row.positions for row in rows]).to(model.device),
         past_key_values=past,
         use_cache=past is not None,
     ).last_hidden_state
@@ -140,6 +141,15 @@ def _logits(
 
 def _mask(rows: Sequence[Row], model: PreTrainedModel) -> Tensor:
     """What is added to the attention scores, `[rows, 1, tokens, prefix + tokens]`: 0 where a token looks."""
+    sees = visible(rows)
+    blocked = torch.finfo(model.dtype).min
+    return torch.zeros_like(sees, dtype=model.dtype).masked_fill_(~sees, blocked)[:, None].to(model.device)
+
+
+def visible(rows: Sequence[Row]) -> Bool[Tensor, "rows tokens seen"]:
+    """Where each token of `rows`, the first the longest, looks: at what stands before its row, and along its
+    own branch; padding at itself.
+    """
     width, start = len(rows[0].ids), rows[0].start
     sees = torch.zeros(len(rows), width, start + width, dtype=torch.bool)
     sees[:, :, :start] = True
@@ -149,8 +159,7 @@ def _mask(rows: Sequence[Row], model: PreTrainedModel) -> Tensor:
         for path in row.paths.values():
             nodes = torch.tensor(path)
             seen[nodes[:, None], nodes] = torch.ones(len(path), len(path), dtype=torch.bool).tril_()
-    blocked = torch.finfo(model.dtype).min
-    return torch.zeros_like(sees, dtype=model.dtype).masked_fill_(~sees, blocked)[:, None].to(model.device)
+    return sees
 
 
 def _read(logits: Tensor, at: Tensor, answers: Sequence[Ids]) -> Iterator[tuple[float, bool]]:
@@ -163,9 +172,9 @@ def _read(logits: Tensor, at: Tensor, answers: Sequence[Ids]) -> Iterator[tuple[
         yield float(value.sum()), bool(best.all())
 
 
-def _padded(lists: Sequence[Sequence[int]]) -> Tensor:
+def padded(lists: Sequence[Sequence[int]]) -> Tensor:
     """`[rows, length of the first]`, the first being the longest."""
-    padded = torch.zeros(len(lists), len(lists[0]), dtype=torch.long)
+    filled = torch.zeros(len(lists), len(lists[0]), dtype=torch.long)
     for row, values in enumerate(lists):
-        padded[row, : len(values)] = torch.tensor(values)
-    return padded
+        filled[row, : len(values)] = torch.tensor(values)
+    return filled

@@ -34,6 +34,7 @@ def tune(
     merge: bool = True,
     tokenizer: PreTrainedTokenizerBase | None = None,
     device: str | None = None,
+    teacher: str | Path | PreTrainedModel | None = None,
     **overrides: Any,
 ) -> Path | PreTrainedModel | PeftModel:
     """Tune `model` to `task` on a few labelled shots by LoRA (Aftab and Davy 2024; Hu et al. 2021).
@@ -41,11 +42,13 @@ def tune(
     `settings` are a recipe's `tune` keys, `overrides` single ones on top (`shots=20`). `data` maps a task
     to a local directory of its splits. A model in memory is left as it was, and needs its `tokenizer`
     unless it was loaded from a directory. `device`: where a model from disk is put; default the GPU where
-    there is one.
+    there is one. `teacher` is the unpruned model that `loss: distill` learns from; it is asked before the
+    student is loaded.
 
     With `out`, writes `adapter/`, `history.jsonl`, `shots.json` and, with `merge`, the merged checkpoint in
-    the base's own form, and returns the directory; returns at once where that is complete. Without,
-    returns the tuned model, merged or with its adapters on.
+    the base's own form, and returns the directory; returns at once where that is complete. What the teacher
+    said is kept beside `out`, in `teacher-*`, for other tunings that ask the same. Without, returns the
+    tuned model, merged or with its adapters on.
 
     Raises DataError for too few rows, TaskError for an unknown task or prompt, TuneError where training
     diverges (nothing is left behind), CheckpointError for a base that cannot be read.
@@ -55,7 +58,8 @@ def tune(
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
         task=asked, settings=settings, seed=seed, data=(data or {}).get(asked.name),
-        tokenizer=tokenizer, device=device,
+        tokenizer=tokenizer, device=device, texts=(data or {}).get("c4"),
+        teacher=checkpoint.resolve(teacher) if isinstance(teacher, (str, Path)) else teacher,
     )  # fmt: skip
     return job.into(Path(out), merge=merge) if out is not None else job.run().model(merge=merge)
 

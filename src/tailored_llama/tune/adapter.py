@@ -10,26 +10,28 @@ from transformers import PreTrainedModel
 
 from tailored_llama.checkpoint import read_json, write_json
 from tailored_llama.checkpoint.adapter import BASE_FILE, CONFIG_FILE, FOLDER
-from tailored_llama.recipe import Lora
+from tailored_llama.recipe import Lora, Projection
 from tailored_llama.tune.dropout import quicken_dropout
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 # Every matrix of a decoder layer, by name: the same in plain and in shaped models, whatever their widths.
-TARGETS = (
-    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-    "qkv_proj", "gate_up_proj",  # the same, fused (Phi-3)
-)  # fmt: skip
+# A fused one (Phi-3) is adapted where any of its parts is.
+MODULES: dict[Projection, tuple[str, ...]] = {
+    "q": ("q_proj", "qkv_proj"), "k": ("k_proj", "qkv_proj"), "v": ("v_proj", "qkv_proj"), "o": ("o_proj",),
+    "gate": ("gate_proj", "gate_up_proj"), "up": ("up_proj", "gate_up_proj"), "down": ("down_proj",),
+}  # fmt: skip
 
 
 def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
-    """`model` with fresh adapters on TARGETS of every layer, changed in place; only they will train.
+    """`model` with fresh adapters on `lora.targets` of every layer, changed in place; only they will train.
 
     Adapters are fp32, since steps of a small learning rate vanish in bf16; the base keeps its dtype. A fresh
     adapter changes no logit. Its initial values come from torch's global generator.
     """
     config = LoraConfig(
-        task_type="CAUSAL_LM", target_modules=list(TARGETS), r=lora.r, lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout, bias="none",
+        task_type="CAUSAL_LM", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
+        target_modules=sorted({name for target in lora.targets for name in MODULES[target]}),
+        use_dora=lora.dora, use_rslora=lora.rslora,
     )  # fmt: skip
     adapted = get_peft_model(model, config)
     if model.device.type == "cpu":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,12 +18,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune
-from tailored_llama.scoring import context_length
 from tailored_llama.tasks import Task
+from tailored_llama.tasks.task import CHOICE_METRICS, Metric
 from tailored_llama.tune.adapter import attach, save_adapter
-from tailored_llama.tune.data import encode
+from tailored_llama.tune.data import Material, Shot, encode
+from tailored_llama.tune.losses import LOSSES
+from tailored_llama.tune.material import general_text, hold_out
 from tailored_llama.tune.precision import choose_precision
 from tailored_llama.tune.shots import choose
+from tailored_llama.tune.teacher import Teacher
 from tailored_llama.tune.trainer import fit
 
 STAGE = "tune"
@@ -57,17 +62,22 @@ class Job:
     data: str | None
     tokenizer: PreTrainedTokenizerBase | None
     device: str | None
+    teacher: PreTrainedModel | Path | None = None
+    texts: str | None = None
+    """A local file that stands for the hub's text of `tune.replay`."""
 
     def into(self, out: Path, *, merge: bool) -> Path:
         """Run into the stage directory `out`, unless it is there and complete."""
         settings = {"task": self.task.name, "merge": merge, **self.settings.model_dump(mode="json")}
+        if self._needs_teacher():
+            self._teacher()  # said before a long digest
         inputs = self._inputs()
         if checkpoint.completed(out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed):
             return out
         with checkpoint.stage_directory(
             out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed
         ) as folder:
-            tuned = self.run()
+            tuned = self.run(out.parent)
             save_adapter(tuned.adapted, inputs["base"], folder)
             lines = "".join(json.dumps(step) + "\n" for step in tuned.history)
             (folder / HISTORY).write_text(lines, encoding="utf-8")
@@ -80,17 +90,57 @@ class Job:
                     self._tokenizer().save_pretrained(str(folder))
         return out
 
-    def run(self) -> Tuned:
-        """Draw the shots, settle the prompt, train; leaves torch's generators as they were."""
-        model, dtype = self._model()
-        tokenizer = self._tokenizer()
-        chosen = choose(model, tokenizer, self.task, self.settings, seed=self.seed, data=self.data)
-        shots = encode(tokenizer, chosen.examples, context_length(model))
+    def run(self, cache: Path | None = None) -> Tuned:
+        """Draw the shots, settle the prompt, ask the teacher, train; leaves torch's generators as they were.
+
+        What the teacher says is kept in `cache`, or only until the end where there is none.
+        """
+        tokenizer, metric = self._tokenizer(), self.metric
+        loaded: list[tuple[PreTrainedModel, torch.dtype]] = []
+
+        def student() -> PreTrainedModel:
+            loaded.append(self._model())
+            return loaded[0][0]
+
+        chosen = choose(student, tokenizer, self.task, self.settings, seed=self.seed, data=self.data)
+        config = checkpoint.open_weights(self.base).config
+        limit = int(config.max_position_embeddings)
+        shots = encode(tokenizer, chosen.examples, limit, metric)
+        texts: list[Shot] = []
+        if self._needs_teacher():
+            loaded.clear()  # the teacher is never in memory together with its student
+            with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
+                shots, texts = self._teacher().teach(shots, Path(place), tokenizer, int(config.vocab_size))
+        held = hold_out(shots, self.settings.early_stop, self.seed)
+        replay = general_text(self.settings, tokenizer, config, self.seed, self.texts)
+        model, dtype = loaded.pop() if loaded else self._model()
+        material = Material([s for s in shots if id(s) not in set(map(id, held))], held, texts, replay)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)  # the adapters' initial values and dropout
             adapted = attach(model, self.settings.lora)
-            history = fit(model, shots, self.settings, seed=self.seed, title=f"tune {self.task.name}")
-        return Tuned(adapted, dtype, history, {**chosen.record, "cut": sum(shot.cut for shot in shots)})
+            history = fit(model, material, self.settings, seed=self.seed, title=f"tune {self.task.name}")
+        cut = sum(shot.choices[shot.gold].cut for shot in shots)
+        return Tuned(adapted, dtype, history, {**chosen.record, "cut": cut})
+
+    @property
+    def metric(self) -> Metric | None:
+        """What choices are compared by, where a loss reads them all; TuneError where a task has none."""
+        if "choice" in self.settings.loss and self.task.metric not in CHOICE_METRICS:
+            raise TuneError(
+                f"tune.loss: choice ranks choices, but the answers of task {self.task.name} are written; "
+                "use answer or distill"
+            )
+        return self.task.metric if any(LOSSES[name].choices for name in self.settings.loss) else None
+
+    def _needs_teacher(self) -> bool:
+        return any(LOSSES[name].teacher for name in self.settings.loss)
+
+    def _teacher(self) -> Teacher:
+        if self.teacher is None:
+            raise TuneError(
+                "tune.loss: distill learns from the unpruned model; name it: --teacher DIR (teacher=...)"
+            )
+        return Teacher(self.teacher, self.settings.distill, self.settings.precision, self.seed, self.device)
 
     def ready(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         """The base as tuning would find it, and its tokenizer."""
@@ -130,4 +180,10 @@ class Job:
         data = self.data or self.task.files
         if data is not None:
             inputs["data"] = checkpoint.digest_directory(Path(data))
+        if self.teacher is not None and self._needs_teacher():
+            inputs["teacher"] = checkpoint.weights_digest(checkpoint.open_weights(self.teacher))
+        if self.settings.replay is not None:
+            source = Path(self.texts or self.settings.replay.source)
+            if source.is_file():
+                inputs["replay"] = checkpoint.digest_file(source)
         return inputs

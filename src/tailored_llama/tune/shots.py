@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ class Chosen:
 
 
 def choose(
-    model: PreTrainedModel,
+    model: Callable[[], PreTrainedModel],
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     settings: Tune,
@@ -36,7 +36,8 @@ def choose(
     data: Path | str | None,
 ) -> Chosen:
     """Draw the shots from the train split and settle the prompt: the named one, or with `auto` the most
-    effective on these very shots. The scored split serves only to keep its rows out of the shots.
+    effective on these very shots, for which `model` is asked for. The scored split serves only to keep its
+    rows out of the shots.
     """
     if settings.prompt != AUTO:
         task.prompt(settings.prompt)  # a misspelt prompt is said before rows are fetched
@@ -44,7 +45,7 @@ def choose(
     candidates: list[dict[str, Any]] = []
     prompt = settings.prompt
     if prompt == AUTO:
-        ranking = rank_prompts(model, tokenizer, task, drawn.rows, seed=seed)
+        ranking = rank_prompts(model(), tokenizer, task, drawn.rows, seed=seed)
         candidates = [asdict(entry) for entry in ranking.wordings]
         prompt = candidates[0]["prompt"]
     examples = [task.render(prompt, row, index) for row, index in zip(drawn.rows, drawn.indices, strict=True)]

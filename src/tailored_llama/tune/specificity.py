@@ -18,14 +18,14 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
-from tailored_llama.errors import DataError
+from tailored_llama.errors import DataError, TuneError
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import context_length, outcomes
 from tailored_llama.scoring.rank import DRAWS, Interval, interval
 from tailored_llama.tasks import Example, Task, load_task
 from tailored_llama.tasks.fewshot import draw
 from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import encode
+from tailored_llama.tune.data import Material, encode
 from tailored_llama.tune.job import Job
 from tailored_llama.tune.shots import scored_rows
 from tailored_llama.tune.trainer import fit
@@ -60,6 +60,10 @@ def specificities(
     if settings.shots < 2 or not others:
         raise DataError(
             "specificity needs two shots or more, to tune on one half, and one other task or more"
+        )
+    if "distill" in settings.loss or settings.replay or settings.early_stop:
+        raise TuneError(
+            "specificity tunes on the shots alone; leave out tune.loss: distill, tune.replay, tune.early_stop"
         )
     places = data or {}
     asked, *besides = (load_task(name) for name in (task, *others))
@@ -96,11 +100,11 @@ def _gains(
         model, tokenizer = job.ready()
         sets = [(job.task, held), *elsewhere]
         before = [_margins(model, tokenizer, task, examples) for task, examples in sets]
-        shots = encode(tokenizer, taught, context_length(model))
+        shots = encode(tokenizer, taught, context_length(model), job.metric)
         with torch.random.fork_rng():
             torch.manual_seed(job.seed)
             attach(model, job.settings.lora)
-            fit(model, shots, job.settings, seed=job.seed, title=f"tune {job.task.name}")
+            fit(model, Material(shots), job.settings, seed=job.seed, title=f"tune {job.task.name}")
         model.eval()
         after = [_margins(model, tokenizer, task, examples) for task, examples in sets]
         first, *rest = (

@@ -5,23 +5,22 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from tailored_llama.errors import TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Tune
-from tailored_llama.scoring import Request
-from tailored_llama.tune.data import Batch, epochs
-from tailored_llama.tune.losses import LOSSES
-from tailored_llama.tune.precision import autocast, choose_precision
+from tailored_llama.scoring import can_branch
+from tailored_llama.tune.data import Batch, Kind, Material, epochs, micro_batches
+from tailored_llama.tune.forward import logprobs
+from tailored_llama.tune.losses import LOSSES, Loss
+from tailored_llama.tune.precision import Precision, choose_precision
 
 logger = logging.getLogger(__name__)
 MAX_NORM = 1.0  # of all adapter gradients together
@@ -56,27 +55,37 @@ REMEDY = "lower tune.learning_rate, or set tune.precision: fp32"
 
 @torch.enable_grad()  # whatever the caller has switched off
 def fit(
-    model: PreTrainedModel, shots: Sequence[Request], settings: Tune, *, seed: int, title: str = "tune"
+    model: PreTrainedModel, material: Material, settings: Tune, *, seed: int, title: str = "tune"
 ) -> list[dict[str, Any]]:
     """Train the parameters of `model` that require a gradient, in place, on its own device.
 
-    Returns one record a step: step, epoch, loss (mean over the step's answer tokens, nats), lr, tokens (read,
-    padding not counted) and seconds since the start. Dropout draws from torch's global generator.
+    Returns one record a step: step, epoch, loss (nats; where there are several the weighted sum, and `parts`
+    holds each one's mean), lr, tokens (read, padding not counted) and seconds since the start; with held-out
+    shots the last step of an epoch has their `held_out` loss too, and the parameters are left as they were
+    after the epoch where it was lowest. Dropout draws from torch's global generator.
     Raises TuneError where the loss or a gradient is no longer finite, or the loss explodes (see Watch).
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
-    total = settings.epochs * math.ceil(len(shots) / settings.batch_size)
+    in_epoch = math.ceil(len(material.shots) / settings.batch_size)
+    total = settings.epochs * in_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine_with_warmup(total, settings.warmup))
     precision = choose_precision(settings.precision, model.device)
-    logger.info("%s: %d shots, %d steps, %s", title, len(shots), total, precision)
+    logger.info("%s: %d shots, %d steps, %s", title, len(material.shots), total, precision)
 
+    terms, branching = terms_of(settings), can_branch(model)
+    share = settings.replay.share if settings.replay else 0.0
+    plan = epochs(
+        material, settings.batch_size, settings.epochs, seed, share=share, branching=branching
+    )  # fmt: skip
+    held = micro_batches(material.held, branching=branching)
+    best = Best(settings.early_stop.patience) if settings.early_stop and held else None
     history: list[dict[str, Any]] = []
     watch, started = Watch(), time.perf_counter()
     model.train()
-    steps = numbered(epochs(shots, settings.batch_size, settings.epochs, seed))
-    for number, epoch, step in track(steps, title, total):
-        loss = accumulate(model, step, settings.loss, precision)
+    for number, epoch, step in track(numbered(plan), title, total):
+        parts = accumulate(model, step, terms, precision)
+        loss = weighted(terms, parts)
         watch.check(loss, epoch, number)
         norm = nn.utils.clip_grad_norm_(parameters, MAX_NORM)
         if not torch.isfinite(norm):
@@ -89,8 +98,40 @@ def fit(
             {"step": number, "epoch": epoch, "loss": loss, "lr": rate, "tokens": sum(b.tokens for b in step),
              "seconds": round(time.perf_counter() - started, 3)}
         )  # fmt: skip
+        if len(parts) > 1:
+            history[-1]["parts"] = parts
+        if best and number % in_epoch == 0:
+            history[-1]["held_out"] = held_out_loss(model, held, terms, precision)
+            if best.over(history[-1]["held_out"], parameters):
+                break
+    if best:
+        best.restore(parameters)
     model.eval()
     return history
+
+
+@dataclass
+class Best:
+    """The parameters of the epoch with the lowest held-out loss, and how many epochs ago that was."""
+
+    patience: int
+    loss: float = math.inf
+    ago: int = 0
+    values: list[Tensor] = field(default_factory=list)
+
+    def over(self, loss: float, parameters: Sequence[Tensor]) -> bool:
+        """Remember this epoch if it is the best; whether patience is at its end."""
+        self.ago += 1
+        if loss < self.loss:
+            self.loss, self.ago = loss, 0
+            self.values = [parameter.detach().clone() for parameter in parameters]
+        return self.ago >= self.patience
+
+    def restore(self, parameters: Sequence[Tensor]) -> None:
+        """Put the best epoch's values back."""
+        with torch.no_grad():
+            for parameter, value in zip(parameters, self.values, strict=True):
+                parameter.copy_(value)
 
 
 def numbered(plan: Iterator[list[list[Batch]]]) -> Iterator[tuple[int, int, list[Batch]]]:
@@ -102,42 +143,71 @@ def numbered(plan: Iterator[list[list[Batch]]]) -> Iterator[tuple[int, int, list
             yield number, epoch, step
 
 
-def accumulate(model: PreTrainedModel, step: Sequence[Batch], loss: str, precision: Any) -> float:
-    """Add the gradients of one step, micro-batch by micro-batch; returns its mean loss per answer token."""
-    answer_tokens = sum(len(batch.targets) for batch in step)
-    total = torch.zeros((), device=model.device)
+@dataclass(frozen=True)
+class Term:
+    """One part of what is minimised: a loss over batches of some kinds, and its weight."""
+
+    name: str
+    loss: Loss
+    weight: float
+    kinds: tuple[Kind, ...]
+
+
+def terms_of(settings: Tune) -> list[Term]:
+    """The recipe's losses over the shots, distillation over the teacher's texts too, and general text, whose
+    every token is an answer, with its share of the whole.
+    """
+    share = settings.replay.share if settings.replay else 0.0
+    terms = [
+        Term(
+            name, LOSSES[name], (1 - share) * weight, ("shots", "texts") if name == "distill" else ("shots",)
+        )
+        for name, weight in settings.loss.items()
+    ]
+    return [*terms, Term("replay", LOSSES["answer"], share, ("replay",))] if share else terms
+
+
+def weighted(terms: Sequence[Term], parts: Mapping[str, float]) -> float:
+    """What is minimised, from the mean of each of its parts."""
+    return sum(term.weight * parts[term.name] for term in terms)
+
+
+def accumulate(
+    model: PreTrainedModel, step: Sequence[Batch], terms: Sequence[Term], precision: Precision
+) -> dict[str, float]:
+    """Add the gradients of one step, micro-batch by micro-batch; returns the mean of each term.
+
+    A mean is over the whole step: of answer tokens, of questions or of tokens read, as the loss says.
+    """
+    counts = {
+        term.name: sum(batch.counts[term.loss.per] for batch in step if batch.kind in term.kinds)
+        for term in terms
+    }
+    totals = {term.name: torch.zeros((), device=model.device) for term in terms}
     for batch in step:
         moved = batch.to(model.device)
-        with autocast(precision, model.device):
-            logits = answer_logits(model, moved)
-        part = LOSSES[loss](logits.float(), moved) / answer_tokens
-        part.backward()  # type: ignore[no-untyped-call]
-        total += part.detach()
-    return total.item()
+        values = logprobs(model, moved, precision)
+        parts = {
+            term: term.loss.sum(values, moved) / counts[term.name]
+            for term in terms if batch.kind in term.kinds
+        }  # fmt: skip
+        for term, part in parts.items():
+            totals[term.name] += part.detach()
+        if torch.is_grad_enabled():
+            sum(term.weight * part for term, part in parts.items()).backward()  # type: ignore[union-attr]
+    return {name: total.item() for name, total in totals.items()}
 
 
-def answer_logits(model: PreTrainedModel, batch: Batch) -> Float[Tensor, "answer_tokens vocab"]:
-    """Logits where the next token is an answer's, in the order of `batch.targets`.
-
-    The head, most of the work of a small model with a large vocabulary, runs on these places only.
-    """
-    with head_reads_only(model, batch.predicts):
-        logits: Tensor = model(input_ids=batch.ids, use_cache=False).logits
-    return logits
-
-
-@contextmanager
-def head_reads_only(model: PreTrainedModel, places: Bool[Tensor, "sequences length"]) -> Iterator[None]:
-    """Hand the head the marked places of the hidden states, flattened. A hook before the head, and not a call
-    of it behind the decoder, because some families scale or cap their logits in the model's own forward.
-    """
-    head = model.get_output_embeddings()
-    assert head is not None
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][places],))
-    try:
-        yield
-    finally:
-        hook.remove()
+@torch.no_grad()
+def held_out_loss(
+    model: PreTrainedModel, held: Sequence[Batch], terms: Sequence[Term], precision: Precision
+) -> float:
+    """The losses of the recipe on the held-out shots, without dropout."""
+    model.eval()
+    own = [term for term in terms if term.name != "replay"]
+    loss = weighted(own, accumulate(model, held, own, precision))
+    model.train()
+    return loss
 
 
 def cosine_with_warmup(steps: int, warmup: float) -> Any:

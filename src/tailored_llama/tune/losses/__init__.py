@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tailored_llama.tune.losses import answer
+from tailored_llama.tune.losses import answer, choice, distill
 from tailored_llama.tune.losses.registry import LOSSES, Loss
 
-__all__ = ["LOSSES", "Loss", "answer"]
+__all__ = ["LOSSES", "Loss", "answer", "choice", "distill"]

@@ -1,28 +1,49 @@
-"""How a loss becomes known by its name."""
+"""How a loss becomes known by its name, and what it is given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
 from tailored_llama.tune.data import Batch
 
-# Logits at the places that predict an answer's tokens, and the batch they come from, to the loss summed over
-# these tokens: the trainer divides by the answer tokens of the whole step, so that cutting a step into
-# micro-batches changes nothing.
-Loss = Callable[[Float[Tensor, "answer_tokens vocab"], Batch], Float[Tensor, ""]]
+# Log-probabilities in fp32 nats at the batch's places, and the batch, to the loss summed over what it counts.
+Sum = Callable[[Float[Tensor, "places vocab"], Batch], Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A sum over a batch, and what the trainer divides it by: the number of `per` in the whole step, so that
+    cutting a step into micro-batches changes nothing.
+    """
+
+    sum: Sum
+    per: Literal["answer", "questions", "reads"]
+    choices: bool
+    """Whether it reads the wrong choices too."""
+    teacher: bool
+    """Whether it needs a teacher's distributions."""
+
 
 LOSSES: dict[str, Loss] = {}
 
 
-def register(name: str) -> Callable[[Loss], Loss]:
+def register(
+    name: str,
+    *,
+    per: Literal["answer", "questions", "reads"],
+    choices: bool = False,
+    teacher: bool = False,
+) -> Callable[[Sum], Sum]:
     """Decorator that makes a loss known to recipes as `name`."""
 
-    def add(loss: Loss) -> Loss:
+    def add(function: Sum) -> Sum:
         assert name not in LOSSES, name
-        LOSSES[name] = loss
-        return loss
+        LOSSES[name] = Loss(function, per, choices, teacher)
+        return function
 
     return add
