@@ -125,7 +125,7 @@ def test_what_is_learnt_is_what_is_written_with_its_end() -> None:
     for context, answer in (("the owl", " a dog."), ("Answer:\n", "a dog."), ("so. ", "yes")):
         example = Example((context,), (answer,), 0, 0, references=(answer.strip(),))
         (request,) = requests(words, [example], 64)
-        assert encode(words, [example], 64) == [request]
+        assert [shot.choices for shot in encode(words, [example], 64)] == [(request,)]
         context_ids = encode_context(words, context)
         assert list(request.ids[: len(context_ids)]) == context_ids
         assert request.answer[-1] == words.eos_token_id
