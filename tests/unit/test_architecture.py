@@ -25,7 +25,8 @@ FLOORS = [
     {"checkpoint", "vllm_plugin"},
     {"scoring", "calibration"},
     {"prune", "tune", "evaluate", "export", "report"},
-    {"results", "pipeline"},
+    {"results", "pipeline", "measure"},
+    {"play"},
     {"cli"},
 ]
 STAGES = {"prune", "tune", "evaluate", "export", "report"}

@@ -4,7 +4,7 @@ A checkpoint is a directory of config.json, safetensors and tokenizer files; nev
 a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
 """
 
-from tailored_llama.checkpoint.adapter import find_adapter, load_tuned, merge_adapter
+from tailored_llama.checkpoint.adapter import adapter_base, find_adapter, load_tuned, merge_adapter
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, load_config
 from tailored_llama.checkpoint.files import digest_directory, digest_file, read_json, write_json
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
@@ -31,6 +31,7 @@ __all__ = [
     "Checkpoint",
     "ModelWeights",
     "Weights",
+    "adapter_base",
     "check_finite",
     "completed",
     "copy_extras",

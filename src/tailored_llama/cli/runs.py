@@ -1,8 +1,10 @@
-"""The verbs of whole runs: run, demo, report."""
+"""The verbs of whole runs: run, demo, report, play."""
 
 from __future__ import annotations
 
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -61,4 +63,25 @@ def report(
     print(write_report(directories, out))
 
 
-VERBS = (run, demo, report)
+def play(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Directories, hub ids, or `world`; dense first.")
+    ],
+    sets: opt.Set = None,
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen at.")] = 7860,
+) -> None:
+    """A local page to try models side by side; needs the extra `play`.
+
+    The same prompt goes to all of them. A tuned directory that holds only an adapter needs its base among
+    the models.
+    """
+    data = opt.recipe_of(None, sets, {}, "none").data
+    from tailored_llama.play import serving
+
+    with serving(models, data=data, host=host, port=port) as address, suppress(KeyboardInterrupt):
+        print(f"{address}   (Ctrl-C ends it)", flush=True)
+        threading.Event().wait()
+
+
+VERBS = (run, demo, report, play)

@@ -126,7 +126,7 @@ def measure(
     as_json: opt.Json = False,
 ) -> None:
     """Parameters, MACs, memory, latency."""
-    from tailored_llama.evaluate.measure import measure as measure_model
+    from tailored_llama.measure import measure as measure_model
 
     show_facts(measure_model(model, config_only=config_only, length=length), as_json)
 

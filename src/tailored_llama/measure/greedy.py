@@ -1,0 +1,58 @@
+"""Greedy decoding in transformers, with the clock beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a model went on with, and when.
+
+    `tokens` `[batch, new]`; `first` the seconds from the prompt to the first of them, `seconds` to the last.
+    """
+
+    tokens: Int[Tensor, "batch new"]
+    first: float
+    seconds: float
+
+    @property
+    def decode_rate(self) -> float | None:
+        """Tokens a second after the first of each row; None where there are no more than that."""
+        rows, new = self.tokens.shape
+        return rows * (new - 1) / (self.seconds - self.first) if new > 1 else None
+
+
+def decode(
+    model: PreTrainedModel, ids: Int[Tensor, "batch length"], new: int, stop: Collection[int] = ()
+) -> Decoded:
+    """The likeliest next token, up to `new` times (at least 1); one row ends early with a token of `stop`.
+
+    Of the prompt only the last token goes through the head, as in llama.cpp, so that seconds compare.
+    """
+    started = time.perf_counter()
+    tokens, times = [], []
+    for token in _steps(model, ids, new):
+        tokens.append(token)
+        times.append(time.perf_counter() - started)
+        if len(token) == 1 and int(token) in stop:
+            break
+    return Decoded(torch.stack(tokens, dim=1), times[0], times[-1])
+
+
+def _steps(model: PreTrainedModel, ids: Tensor, new: int) -> Iterator[Tensor]:
+    """One token `[batch]` after the other; a token is there when it has been computed, on a GPU too."""
+    cache = None
+    with torch.inference_mode():
+        for _ in range(new):
+            out = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache = out.past_key_values
+            ids = out.logits[:, -1].argmax(-1, keepdim=True)
+            yield ids[:, 0].cpu()

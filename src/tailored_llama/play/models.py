@@ -1,0 +1,137 @@
+"""The models on the page: loaded, named apart, and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint, families
+from tailored_llama.errors import TuneError
+from tailored_llama.measure.greedy import decode
+from tailored_llama.scoring import Metric, context_length, score
+from tailored_llama.tasks import Example
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says to a prompt: the text it goes on with, and how fast (tokens a second, seconds)."""
+
+    text: str
+    tokens: int
+    first: float
+    rate: float | None
+    read: int
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Player:
+    """One model to try: its name on the page, what it weighs, and what it was tuned on (`shots.json`)."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    shots: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def params(self) -> int:
+        """Parameters, by formula."""
+        return families.parameter_count(self.model.config)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for 64 tokens, by formula."""
+        return families.mac_count(self.model.config)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights in the precision they run in."""
+        return self.params * int(self.model.dtype.itemsize)
+
+    @property
+    def context(self) -> int:
+        """Tokens that fit into the model."""
+        return context_length(self.model)
+
+    def answer(self, prompt: str, new: int) -> Answer:
+        """Go on greedily with at most `new` tokens, fewer than `context`.
+
+        A prompt that would leave them no room loses its beginning.
+        """
+        room = self.context - new
+        ids = self.tokenizer.encode(prompt, verbose=False)
+        read = torch.tensor([ids[-room:]], device=self.model.device)
+        found = decode(self.model, read, new, stop=self._stops())
+        written = found.tokens[0].tolist()
+        text = str(self.tokenizer.decode(written, skip_special_tokens=True))
+        return Answer(text, len(written), found.first, found.decode_rate, read.shape[1], cut=len(ids) > room)
+
+    def choose(self, prompt: str, choices: Sequence[str], delimiter: str, metric: Metric) -> list[float]:
+        """How probable each of `choices` is after `prompt`, among them; scored as evaluation scores."""
+        answers = tuple(delimiter + choice for choice in choices)
+        example = Example((prompt,) * len(answers), answers, gold=0, row=0, delimiter=delimiter)
+        (scored,) = score(self.model, self.tokenizer, [example])
+        return scored.probabilities(metric)
+
+    def _stops(self) -> set[int]:
+        of_model = getattr(self.model.generation_config, "eos_token_id", None)
+        listed = of_model if isinstance(of_model, list) else [of_model]
+        return {int(token) for token in (*listed, self.tokenizer.eos_token_id) if token is not None}
+
+
+def load_players(models: Sequence[str | Path], device: str | None = None) -> list[Player]:
+    """Every model, in order. A tuned directory that holds only an adapter goes on the base it was tuned on,
+    which is another of `models`.
+
+    Raises CheckpointError and FamilyError for what cannot be read, TuneError for an adapter whose base is
+    not among them.
+    """
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    bases = [model for model in models if not _is_adapter(model)]
+    for model in bases:
+        checkpoint.load_config(model)  # what is wrong is said before the first long load
+    names = display_names(models)
+    return [_load(name, model, bases, place) for name, model in zip(names, models, strict=True)]
+
+
+def display_names(models: Sequence[str | Path]) -> list[str]:
+    """The last part of each path where that tells them apart, else all of it."""
+    short = [Path(model).resolve().name if Path(model).is_dir() else str(model) for model in models]
+    names = [
+        name if short.count(name) == 1 else str(model) for name, model in zip(short, models, strict=True)
+    ]
+    return [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, start=1)]
+
+
+def _load(name: str, model: str | Path, bases: Sequence[str | Path], device: str) -> Player:
+    if not _is_adapter(model):
+        directory = checkpoint.resolve(model)
+        loaded = checkpoint.load_model(model, device=device)
+        return Player(name, loaded, checkpoint.load_tokenizer(model), _shots(directory))
+    folder = checkpoint.find_adapter(model)
+    wanted = checkpoint.adapter_base(folder)
+    for base in bases:
+        if checkpoint.weights_digest(checkpoint.open_weights(base)) == wanted:
+            adapted = checkpoint.load_tuned(base, folder, device=device)
+            merged = checkpoint.merge_adapter(adapted, adapted.dtype).eval()
+            return Player(name, merged, checkpoint.load_tokenizer(base), _shots(folder.parent))
+    raise TuneError(
+        f"{model} is an adapter of base {wanted[:8]}, which is none of the models named; name its base too"
+    )
+
+
+def _is_adapter(model: str | Path) -> bool:
+    path = Path(model)
+    if not path.is_dir() or (path / "config.json").is_file():
+        return False
+    return (path / "adapter_config.json").is_file() or (path / "adapter").is_dir()
+
+
+def _shots(directory: Path) -> dict[str, Any]:
+    path = directory / "shots.json"
+    return checkpoint.read_json(path) if path.is_file() else {}

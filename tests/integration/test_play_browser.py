@@ -1,0 +1,111 @@
+"""`tailor play` as a person meets it: in a real browser, which reports whatever it fetches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+QUIET = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1000"
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """A headless Chromium that keeps a record of its requests."""
+    pytest.importorskip("gradio", reason="no gradio: pip install 'tailored-llama[play]'")
+    pytest.importorskip("selenium", reason="no selenium: pip install selenium")
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no Chromium with its chromedriver on the PATH")
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in (*QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    started = Chrome(options=options, service=Service(DRIVER))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def address(browser: Any) -> Iterator[str]:
+    """The page of a running `tailor play`, asked for after the browser, which may not be there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tailored_llama.cli", "play", "world", "world", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    yield server.stdout.readline().split()[0]
+    server.terminate()
+    server.wait(timeout=30)
+
+
+def wait_for(browser: Any, what: Any) -> Any:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 60).until(what)
+
+
+def text_of(browser: Any, selector: str) -> list[str]:
+    from selenium.webdriver.common.by import By
+
+    return [found.text for found in browser.find_elements(By.CSS_SELECTOR, selector)]
+
+
+def requested(browser: Any) -> set[str]:
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    return {url for url in urls if url.startswith(("http", "ws"))}
+
+
+def test_a_person_asks_two_models_the_same(browser: Any, address: str) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    assert address.startswith("http://127.0.0.1:")
+    browser.get(address)
+    ask = wait_for(browser, lambda b: b.find_element(By.CSS_SELECTOR, "#ask"))
+    assert text_of(browser, ".tl-model h2") == ["world (1)", "world (2)"]
+
+    # A question of a task, as a row of it.
+    browser.find_element(By.CSS_SELECTOR, "#take").click()
+    prompt = browser.find_element(By.CSS_SELECTOR, "#prompt textarea")
+    wait_for(browser, lambda _: prompt.get_attribute("value"))
+    assert (
+        len(browser.find_element(By.CSS_SELECTOR, "#choices textarea").get_attribute("value").split("\n")) > 1
+    )
+    ask.click()
+    wait_for(browser, lambda b: len(text_of(b, ".tl-speeds")) == 2)
+    assert all(text_of(browser, ".tl-text"))
+    shares = [float(text.rstrip("%")) for text in text_of(browser, ".tl-value")]
+    half = len(shares) // 2
+    assert shares[:half] == shares[half:]
+    assert sum(shares[:half]) == pytest.approx(100, abs=0.2)
+    assert text_of(browser, ".tl-right") == ["right"] * 2
+    assert all("tokens/s" in text for text in text_of(browser, ".tl-speeds"))
+
+    # A mistake is said on the page, in its one line.
+    prompt.send_keys(Keys.CONTROL, "a")
+    prompt.send_keys(Keys.DELETE)
+    ask.click()
+    wait_for(browser, lambda b: "the prompt is empty" in b.find_element(By.TAG_NAME, "body").text)
+
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    fetched = requested(browser)
+    assert len(fetched) > 5
+    assert all(url.startswith(address.rstrip("/")) for url in fetched), fetched
