@@ -118,6 +118,17 @@ def test_a_row_is_asked_as_it_is_scored() -> None:
         asked("Is it?", "yes", None)
 
 
+def test_an_answer_that_is_written_has_no_choices(base: Path, tmp_path: Path) -> None:
+    (player,) = load_players([base])
+    (tmp_path / "test.jsonl").write_text('{"question": "Who sat on the cat?", "answer": "An owl did."}')
+    told = question("world_tell", "harness", 1, {"world_tell": str(tmp_path)})
+    assert told.choices == ()
+    assert asked(told.prompt, "", told) == told
+    assert f"Right would be: {told.references[0]}" in columns(
+        [player], told, {"base": reply(player, told, 4)}
+    )
+
+
 def test_only_tasks_whose_rows_are_here_are_offered(base: Path, adapter: Path) -> None:
     players = load_players([base])
     offered = names(players, {})

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint, families
 from tailored_llama.errors import TuneError
 from tailored_llama.measure.greedy import decode
-from tailored_llama.scoring import Metric, context_length, score
-from tailored_llama.tasks import Example
+from tailored_llama.scoring import context_length, score, text_ends
+from tailored_llama.tasks import Example, Metric
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Player:
         room = self.context - new
         ids = self.tokenizer.encode(prompt, verbose=False)
         read = torch.tensor([ids[-room:]], device=self.model.device)
-        found = decode(self.model, read, new, stop=self._stops())
+        found = decode(self.model, read, new, stop=text_ends(self.model, self.tokenizer))
         written = found.tokens[0].tolist()
         text = str(self.tokenizer.decode(written, skip_special_tokens=True))
         return Answer(text, len(written), found.first, found.decode_rate, read.shape[1], cut=len(ids) > room)
@@ -77,11 +77,6 @@ class Player:
         example = Example((prompt,) * len(answers), answers, gold=0, row=0, delimiter=delimiter)
         (scored,) = score(self.model, self.tokenizer, [example])
         return scored.probabilities(metric)
-
-    def _stops(self) -> set[int]:
-        of_model = getattr(self.model.generation_config, "eos_token_id", None)
-        listed = of_model if isinstance(of_model, list) else [of_model]
-        return {int(token) for token in (*listed, self.tokenizer.eos_token_id) if token is not None}
 
 
 def load_players(models: Sequence[str | Path], device: str | None = None) -> list[Player]:

@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 
 from tailored_llama.errors import DataError, TaskError
 from tailored_llama.play.models import Player
-from tailored_llama.scoring import Metric
-from tailored_llama.tasks import load_task, task_names
+from tailored_llama.tasks import Metric, load_task, task_names
 
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt, and choices compared by `metric` (none: text only); `gold` is the right one, where known."""
+    """A prompt, and choices compared by `metric` (none: text only).
+
+    Where they are known, `gold` is the right choice and `references` are texts that would be right.
+    """
 
     prompt: str
     choices: tuple[str, ...] = ()
     gold: int | None = None
     metric: Metric = "acc"
     delimiter: str = " "
+    references: tuple[str, ...] = ()
 
     @property
     def lines(self) -> str:
@@ -90,6 +93,8 @@ def question(task: str, wording: str | None, number: float | None, data: Mapping
     if number is None or not 1 <= number <= len(rows):
         raise DataError(f"task {task} has rows 1 to {len(rows)}; {number} is none of them")
     example = loaded.render(wording, rows[int(number) - 1], int(number) - 1, rows.where)
+    if example.references:
+        return Question(example.contexts[0], references=example.references)
     choices = tuple(answer.removeprefix(example.delimiter) for answer in example.answers)
     return Question(example.contexts[0], choices, example.gold, loaded.metric, example.delimiter)
 
@@ -102,7 +107,7 @@ def asked(prompt: str, lines: str, known: Question | None) -> Question:
     if not prompt.strip():
         raise DataError("the prompt is empty; write one, or take a question of a task")
     if known is not None and lines == known.lines:
-        return known if prompt == known.prompt else replace(known, prompt=prompt, gold=None)
+        return known if prompt == known.prompt else replace(known, prompt=prompt, gold=None, references=())
     choices = tuple(line.strip() for line in lines.splitlines() if line.strip())
     if len(choices) == 1:
         raise DataError("one choice has nothing to be compared with; write two or more, one a line")

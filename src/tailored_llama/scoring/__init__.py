@@ -15,7 +15,7 @@ from tailored_llama.scoring.outcomes import Outcome, outcomes
 from tailored_llama.scoring.rank import Effectiveness, Ranking, rank_prompts
 from tailored_llama.scoring.requests import Request, context_length, encode_pair, requests
 from tailored_llama.scoring.texts import text_scores
-from tailored_llama.scoring.written import Written, write
+from tailored_llama.scoring.written import Written, text_ends, write
 
 __all__ = [
     "BATCH_TOKENS",
@@ -34,6 +34,7 @@ __all__ = [
     "rank_prompts",
     "requests",
     "score",
+    "text_ends",
     "text_scores",
     "write",
 ]

@@ -63,7 +63,7 @@ def write(
     # The longest first: questions of like length stand together, and what is too large shows at once.
     order = sorted(range(len(asked)), key=lambda index: -len(asked[index]))
     batches = list(_batches(order, [min(len(ids), room) for ids in asked], settings, batch_size))
-    ends = _ends(model, tokenizer)
+    ends = text_ends(model, tokenizer)
     with torch.inference_mode(), _own_settings_aside(model):
         for indices in track(batches, description):
             rows = _continue(model, tokenizer, [asked[index][-room:] for index in indices], settings, ends)
@@ -133,7 +133,7 @@ def _read(
     return text[: min(places, default=len(text))].strip(), bool(places) or last < len(ids)
 
 
-def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def text_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Tokens that end a text: the tokenizer's, and those of the model's config."""
     named = getattr(model.generation_config, "eos_token_id", None)
     own = named if isinstance(named, list) else [named]
