@@ -72,6 +72,14 @@ def names(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
+def numbers(option: str, text: str) -> list[int]:
+    """`"1,4"` as [1, 4]."""
+    parts = names(text)
+    if not parts or not all(part.isdigit() for part in parts):
+        raise RecipeError(f"{option} {text}: write whole numbers, e.g. {option} 1,4")
+    return [int(part) for part in parts]
+
+
 def prune_flags(ratio: float | None, criterion: str | None, layers: str | None) -> dict[str, Any]:
     """The flags of pruning as dotted recipe keys."""
     return {

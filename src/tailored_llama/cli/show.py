@@ -29,6 +29,21 @@ def show_facts(facts: dict[str, Any], as_json: bool) -> None:
         print(f"{name:<18} {value:,}" if isinstance(value, int) else f"{name:<18} {value}")
 
 
+def show_measured(found: dict[str, Any], as_json: bool) -> None:
+    """Sizes and speeds: tables, or one JSON object; a model that was measured alone is that object."""
+    if as_json:
+        alone = found["models"][0] if len(found["models"]) == 1 else {"models": found["models"]}
+        print(json.dumps({**alone, "settings": found["settings"], "versions": found["versions"]}))
+        return
+    from rich.console import Console
+
+    from tailored_llama.measure.tables import tables
+
+    console = Console()
+    for table in tables(found):
+        console.print(table)
+
+
 def show_ranking(ranking: dict[str, Any], as_json: bool) -> None:
     """Wordings in order, the best first: one JSON object, or a line a wording."""
     if as_json:

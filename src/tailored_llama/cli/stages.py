@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tailored_llama.cli import options as opt
-from tailored_llama.cli.show import show, show_facts
+from tailored_llama.cli.show import show, show_facts, show_measured
 
 
 def plan(
@@ -120,15 +120,34 @@ def evaluate(
 
 
 def measure(
-    model: opt.Model,
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Directories, hub ids, or `world`; dense first.")
+    ],
     config_only: Annotated[bool, typer.Option("--config-only", help="From config.json alone.")] = False,
     length: Annotated[int, typer.Option("--length", min=1, help="Tokens of the MACs and the prefill.")] = 64,
+    new: Annotated[int, typer.Option("--new", min=2, help="Tokens written after it.")] = 32,
+    batch: Annotated[
+        str, typer.Option("--batch", metavar="1,4", help="Rows at once; several compare.")
+    ] = "1",
+    backend: Annotated[
+        str, typer.Option("--backend", metavar="A,B", help="transformers, llama.cpp, or both.")
+    ] = "transformers",
+    dtype: Annotated[str, typer.Option("--dtype", help="Of llama.cpp: f32, f16, bf16 or q8_0.")] = "f16",
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Medians are over so many.")] = 5,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="OMP_NUM_THREADS, else all cores.")
+    ] = None,
+    out: opt.OptionalOut = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Parameters, MACs, memory, latency."""
-    from tailored_llama.measure import measure as measure_model
+    """Parameters, MACs, bytes, memory and speed; several models beside each other, in turns."""
+    from tailored_llama.measure import measure as measure_models
 
-    show_facts(measure_model(model, config_only=config_only, length=length), as_json)
+    found = measure_models(
+        models, config_only=config_only, length=length, new=new, batches=opt.numbers("--batch", batch),
+        backends=opt.names(backend), dtype=dtype, repeats=repeats, threads=threads, out=out,
+    )  # fmt: skip
+    show_measured(found, as_json)
 
 
 def export(

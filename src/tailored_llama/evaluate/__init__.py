@@ -13,8 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint, families
 from tailored_llama.errors import CheckpointError
-from tailored_llama.evaluate.memory import peak_memory, reset_peak
 from tailored_llama.evaluate.questions import Questions
+from tailored_llama.memory import peak_memory, reset_peak
 from tailored_llama.tasks import Task, load_task
 
 __all__ = ["evaluate"]

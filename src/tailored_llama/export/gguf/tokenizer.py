@@ -93,6 +93,17 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
     )  # fmt: skip
 
 
+def nameless(rows: int) -> Vocabulary:
+    """A vocabulary of `rows` tokens that no text is made of, for a llama.cpp that is given ids to time it."""
+    named = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    kinds = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL, *[TokenType.BYTE] * 256]
+    rest = range(len(named), rows)
+    tokens = [*named, *(f"<{row}>" for row in rest)][:rows]
+    types = [*kinds, *(TokenType.NORMAL for _ in rest)][:rows]
+    special = {"unk": 0, "bos": 1, "eos": 2}
+    return Vocabulary("llama", tokens, types, special, False, False, None, scores=[0.0] * rows)
+
+
 def _by_row(directory: Path, parsed: Mapping[str, Any], rows: int) -> list[Token]:
     """The token of each embedding row; rows without one get a name of their own and are never produced."""
     tokens = [Token(row, f"[PAD{row}]", TokenType.UNUSED) for row in range(rows)]
