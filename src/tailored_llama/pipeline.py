@@ -77,7 +77,10 @@ def check(recipe: Recipe) -> None:
         if name in recipe.tasks:
             if recipe.tune.prompt != "auto":
                 task.prompt(recipe.tune.prompt)
-            fewshot.draw(task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored)
+            fewshot.draw(
+                task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
+                select=recipe.tune.select, overlap=recipe.tune.overlap,
+            )  # fmt: skip
 
 
 def name_of(task: str) -> str:

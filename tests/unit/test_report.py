@@ -75,7 +75,13 @@ def run(tmp_path: Path) -> Path:
             (folder / "history.jsonl").write_text("\n".join(lines))
             shots = {
                 "task": task, "prompt": "paper", "asked": "auto", "cut": 3,
-                "candidates": [{"prompt": "paper", "accuracy": 0.6, "margin": 0.41}],
+                "compared": "untuned", "held_out": 0.55, "rows": [4, 2, 0],
+                "candidates": [
+                    {"prompt": "paper", "accuracy": 0.6, "margin": 0.41, "accuracy_interval": [0.5, 0.7],
+                     "margin_interval": [0.2, 0.6], "first": 0.8},
+                    {"prompt": "cloze", "accuracy": 0.5, "margin": 0.1, "accuracy_interval": [0.4, 0.6],
+                     "margin_interval": [-0.1, 0.3], "first": 0.2},
+                ],
                 "example": {"context": "Is <b> bold?\nAnswer:", "answer": " yes"},
             }  # fmt: skip
             (folder / "shots.json").write_text(json.dumps(shots))

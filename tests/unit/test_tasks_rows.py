@@ -133,3 +133,51 @@ def test_rows_that_reappear_in_the_scored_split_are_never_drawn() -> None:
     assert sorted(shots.indices) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     with pytest.raises(DataError, match=r"has 9 training rows \(1 more reappear in the scored split\)"):
         draw(load_task("boolq"), rows, 10, 42, scored=[disguised])
+
+
+def test_an_overlap_can_be_refused() -> None:
+    rows = rows_with([0, 1] * 5)
+    disguised = [rows[3] | {"passage": "  PASSAGE   3"}, rows[4]]
+    with pytest.raises(
+        DataError, match=r"2 training rows reappear in the scored split \(the first is row 4\)"
+    ):
+        draw(load_task("boolq"), rows, 2, 42, scored=disguised, overlap="refuse")
+    assert (
+        draw(load_task("boolq"), rows, 2, 42, scored=rows_with([0] * 11)[10:], overlap="refuse").dropped == 0
+    )
+
+
+def groups(count: int, size: int) -> list[dict[str, Any]]:
+    """`count` groups of `size` rows that differ in one word, each with both labels."""
+    words = ("alpha beta gamma", "one two three", "red green blue", "cat dog owl", "sun moon star")
+    return [
+        BOOLQ | {"passage": f"{words[group]} {'x' * (row + 1)}.", "label": row % 2}
+        for row in range(size) for group in range(count)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_most_diverse_shots_are_of_every_group(seed: int) -> None:
+    rows = groups(5, 8)
+    shots = draw(load_task("boolq"), rows, 5, seed, select="diverse")
+    assert {row["passage"][:3] for row in shots.rows} == {"alp", "one", "red", "cat", "sun"}
+    assert shots == draw(load_task("boolq"), rows, 5, seed, select="diverse")
+    assert sorted(row["label"] for row in shots.rows) in ([0, 0, 0, 1, 1], [0, 0, 1, 1, 1])
+
+
+def test_each_diverse_shot_is_the_farthest_of_its_label() -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    from tailored_llama.tasks.fewshot import _fingerprint
+
+    task, rows = load_task("boolq"), groups(5, 4)
+    chosen = draw(task, rows, 7, 3, select="diverse").indices
+    vectors = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").fit_transform(
+        [_fingerprint(task, row) for row in rows]
+    )
+    cosine = (vectors @ vectors.T).toarray()
+    for place in range(1, len(chosen)):
+        taken, now = chosen[:place], chosen[place]
+        rivals = [i for i in range(len(rows)) if i not in taken and rows[i]["label"] == rows[now]["label"]]
+        nearest = {i: max(cosine[i, j] for j in taken) for i in rivals}
+        assert nearest[now] == pytest.approx(min(nearest.values()))

@@ -11,14 +11,14 @@ from tailored_llama.cli import execute
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
 from tailored_llama.tasks import Example
-from tailored_llama.tune import specificities, specificity
+from tailored_llama.tune import crossval, specificities, specificity
 
 
 def test_halves_have_even_labels_and_share_no_shot() -> None:
     shots = [Example(("q",) * 2, (" a", " b"), gold=n % 2, row=n) for n in range(10)]
-    one, other = specificity._halves(shots)
-    assert sorted(e.row for e in (*one, *other)) == list(range(10))
-    assert [sum(e.gold for e in half) for half in (one, other)] in ([2, 3], [3, 2])
+    one, other = crossval.split(shots)
+    assert sorted((*one, *other)) == list(range(10))
+    assert [sum(shots[place].gold for place in half) for half in (one, other)] in ([2, 3], [3, 2])
 
 
 def test_the_difference_is_of_means_over_tasks() -> None:

@@ -49,9 +49,13 @@ def promptsrank(
 ) -> None:
     """How effective every wording of a task is, measured on the shots that tuning would draw.
 
-    By accuracy, then by margin: the probability of the right choice minus that of the best other. `first`
+    By accuracy, then by margin: the probability of the right choice minus that of the best other (of a
+    written answer: by the task's metric, then by the probability of the right text). `first`
     is the share of 1000 redrawn sets of shots in which the wording is the best. Intervals cover 95%. The
     last line is what the best wording of a set scores on the shots outside it.
+
+    The model is asked as it is; with --set tune.auto=tuned, tuned on either half of the shots and asked the
+    other.
 
     With --specificity also what tuning in each wording gains in margin on this task (cross-validated on the
     shots), minus what it gains on the other tasks.
@@ -59,12 +63,17 @@ def promptsrank(
     wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
     from tailored_llama.tune import rank_wordings, specificities
 
-    ranking = rank_wordings(model, task=task, shots=wanted.tune.shots, seed=wanted.seed, data=wanted.data)
+    ranking = rank_wordings(model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data)
     specific = specificities(
         model, task=task, others=opt.names(specificity), settings=wanted.tune, seed=wanted.seed,
         data=wanted.data,
     ) if specificity else []  # fmt: skip
-    found = {"task": task, **asdict(ranking), "specificity": [asdict(entry) for entry in specific]}
+    found = {
+        "task": task,
+        "compared": wanted.tune.auto,
+        **asdict(ranking),
+        "specificity": [asdict(entry) for entry in specific],
+    }
     show_ranking(found, as_json)
 
 

@@ -49,6 +49,8 @@ def show_ranking(ranking: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(ranking))
         return
+    tuned = ranking["compared"] == "tuned"
+    print("Tuned on one half of the shots, asked the other" if tuned else "Before any tuning")
     print(f"{'prompt':<12} {'accuracy':>9} {'95%':>14} {'margin':>8} {'95%':>17} {'first':>7}")
     for entry in ranking["wordings"]:
         low, high = (f"{100 * value:.1f}" for value in entry["accuracy_interval"])

@@ -117,7 +117,13 @@ class Tune(Strict):
     """Few-shot recovery. Defaults are the paper's, but for batch and warm-up (see recipes/paper-20.yaml)."""
 
     shots: int = Field(50, ge=1)
+    select: Literal["balanced", "diverse"] = "balanced"
+    """Of each label at random, or those most unlike one another."""
+    overlap: Literal["drop", "refuse"] = "drop"
+    """What becomes of training rows that are also in the scored split."""
     prompt: str = "auto"
+    auto: Literal["untuned", "tuned"] = "untuned"
+    """What `prompt: auto` asks the shots: the model as it is, or tuned on the half that is not asked."""
     loss: dict[LossName, Annotated[float, Field(gt=0)]] = Field({"answer": 1.0})
     """A name, a list of names, or names with their weights; always a mapping once read."""
     distill: Distill = Distill()

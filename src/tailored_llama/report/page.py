@@ -24,7 +24,7 @@ def page(runs: Sequence[Run]) -> str:
     environment.filters |= {
         "percent": words.percent, "points": words.points, "count": words.count, "size": words.size,
         "short": words.short, "wording": words.wording, "cut_prompts": words.cut_prompts,
-        "named": words.named, "unended": words.unended,
+        "picked": words.picked, "between": words.between, "named": words.named, "unended": words.unended,
     }  # fmt: skip
     source = (resources.files("tailored_llama.report") / TEMPLATE).read_text(encoding="utf-8")
     names = [run.directory.resolve().name for run in runs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 LABELS = {"dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "tuned": "pruned, tuned"}
@@ -63,6 +63,28 @@ def unended(row: Mapping[str, Any]) -> str:
         if figures.get("unended")
     ]
     return f"Answers that did not end by themselves: {', '.join(tasks)}." if tasks else ""
+
+
+def picked(shots: Mapping[str, Any]) -> str:
+    """Why `prompt: auto` took the wording it took, in sentences, from a shots.json."""
+    best, *others = shots["candidates"]
+    tuned = shots.get("compared") == "tuned"
+    how = "tuned on one half of the shots and asked the other, both ways" if tuned else "before any tuning"
+    said = f"Picked: “{best['prompt']}”, the best on the {len(shots['rows'])} shots {how}"
+    if others:
+        equal = others[0]["accuracy"] == best["accuracy"]
+        over = "by its margin, at the accuracy of" if equal else "in accuracy before"
+        said += f", {over} “{others[0]['prompt']}”"
+    said += f"; it is the best in {percent(best['first'], 0)} of 1000 redrawn sets of shots."
+    if shots.get("held_out") is not None:
+        said += f" Picking so scores {percent(shots['held_out'])} on shots that were not picked by."
+    return said
+
+
+def between(interval: Sequence[float], *, share: bool = False) -> str:
+    """An interval: `61.2 to 80.0` for shares, `+0.102 to +0.310` for margins."""
+    low, high = (f"{100 * value:.1f}" if share else f"{value:+.3f}" for value in interval)
+    return f"{low} to {high}"
 
 
 def points(figures: dict[str, Any] | None) -> str:

@@ -6,13 +6,16 @@ import logging
 import random
 import re
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tailored_llama.errors import DataError
 from tailored_llama.tasks.task import Row, Task
 
 logger = logging.getLogger(__name__)
+Select = Literal["balanced", "diverse"]
+Overlap = Literal["drop", "refuse"]
 
 
 @dataclass(frozen=True)
@@ -24,18 +27,36 @@ class Shots:
     dropped: int
 
 
-def draw(task: Task, rows: Sequence[Row], k: int, seed: int, *, scored: Sequence[Row] = ()) -> Shots:
+def draw(
+    task: Task,
+    rows: Sequence[Row],
+    k: int,
+    seed: int,
+    *,
+    scored: Sequence[Row] = (),
+    select: Select = "balanced",
+    overlap: Overlap = "drop",
+) -> Shots:
     """`k` of the training `rows`, the same ones for the same seed.
 
     Labels (gold indices) take turns, so their counts differ by at most one while every label has rows left.
-    A training row whose text, but for case, spacing and punctuation, is also in `scored` is never drawn.
+    Within its label a row is drawn at random (`balanced`), or, but for the first of all, as the one that is
+    most unlike all that were drawn before (`diverse`). A training row whose text, but for case, spacing and
+    punctuation, is also in `scored` is left out (`drop`) or is an error (`refuse`).
 
-    Raises DataError where fewer than `k` rows are left.
+    Raises DataError where fewer than `k` rows are left, or, for `refuse`, where a row is in both splits.
     """
     where = getattr(rows, "where", f"task {task.name}")
+    texts = [_fingerprint(task, row) for row in rows] if scored or select == "diverse" else []
     seen = {_fingerprint(task, row) for row in scored}
-    free = [index for index, row in enumerate(rows) if not seen or _fingerprint(task, row) not in seen]
+    free = [index for index in range(len(rows)) if not seen or texts[index] not in seen]
     dropped = len(rows) - len(free)
+    if dropped and overlap == "refuse":
+        first = next(index for index, text in enumerate(texts) if text in seen)
+        raise DataError(
+            f"{where}: {dropped} training rows reappear in the scored split (the first is row {first + 1}); "
+            "take them out, or leave them undrawn: tune.overlap: drop"
+        )
     if dropped:
         logger.info(
             "task %s: %d training rows reappear in the scored split and are not drawn", task.name, dropped
@@ -50,14 +71,42 @@ def draw(task: Task, rows: Sequence[Row], k: int, seed: int, *, scored: Sequence
     by_label: dict[int, deque[int]] = defaultdict(deque)
     for index in free:
         by_label[task.label(rows[index])].append(index)
+    pick = _farthest([texts[index] for index in free], free) if select == "diverse" else _next
     turns = deque(by_label[label] for label in sorted(by_label))
     indices: list[int] = []
     while len(indices) < k:
         queue = turns.popleft()
-        indices.append(queue.popleft())
+        indices.append(pick(queue))
         if queue:
             turns.append(queue)
     return Shots(rows=[rows[index] for index in indices], indices=indices, dropped=dropped)
+
+
+def _next(queue: deque[int]) -> int:
+    return queue.popleft()
+
+
+def _farthest(texts: Sequence[str], indices: Sequence[int]) -> Callable[[deque[int]], int]:
+    """A pick that takes from a queue the row whose nearest one among all taken so far is farthest:
+    farthest-first traversal (Gonzalez 1985), by the cosine of TF-IDF vectors of words and pairs of words.
+
+    `texts` are the rows of `indices`. The first pick is the queue's first; of equals the first in the queue.
+    """
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+    place = {index: row for row, index in enumerate(indices)}
+    nearest = np.full(len(texts), -1.0)  # the cosine to the nearest row taken, of every row
+
+    def pick(queue: deque[int]) -> int:
+        index = min(queue, key=lambda candidate: nearest[place[candidate]])
+        queue.remove(index)
+        similar = (vectors @ vectors[place[index]].T).toarray().ravel()
+        np.maximum(nearest, similar, out=nearest)
+        return index
+
+    return pick
 
 
 def _fingerprint(task: Task, row: Row) -> str:

@@ -13,11 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune, validate
-from tailored_llama.scoring import Ranking, rank_prompts
+from tailored_llama.scoring import Ranking
 from tailored_llama.tasks import load_task
-from tailored_llama.tasks.fewshot import draw
 from tailored_llama.tune.job import SHOTS, Job
-from tailored_llama.tune.shots import scored_rows
+from tailored_llama.tune.shots import draw_shots, ranked
 from tailored_llama.tune.specificity import specificities
 
 __all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
@@ -68,26 +67,27 @@ def rank_wordings(
     model: str | Path | PreTrainedModel,
     *,
     task: str,
-    shots: int = 50,
+    settings: Tune | None = None,
     seed: int = 42,
     data: Mapping[str, str] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     device: str | None = None,
 ) -> Ranking:
-    """How well `model`, as it is, answers in every wording of `task`, the most effective first.
+    """How well `model` answers in every wording of `task`, the most effective first: as it is, or tuned on
+    halves of the shots (`settings.auto`).
 
-    Asked are the very shots that `tune` with the same `shots`, `seed` and `data` would train on, so the first
-    is what its `prompt: auto` takes. Raises DataError, TaskError and CheckpointError as `tune` does.
+    Asked are the very shots that `tune` with the same `settings`, `seed` and `data` would train on, so the
+    first is what its `prompt: auto` takes. Raises DataError, TaskError and CheckpointError as `tune` does.
     """
-    asked = load_task(task)
+    asked, settings = load_task(task), settings or Tune()
     place = (data or {}).get(asked.name)
-    drawn = draw(asked, asked.rows("train", place), shots, seed, scored=scored_rows(asked, place))
+    drawn = draw_shots(asked, settings, seed=seed, data=place)
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
-        task=asked, settings=Tune(shots=shots), seed=seed, data=place, tokenizer=tokenizer, device=device,
+        task=asked, settings=settings, seed=seed, data=place, tokenizer=tokenizer, device=device,
     )  # fmt: skip
     loaded, words = job.ready()
-    return rank_prompts(loaded, words, asked, drawn.rows, seed=seed)
+    return ranked(loaded, words, asked, drawn.rows, settings, seed=seed)
 
 
 def chosen_prompt(directory: str | Path) -> str:

@@ -11,9 +11,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
-from tailored_llama.scoring import rank_prompts
+from tailored_llama.scoring import Ranking, rank_prompts
+from tailored_llama.scoring.rank import rank
 from tailored_llama.tasks import Example, Row, Task
 from tailored_llama.tasks.fewshot import Shots, draw
+from tailored_llama.tune.crossval import cross_validate
 
 AUTO = "auto"
 
@@ -36,23 +38,51 @@ def choose(
     data: Path | str | None,
 ) -> Chosen:
     """Draw the shots from the train split and settle the prompt: the named one, or with `auto` the most
-    effective on these very shots, for which `model` is asked for. The scored split serves only to keep its
-    rows out of the shots.
+    effective on these very shots, for which `model` is asked for and left as it was. The scored split serves
+    only to keep its rows out of the shots.
     """
     if settings.prompt != AUTO:
         task.prompt(settings.prompt)  # a misspelt prompt is said before rows are fetched
-    drawn = draw(task, task.rows("train", data), settings.shots, seed, scored=scored_rows(task, data))
-    candidates: list[dict[str, Any]] = []
+    drawn = draw_shots(task, settings, seed=seed, data=data)
+    ranking: Ranking | None = None
     prompt = settings.prompt
     if prompt == AUTO:
-        ranking = rank_prompts(model(), tokenizer, task, drawn.rows, seed=seed)
-        candidates = [asdict(entry) for entry in ranking.wordings]
-        prompt = candidates[0]["prompt"]
+        ranking = ranked(model(), tokenizer, task, drawn.rows, settings, seed=seed)
+        prompt = ranking.wordings[0].prompt
     examples = [task.render(prompt, row, index) for row, index in zip(drawn.rows, drawn.indices, strict=True)]
-    return Chosen(examples, _record(task, settings, seed, drawn, prompt, candidates, examples))
+    return Chosen(examples, _record(task, settings, seed, drawn, prompt, ranking, examples))
 
 
-def scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
+def ranked(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    rows: Sequence[Row],
+    settings: Tune,
+    *,
+    seed: int,
+) -> Ranking:
+    """The wordings of `task` on the shots `rows`, the most effective first: asked of the model as it is, or,
+    with `settings.auto` tuned, of the model tuned in that wording on the half of the shots that is not asked.
+    """
+    if settings.auto == "untuned":
+        return rank_prompts(model, tokenizer, task, rows, seed=seed)
+    held_out = {
+        name: cross_validate(model, tokenizer, task, task.examples(name, rows), settings, seed=seed).own
+        for name in sorted(task.prompts)
+    }
+    return rank(held_out, seed)
+
+
+def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None) -> Shots:
+    """The rows that a tuning with these settings trains on."""
+    return draw(
+        task, task.rows("train", data), settings.shots, seed, scored=_scored_rows(task, data),
+        select=settings.select, overlap=settings.overlap,
+    )  # fmt: skip
+
+
+def _scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
     try:
         return task.rows("scored", data)
     except DataError:
@@ -60,17 +90,20 @@ def scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
 
 
 def _record(
-    task: Task, settings: Tune, seed: int, drawn: Shots, prompt: str,
-    candidates: list[dict[str, Any]], examples: list[Example],
+    task: Task, settings: Tune, seed: int, drawn: Shots, prompt: str, ranking: Ranking | None,
+    examples: list[Example],
 ) -> dict[str, Any]:  # fmt: skip
     first = examples[0]
     return {
         "task": task.name,
         "prompt": prompt,
         "asked": settings.prompt,
-        "candidates": candidates,
+        "compared": settings.auto if ranking else None,
+        "candidates": [asdict(entry) for entry in ranking.wordings] if ranking else [],
+        "held_out": ranking.held_out if ranking else None,
         "seed": seed,
         "split": "train",
+        "select": settings.select,
         "rows": drawn.indices,
         "labels": [example.gold for example in examples],
         "in_scored_split": drawn.dropped,

@@ -14,21 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import DataError, TuneError
 from tailored_llama.recipe import Tune
-from tailored_llama.scoring import context_length, outcomes
+from tailored_llama.scoring import Outcome
 from tailored_llama.scoring.rank import DRAWS, Interval, interval
-from tailored_llama.tasks import Example, Task, load_task
-from tailored_llama.tasks.fewshot import draw
-from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import Material, encode
+from tailored_llama.tasks import load_task
+from tailored_llama.tune.crossval import ask, cross_validate
 from tailored_llama.tune.job import Job
-from tailored_llama.tune.shots import scored_rows
-from tailored_llama.tune.trainer import fit
+from tailored_llama.tune.shots import draw_shots
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,11 @@ def specificities(
         task=asked, settings=settings, seed=seed, data=places.get(asked.name), tokenizer=tokenizer,
         device=device,
     )  # fmt: skip
-    rows = {each.name: _rows(each, settings.shots, seed, places.get(each.name)) for each in (asked, *besides)}
+    rows = {
+        each.name: draw_shots(each, settings, seed=seed, data=places.get(each.name)).rows
+        for each in (asked, *besides)
+    }
+    loaded, words = job.ready()
     found = []
     for prompt in asked.prompts:
         own = asked.examples(prompt, rows[asked.name])
@@ -81,51 +81,19 @@ def specificities(
                                    rows[other.name]))
             for other in besides
         ]  # fmt: skip
-        found.append(_summary(prompt, *_gains(job, own, elsewhere), seed))
+        was, *were = [ask(loaded, words, each, examples) for each, examples in [(asked, own), *elsewhere]]
+        after = cross_validate(loaded, words, asked, own, settings, seed=seed, others=elsewhere)
+        gained = [
+            [fmean(pair) for pair in zip(*(_gains(before, now) for now in both), strict=True)]
+            for before, both in zip(were, after.others, strict=True)
+        ]
+        found.append(_summary(prompt, _gains(was, after.own), gained, seed))
     return sorted(found, key=lambda entry: -entry.specificity)
 
 
-def _rows(task: Task, shots: int, seed: int, data: str | None) -> list[dict[str, object]]:
-    return draw(task, task.rows("train", data), shots, seed, scored=scored_rows(task, data)).rows
-
-
-def _gains(
-    job: Job, own: list[Example], elsewhere: list[tuple[Task, list[Example]]]
-) -> tuple[list[float], list[list[float]]]:
-    """Each own shot's gain under the half it is not in; for every other task each row's mean gain."""
-    halves = _halves(own)
-    gains: list[float] = []
-    besides: list[list[list[float]]] = []
-    for taught, held in (halves, halves[::-1]):
-        model, tokenizer = job.ready()
-        sets = [(job.task, held), *elsewhere]
-        before = [_margins(model, tokenizer, task, examples) for task, examples in sets]
-        shots = encode(tokenizer, taught, context_length(model), job.metric)
-        with torch.random.fork_rng():
-            torch.manual_seed(job.seed)
-            attach(model, job.settings.lora)
-            fit(model, Material(shots), job.settings, seed=job.seed, title=f"tune {job.task.name}")
-        model.eval()
-        after = [_margins(model, tokenizer, task, examples) for task, examples in sets]
-        first, *rest = (
-            [new - old for new, old in zip(*pair, strict=True)] for pair in zip(after, before, strict=True)
-        )
-        gains += first
-        besides.append(rest)
-    return gains, [[fmean(pair) for pair in zip(*lists, strict=True)] for lists in zip(*besides, strict=True)]
-
-
-def _halves(examples: list[Example]) -> tuple[list[Example], list[Example]]:
-    """Two halves in which labels are as even as in the whole."""
-    ordered = sorted(examples, key=lambda example: example.gold)
-    return ordered[::2], ordered[1::2]
-
-
-def _margins(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, examples: list[Example]
-) -> list[float]:
-    found = outcomes(model, tokenizer, task, examples, description=f"asking {task.name}")
-    return [outcome.margin for outcome in found]
+def _gains(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[float]:
+    """What every example gained in margin."""
+    return [now.margin - was.margin for was, now in zip(before, after, strict=True)]
 
 
 def _summary(prompt: str, own: list[float], others: list[list[float]], seed: int) -> Specificity:
