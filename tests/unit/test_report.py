@@ -136,8 +136,8 @@ def test_one_page_without_network_and_with_everything_in_it(run: Path, tmp_path:
         "the small model stands at 85.3%", "Is &lt;b&gt; bold?",
         "prompt “paper”; 3 cut on the left",
         "Picked: “paper”, the best on the 3 shots before any tuning, in accuracy before “cloze”; it is "
-        "the best in 80% of 1000 redrawn sets of shots. Picking so scores 55.0% on shots that were not picked "
-        "by.",
+        "the best in 80% of 1000 redrawn sets of shots. Picking so scores 55.0% on shots that were not "
+        "picked by.",
         "+0.410", "+0.200 to +0.600", "50.0 to 70.0",
         "stock wording of lm-evaluation-harness", "1.53 MiB", "8.25",
         "At most 100 questions", "tailor run", "torch",
