@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -51,18 +52,25 @@ def test_parameters_are_those_of_the_model(shape: dict[str, Any]) -> None:
     assert families.parameter_count(config) == sum(p.numel() for p in model.parameters())
     weights = ModelWeights(model)
     for group in families.groups(config):
-        assert group.parameters * group.units == sum(
-            group.units * piece.stride * (config.hidden_size if piece.scored else 1) for piece in group.slices
-        )
+        if group.kind == "layers":
+            held = sum(p.numel() for p in model.model.layers.parameters())
+            assert group.parameters * group.units == held
+        else:
+            shapes = ((weights.shape(piece.tensor), piece) for piece in group.slices)
+            owned = sum(math.prod(s) // s[piece.axis] * group.units * piece.stride for s, piece in shapes)
+            assert group.parameters * group.units == owned
         for piece in group.slices:
             assert weights.shape(piece.tensor)[piece.axis] == group.units * piece.stride
 
 
 def test_groups_of_grouped_queries() -> None:
-    heads, mlp = families.groups(config_of(queries=3, attention_bias=True, num_hidden_layers=1))
+    heads, queries, mlp, *_ = families.groups(config_of(queries=3, attention_bias=True, num_hidden_layers=1))
     assert (heads.kind, heads.layer, heads.units, heads.channels) == ("heads", 0, 2, 8)
     scored = [(s.tensor.split(".")[-2], s.axis, s.stride) for s in heads.slices if s.scored]
     assert scored == [("q_proj", 0, 24), ("o_proj", 1, 24), ("v_proj", 0, 8), ("k_proj", 0, 8)]
+    assert (queries.kind, queries.units, queries.blocks) == ("query_heads", 6, 2)
+    scored = [(s.tensor.split(".")[-2], s.axis, s.stride) for s in queries.slices]
+    assert scored == [("q_proj", 0, 8), ("o_proj", 1, 8), ("q_proj", 0, 8)]  # the last is the bias
     # The bias of o_proj has the residual width: no head owns any of it.
     assert [s.tensor.split(".")[-2] for s in heads.slices if not s.scored] == ["q_proj", "v_proj", "k_proj"]
     assert [s.tensor.split(".")[-2] for s in mlp.slices] == ["gate_proj", "up_proj", "down_proj"]

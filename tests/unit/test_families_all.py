@@ -15,6 +15,7 @@ import torch
 from family_picos import OWN, SIZES, family_of, pico
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from masking import masked, some_units
 from prune_pico import model_of, tokens_of
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -30,20 +31,6 @@ PLAIN: Kept = {"heads": {i: [0, 2] for i in range(3)}, "mlp": {i: [1, 2, 5, 19] 
 """All layers alike: 4 heads, which divide the residual width of 24, and 4 channels."""
 SHAPED: Kept = {"heads": {0: [1], 2: [0, 2]}, "mlp": {1: [0, 7, 19], 2: [3]}}
 cases = pytest.mark.parametrize("case", list(OWN))
-
-
-def masked(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
-    """A copy of `model` in which nothing that is not kept reaches the residual stream."""
-    model, config = copy.deepcopy(model), model.config
-    per_head = config.head_dim * config.num_attention_heads // config.num_key_value_heads
-    with torch.no_grad():
-        for layer, block in enumerate(model.model.layers):
-            for kind, linear, size in (("heads", block.self_attn.o_proj, per_head),
-                                       ("mlp", block.mlp.down_proj, 1)):  # fmt: skip
-                for unit in range(linear.in_features // size):
-                    if unit not in kept.get(kind, {}).get(layer, [unit]):
-                        linear.weight[:, unit * size : (unit + 1) * size] = 0
-    return model
 
 
 def logits(model: PreTrainedModel) -> Tensor:
@@ -92,15 +79,11 @@ def test_published_sizes(
 
 
 @cases
-@settings(max_examples=4, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_cut_equals_masked(case: str, data: st.DataObject) -> None:
     model = model_of(pico(case))
-    kept: Kept = {}
-    for group in families.groups(model.config):
-        if data.draw(st.booleans()):
-            units = data.draw(st.sets(st.integers(0, group.units - 1), min_size=1))
-            kept.setdefault(group.kind, {})[group.layer] = sorted(units)
+    kept = some_units(model.config, data.draw)
     cut = checkpoint.load_model(CutWeights(ModelWeights(model), kept))
     cut.set_attn_implementation("eager")
     close(logits(cut), logits(masked(model, kept)))
@@ -211,7 +194,8 @@ def test_multiply_accumulates_written_out() -> None:
 
 def test_all_are_listed() -> None:
     assert set(families.describe()) == {family_of(case) for case in OWN}
-    assert all(kinds == ["heads", "mlp"] for kinds in families.describe().values())
+    every = ["heads", "query_heads", "mlp", "hidden", "layers"]
+    assert all(kinds == every for kinds in families.describe().values())
 
 
 def test_attributes_that_say_nothing_as_long_as_they_are_off() -> None:

@@ -13,14 +13,20 @@ from prune_pico import config_of
 from tailored_llama import families
 from tailored_llama.errors import PlanError
 from tailored_llama.families import Kept
-from tailored_llama.prune.select import Pool, select
+from tailored_llama.prune.select import select
+from tailored_llama.prune.surgery import config_after
+from tailored_llama.prune.track import Pool
 from tailored_llama.recipe import Prune
 
+KINDS = ("heads", "mlp")
 
-def pools_of(config: Any, seed: int = 0, kept: Kept | None = None) -> list[Pool]:
+
+def pools_of(config: Any, seed: int = 0, kept: Kept | None = None, kinds: Any = KINDS) -> list[Pool]:
     draw = random.Random(seed)
     pools = []
     for group in families.groups(config):
+        if group.kind not in kinds:
+            continue
         alive = tuple((kept or {}).get(group.kind, {}).get(group.layer, range(group.units)))
         pools.append(Pool(group, alive, tuple(draw.random() for _ in alive)))
     return pools
@@ -38,12 +44,7 @@ def left(config: Any, kept: Kept) -> dict[str, list[int]]:
 
 
 def parameters(config: Any, kept: Kept) -> int:
-    gone = sum(
-        (g.units - len(kept[g.kind][g.layer])) * g.parameters
-        for g in families.groups(config)
-        if g.layer in kept.get(g.kind, {})
-    )
-    return families.parameter_count(config) - gone
+    return families.parameter_count(config_after(config, kept))
 
 
 WIDE = config_of(1, num_key_value_heads=32, head_dim=4, intermediate_size=110, num_hidden_layers=2)
@@ -53,35 +54,36 @@ WIDE = config_of(1, num_key_value_heads=32, head_dim=4, intermediate_size=110, n
     ("ratio", "heads", "mlp"), [(0.25, 24, 82), (0.5, 16, 55), (0.6, 13, 44), (0.01, 32, 108), (0.999, 1, 1)]
 )
 def test_units_are_counted_as_llm_pruner_counts(ratio: float, heads: int, mlp: int) -> None:
-    kept = select(pools_of(WIDE), Prune(ratio=ratio, of="units"), 1, 0)
+    kept = select(pools_of(WIDE), Prune(ratio=ratio, of="units"), ratio, None)
     assert left(WIDE, kept) == {"heads": [heads] * 2, "mlp": [mlp] * 2}
 
 
 def test_the_least_go_and_the_earlier_of_equals() -> None:
     group = next(g for g in families.groups(config_of(intermediate_size=4)) if g.kind == "mlp")
     pool = Pool(group, (0, 1, 2, 3), (2.0, 1.0, 1.0, 3.0))
-    assert select([pool], Prune(ratio=0.25, of="units"), 1, 0) == {"mlp": {0: [0, 2, 3]}}
-    assert select([pool], Prune(ratio=0.5, of="units"), 1, 0) == {"mlp": {0: [0, 3]}}
+    assert select([pool], Prune(ratio=0.25, of="units"), 0.25, None) == {"mlp": {0: [0, 2, 3]}}
+    assert select([pool], Prune(ratio=0.5, of="units"), 0.5, None) == {"mlp": {0: [0, 3]}}
 
 
 def test_steps_share_the_way() -> None:
     setting = Prune(ratio=0.5, of="units", steps=2)
-    first = select(pools_of(WIDE), setting, 1, 0)
+    first = select(pools_of(WIDE), setting, 0.25, None)
     assert left(WIDE, first) == {"heads": [24] * 2, "mlp": [82] * 2}
-    second = select(pools_of(WIDE, seed=1, kept=first), setting, 2, 0)
+    second = select(pools_of(WIDE, seed=1, kept=first), setting, 0.5, None)
     assert left(WIDE, second) == {"heads": [16] * 2, "mlp": [55] * 2}
     assert set(second["mlp"][0]) < set(first["mlp"][0])
 
 
 def test_global_threshold_and_the_group_that_would_be_empty() -> None:
-    heads, mlp = (g for g in families.groups(config_of(num_hidden_layers=1, intermediate_size=4)))
+    config = config_of(num_hidden_layers=1, intermediate_size=4)
+    heads, mlp = (g for g in families.groups(config) if g.kind in KINDS)
     high = Pool(heads, (0, 1), (5.0, 6.0))
     low = Pool(mlp, (0, 1, 2, 3), (1.0, 2.0, 3.0, 5.5))
     setting = Prune(ratio=0.5, of="units", allocate="global")
-    assert select([high, low], setting, 1, 0) == {"mlp": {0: [3]}}
+    assert select([high, low], setting, 0.5, None) == {"mlp": {0: [3]}}
     # Four of six go; all four channels are the least, so they stay and so does everything else.
     low = Pool(mlp, (0, 1, 2, 3), (1.0, 2.0, 3.0, 4.0))
-    assert select([high, low], Prune(ratio=0.6, of="units", allocate="global"), 1, 0) == {}
+    assert select([high, low], Prune(ratio=0.6, of="units", allocate="global"), 0.6, None) == {}
 
 
 BUDGETS = st.fixed_dictionaries(
@@ -112,7 +114,15 @@ def test_budget_in_parameters_is_met(
     setting = Prune(ratio=ratio, allocate=allocate, steps=steps)
     kept: Kept = {}
     for step in range(1, steps + 1):
-        before, kept = kept, select(pools_of(config, seed + step, kept), setting, step, total)
+        before, kept = (
+            kept,
+            select(
+                pools_of(config, seed + step, kept),
+                setting,
+                ratio * step / steps,
+                families.parameter_sizes(config),
+            ),
+        )
         for kind, layers in before.items():
             assert all(set(kept[kind][layer]) <= set(units) for layer, units in layers.items())
     gone = total - parameters(config, kept)
@@ -122,7 +132,7 @@ def test_budget_in_parameters_is_met(
 
 
 def test_uniform_leaves_all_layers_alike_where_that_is_close() -> None:
-    kept = select(pools_of(WIDE), Prune(ratio=0.5), 1, families.parameter_count(WIDE))
+    kept = select(pools_of(WIDE), Prune(ratio=0.5), 0.5, families.parameter_sizes(WIDE))
     widths = left(WIDE, kept)
     assert len(set(widths["heads"])) == len(set(widths["mlp"])) == 1
     # Heads and channels give about the same share: half of everything, and a bit for the embeddings.
@@ -131,13 +141,13 @@ def test_uniform_leaves_all_layers_alike_where_that_is_close() -> None:
 
 def test_global_prefers_what_costs_least_per_parameter() -> None:
     config = config_of(num_hidden_layers=1)
-    heads, mlp = families.groups(config)
+    heads, mlp = (g for g in families.groups(config) if g.kind in KINDS)
     cheap = Pool(heads, (0, 1), (1.0, 1.0))  # dear by the unit, cheap by the parameter
     channels = Pool(mlp, tuple(range(24)), tuple([0.9] * 24))
     assert heads.parameters > 1.2 * mlp.parameters
     ratio = heads.parameters / families.parameter_count(config)
     kept = select(
-        [cheap, channels], Prune(ratio=ratio, allocate="global"), 1, families.parameter_count(config)
+        [cheap, channels], Prune(ratio=ratio, allocate="global"), ratio, families.parameter_sizes(config)
     )
     assert kept == {"heads": {0: [1]}}
 
@@ -147,7 +157,8 @@ def test_global_prefers_what_costs_least_per_parameter() -> None:
 def test_widths_are_multiples_of_align(of: Any, allocate: Any) -> None:
     config = config_of(1, num_key_value_heads=8, head_dim=4, intermediate_size=172, num_hidden_layers=4)
     total = families.parameter_count(config)
-    kept = select(pools_of(config), Prune(ratio=0.3, of=of, allocate=allocate, align=8), 1, total)
+    sizes = families.parameter_sizes(config) if of == "params" else None
+    kept = select(pools_of(config), Prune(ratio=0.3, of=of, allocate=allocate, align=8), 0.3, sizes)
     widths = left(config, kept)
     assert all(n % 8 == 0 and n > 0 for n in widths["mlp"])
     assert all(n * 4 % 8 == 0 and n > 0 for n in widths["heads"])
@@ -161,7 +172,9 @@ def test_one_kind_alone(units: Any, allocate: Any) -> None:
     config = config_of(1, num_key_value_heads=8, head_dim=4, intermediate_size=100, num_hidden_layers=4)
     total = families.parameter_count(config)
     chosen = [pool for pool in pools_of(config) if pool.group.kind in units]
-    kept = select(chosen, Prune(ratio=0.2, units=units, allocate=allocate), 1, total)
+    kept = select(
+        chosen, Prune(ratio=0.2, units=units, allocate=allocate), 0.2, families.parameter_sizes(config)
+    )
     assert set(kept) == set(units)
     one = max(pool.group.parameters for pool in chosen)
     assert abs(total - parameters(config, kept) - 0.2 * total) <= one
@@ -170,14 +183,13 @@ def test_one_kind_alone(units: Any, allocate: Any) -> None:
 @pytest.mark.parametrize("allocate", ["uniform", "global"])
 def test_a_budget_out_of_reach_says_what_is(allocate: Any) -> None:
     config = config_of(num_hidden_layers=8)
-    total = families.parameter_count(config)
     few = [pool for pool in pools_of(config) if pool.group.layer in (2, 3)]
     with pytest.raises(PlanError, match=r"ratio: 0\.9 .* out of reach.*\(ratio 0\.1") as error:
-        select(few, Prune(ratio=0.9, layers=(2, 4), allocate=allocate), 1, total)
+        select(few, Prune(ratio=0.9, layers=(2, 4), allocate=allocate), 0.9, families.parameter_sizes(config))
     reach = float(str(error.value).split("(ratio ")[1].split(")")[0])
-    select(few, Prune(ratio=reach, layers=(2, 4), allocate=allocate), 1, total)
+    select(few, Prune(ratio=reach, layers=(2, 4), allocate=allocate), reach, families.parameter_sizes(config))
 
 
 def test_align_that_leaves_nothing() -> None:
     with pytest.raises(PlanError, match="align: 32 is more than the 24 MLP channels of layer 0"):
-        select(pools_of(config_of()), Prune(align=32), 1, 10_000)
+        select(pools_of(config_of()), Prune(align=32), 0.5, None)

@@ -95,16 +95,16 @@ def test_what_is_complete_is_not_done_again(directory: Path, ids: dict[str, Any]
 
 
 def test_steps_score_anew_on_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tailored_llama.prune import stage
+    from tailored_llama.prune import steps
 
     seen = []
-    measure = stage.channel_scores
+    measure = steps.channel_scores
 
     def watch(weights: Any, settings: Prune, tokens: Any, seed: int) -> Any:
         seen.append((families.parameter_count(weights.config), tokens))
         return measure(weights, settings, tokens, seed)
 
-    monkeypatch.setattr(stage, "channel_scores", watch)
+    monkeypatch.setattr(steps, "channel_scores", watch)
     plan = make_plan(model_of(CONFIG), tokens=TOKENS, ratio=0.5, steps=3)
     sizes = [size for size, _ in seen]
     assert [size / sizes[0] for size in sizes] == pytest.approx([1, 5 / 6, 4 / 6], abs=0.01)

@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from masking import masked, some_units
 from prune_pico import SHAPES, config_of, model_of, tokens_of, weights_of
 from torch import Tensor
 
 from tailored_llama import checkpoint, families
 from tailored_llama.families import Group, Kept, Slice
 from tailored_llama.prune import CutWeights, surgery
-
-
-def masked(model: Any, kept: Kept) -> Any:
-    """A copy of `model` in which the units that are not kept give nothing: written out, without the table."""
-    model, size = copy.deepcopy(model), model.config.head_dim
-    queries = model.config.num_attention_heads // model.config.num_key_value_heads
-    with torch.no_grad():
-        for layer, block in enumerate(model.model.layers):
-            for head in range(model.config.num_key_value_heads):
-                if head not in kept.get("heads", {}).get(layer, [head]):
-                    rows = slice(head * queries * size, (head + 1) * queries * size)
-                    block.self_attn.q_proj.weight[rows] = 0
-                    block.self_attn.o_proj.weight[:, rows] = 0
-                    block.self_attn.k_proj.weight[head * size : (head + 1) * size] = 0
-                    block.self_attn.v_proj.weight[head * size : (head + 1) * size] = 0
-            for channel in range(model.config.intermediate_size):
-                if channel not in kept.get("mlp", {}).get(layer, [channel]):
-                    block.mlp.gate_proj.weight[channel] = 0
-                    block.mlp.up_proj.weight[channel] = 0
-                    block.mlp.down_proj.weight[:, channel] = 0
-    return model
-
-
-def some_units(config: Any, draw: Any) -> Kept:
-    kept: Kept = {}
-    for group in families.groups(config):
-        if draw(st.booleans()):
-            units = draw(st.sets(st.integers(0, group.units - 1), min_size=1))
-            kept.setdefault(group.kind, {})[group.layer] = sorted(units)
-    return kept
 
 
 @settings(max_examples=40, deadline=None)

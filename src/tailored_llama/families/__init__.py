@@ -13,9 +13,12 @@ from tailored_llama.families import (  # noqa: F401  (each registers its table)
     qwen2,
     qwen3,
 )
-from tailored_llama.families.groups import check_config, groups, head_dim, widths, with_widths
-from tailored_llama.families.sizes import mac_count, parameter_count
+from tailored_llama.families.dimensions import check_config, head_dim, widths
+from tailored_llama.families.groups import check_kinds, groups, in_layer, layer_of, rescaling
+from tailored_llama.families.reshape import with_widths
+from tailored_llama.families.sizes import Sizes, mac_count, mac_sizes, parameter_count, parameter_sizes
 from tailored_llama.families.table import (
+    MODEL,
     Family,
     Group,
     Kept,
@@ -27,19 +30,27 @@ from tailored_llama.families.table import (
 )
 
 __all__ = [
+    "MODEL",
     "Family",
     "Group",
     "Kept",
     "Kind",
     "LayerWidths",
+    "Sizes",
     "Slice",
     "check_config",
+    "check_kinds",
     "describe",
     "family_names",
     "groups",
     "head_dim",
+    "in_layer",
+    "layer_of",
     "mac_count",
+    "mac_sizes",
     "parameter_count",
+    "parameter_sizes",
+    "rescaling",
     "widths",
     "with_widths",
 ]

@@ -22,6 +22,13 @@ GEMMA_KNOWN = KNOWN - {"mlp_bias", "hidden_act"} | {
 # Hub configs carry `hidden_act` as well; the stock class reads `hidden_activation`.
 GEMMA_INERT = INERT | {"hidden_act"}
 
+NORMS = (
+    "input_layernorm",
+    "post_attention_layernorm",
+    "pre_feedforward_layernorm",
+    "post_feedforward_layernorm",
+)
+
 GEMMA2 = register(
     Family(
         name="gemma2",
@@ -32,7 +39,10 @@ GEMMA2 = register(
         plain=("gemma2",),
         shaped=("gemma2",),
         biases=biases,
-        norms=4,
+        norms=NORMS,
+        norm_shift=1.0,
+        scaled_embedding=True,
+        per_layer=("layer_types",),
         takes=heads_divide,
     )
 )

@@ -3,7 +3,7 @@ own for layers with and without sliding window."""
 
 from __future__ import annotations
 
-from tailored_llama.families.gemma2 import GEMMA_INERT, GEMMA_KNOWN
+from tailored_llama.families.gemma2 import GEMMA_INERT, GEMMA_KNOWN, NORMS
 from tailored_llama.families.llama import MEMBERS, biases
 from tailored_llama.families.table import Family, heads_divide, register
 
@@ -18,7 +18,10 @@ GEMMA3 = register(
         plain=("gemma3_text",),
         shaped=("gemma3_text",),
         biases=biases,
-        norms=4,
+        norms=NORMS,
+        norm_shift=1.0,
+        scaled_embedding=True,
+        per_layer=("layer_types",),
         head_norms=True,
         takes=heads_divide,
     )

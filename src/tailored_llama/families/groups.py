@@ -1,140 +1,151 @@
-"""From a config to its groups of slices and back: what is coupled, how wide layers are, what a cut's is."""
+"""From a config to its groups of slices: what is coupled with what."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tailored_llama.errors import FamilyError
-from tailored_llama.families.table import Family, Group, Kind, LayerWidths, Member, Slice, family_named
+from tailored_llama.families.dimensions import head_dim, widths
+from tailored_llama.families.sizes import parameter_sizes
+from tailored_llama.families.table import MODEL, Family, Group, Kind, LayerWidths, Member, Slice, family_named
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 LAYERS = "model.layers"
-
-
-def check_config(config: PreTrainedConfig, allow: Sequence[str] = ()) -> Family:
-    """The family of `config`, if every attribute of it is understood.
-
-    An attribute that is neither in the family's table nor at its class's default may change what a layer
-    computes; it is refused by name, unless `allow` has it. Raises FamilyError.
-    """
-    family = family_named(config.model_type)
-    defaults = config.default_config_fields()
-    for name, value in config.to_dict().items():
-        if name in allow:
-            continue
-        if name in family.known | family.inert or value is None:
-            continue
-        if name in family.expects and value == family.expects[name]:
-            continue
-        if name in defaults and value == defaults[name]:
-            continue
-        raise FamilyError(
-            f"config.json: the {family.name} table does not know the attribute {name} = {value!r}; "
-            f"if it changes nothing in the layers, pass --allow-config {name}"
-        )
-    return family
-
-
-def head_dim(config: PreTrainedConfig) -> int:
-    """Channels of one head, explicit or implied."""
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-
-
-def widths(config: PreTrainedConfig) -> list[LayerWidths]:
-    """Query heads, KV heads and MLP channels of each decoder layer, for plain and shaped configs alike."""
-    shaped = getattr(config, "layer_widths", None)
-    if shaped is not None:
-        return [LayerWidths(*map(int, layer)) for layer in shaped]
-    heads = int(config.num_attention_heads)
-    kv_heads = int(getattr(config, "num_key_value_heads", None) or heads)
-    return [LayerWidths(heads, kv_heads, int(config.intermediate_size))] * int(config.num_hidden_layers)
+EMBEDDING = "model.embed_tokens.weight"
+FINAL_NORM = "model.norm.weight"
+HEAD = "lm_head.weight"
 
 
 def groups(config: PreTrainedConfig) -> list[Group]:
-    """All groups of `config`, layer by layer: heads, then MLP channels. Raises FamilyError."""
-    family = family_named(config.model_type)
-    return [
-        _group(family, config, kind, layer, width)
-        for layer, width in enumerate(widths(config))
-        for kind in family.members
-    ]
+    """All groups of `config`, layer by layer: heads, query heads, MLP channels; then residual channels and
+    layers. Raises FamilyError.
 
-
-def _group(family: Family, config: PreTrainedConfig, kind: Kind, layer: int, width: LayerWidths) -> Group:
-    units = width.kv_heads if kind == "heads" else width.mlp
-    channels = head_dim(config) if kind == "heads" else 1
-    queries = width.heads // width.kv_heads
-
-    def stride(member: Member) -> int:
-        return channels * (queries if member.per_query else 1)
-
-    def offset(member: Member) -> int:
-        before = (m for m in members if m.module == member.module and m.place < member.place)
-        return units * sum(map(stride, before))
-
-    prefix = f"{LAYERS}.{layer}"
-    members = family.members[kind]
-    biased: Collection[str] = family.biases(config)
-    weights = tuple(Slice(f"{prefix}.{m.module}.weight", m.axis, stride(m), offset(m)) for m in members)
-    # The bias of a projection whose columns are cut has the residual width and stays.
-    biases = tuple(
-        Slice(f"{prefix}.{m.module}.bias", 0, stride(m), offset(m), scored=False)
-        for m in members
-        if m.axis == 0 and m.module in biased
-    )
-    parameters = sum(s.stride for s in weights) * int(config.hidden_size) + sum(s.stride for s in biases)
-    return Group(kind, layer, units, (*weights, *biases), channels, parameters)
-
-
-def with_widths(config: PreTrainedConfig, widths: Sequence[LayerWidths]) -> PreTrainedConfig:
-    """The config of the same model with other widths: plain where all layers are alike and a stock class
-    takes them.
-
-    The stock class is the family's own, or where that refuses the widths, the next of its `plain` families
-    that computes the same. Everything else is the shaped form, in which `layer_widths` has the widths and
-    the plain keys keep the dense numbers. `head_dim` is always explicit. Shaped configs have to be
-    registered with transformers.
+    A layer with one query head to each KV head has no group of query heads: there the two are the same.
     """
-    from transformers import AutoConfig
-
     family = family_named(config.model_type)
-    attributes = config.to_dict() | {"head_dim": head_dim(config), "num_hidden_layers": len(widths)}
-    for name in ("model_type", "transformers_version", "architectures", "auto_map", "layer_widths"):
-        attributes.pop(name, None)
-    first = widths[0]
-    if all(width == first for width in widths):
-        alike = {
-            "num_attention_heads": first.heads,
-            "num_key_value_heads": first.kv_heads,
-            "intermediate_size": first.mlp,
-        }
-        for target in map(family_named, family.plain):
-            if target.takes(config, first) and _computes(target, config):
-                stock = AutoConfig.for_model(target.name, **{**_as(target, family, attributes), **alike})
-                stock.architectures = [target.architecture]
-                return stock
-    target = next(t for t in map(family_named, family.shaped) if _computes(t, config))
-    shaped = AutoConfig.for_model(
-        f"shaped_{target.name}",
-        **_as(target, family, attributes),
-        layer_widths=[[w.heads, w.kv_heads, w.mlp] for w in widths],
-    )
-    shaped.architectures = [f"Shaped{target.architecture}"]
-    return shaped
+    table = [_Layer(family, config, layer, width) for layer, width in enumerate(widths(config))]
+    own = [group for layer in table for group in layer.groups()]
+    return [*own, _hidden(table), _layers(table)]
 
 
-def _computes(target: Family, config: PreTrainedConfig) -> bool:
-    """Whether the classes of `target` compute what `config` describes, given layers that they take."""
-    own = family_named(config.model_type)
-    unsaid = any(getattr(config, name, None) for name in own.known - target.known)
-    # Biases are switched by attributes of other names, or none.
-    return own.biases(config) == target.biases(config) and (own is target or not unsaid)
+def layer_of(tensor: str) -> int | None:
+    """The decoder layer that a parameter belongs to, or None."""
+    if not tensor.startswith(f"{LAYERS}."):
+        return None
+    return int(tensor.removeprefix(f"{LAYERS}.").split(".", 1)[0])
 
 
-def _as(target: Family, family: Family, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a config of `family` that one of `target` has, and what that has to add."""
-    foreign = family.known - target.known
-    return {**target.fills, **{k: v for k, v in attributes.items() if k not in foreign}}
+def in_layer(tensor: str, layer: int) -> str:
+    """The same parameter of another decoder layer."""
+    rest = tensor.removeprefix(f"{LAYERS}.").split(".", 1)[1]
+    return f"{LAYERS}.{layer}.{rest}"
+
+
+def rescaling(config: PreTrainedConfig, hidden: int) -> dict[str, tuple[float, float]]:
+    """{tensor: (factor, shift)}: what has to be multiplied, shifted, when `hidden` residual channels are
+    left, for a family that scales its embeddings by the root of their number.
+
+    The scale stays what it was, so that embeddings keep their weight beside what the layers add; the final
+    norm takes it back where the embedding is the head as well.
+    """
+    family = family_named(config.model_type)
+    if not family.scaled_embedding or hidden == int(config.hidden_size):
+        return {}
+    factor = (int(config.hidden_size) / hidden) ** 0.5
+    scaled = {EMBEDDING: (factor, 0.0)}
+    if config.tie_word_embeddings:
+        scaled[FINAL_NORM] = (1 / factor, family.norm_shift)
+    return scaled
+
+
+class _Layer:
+    """One decoder layer of one config, and how its modules are laid out."""
+
+    def __init__(self, family: Family, config: PreTrainedConfig, layer: int, width: LayerWidths) -> None:
+        self.family, self.config, self.layer, self.width = family, config, layer, width
+        self.prefix = f"{LAYERS}.{layer}"
+        self.head_dim = head_dim(config)
+        self.biased = family.biases(config)
+
+    def groups(self) -> list[Group]:
+        found = [self._group("heads", self.width.kv_heads, self.width.heads // self.width.kv_heads)]
+        if self.width.heads > self.width.kv_heads:
+            found.append(self._group("query_heads", self.width.heads, 1))
+        return [*found, self._group("mlp", self.width.mlp, 1)]
+
+    def _group(self, kind: Kind, units: int, queries: int) -> Group:
+        """The group of a kind whose units have `queries` query heads each."""
+        channels = 1 if kind == "mlp" else self.head_dim
+        members = [
+            (m, channels * (queries if m.per_query else 1), self._offset(m))
+            for m in self.family.members["mlp" if kind == "mlp" else "heads"]
+            if m.per_query or kind != "query_heads"
+        ]
+        weights = tuple(
+            Slice(f"{self.prefix}.{m.module}.weight", m.axis, stride, offset) for m, stride, offset in members
+        )
+        # The bias of a projection whose columns are cut has the residual width and stays.
+        biases = tuple(
+            Slice(f"{self.prefix}.{m.module}.bias", 0, stride, offset, scored=False)
+            for m, stride, offset in members
+            if m.axis == 0 and m.module in self.biased
+        )
+        hidden = int(self.config.hidden_size)
+        parameters = sum(s.stride for s in weights) * hidden + sum(s.stride for s in biases)
+        blocks = self.width.kv_heads if kind == "query_heads" else 1
+        return Group(kind, self.layer, units, (*weights, *biases), channels, parameters, blocks)
+
+    def _offset(self, member: Member) -> int:
+        """Where a projection begins among those fused into one module."""
+        beside = (m for ms in self.family.members.values() for m in ms if m.module == member.module)
+        return sum(self._length(m) for m in beside if m.place < member.place)
+
+    def _length(self, member: Member) -> int:
+        if member in self.family.members["mlp"]:
+            return self.width.mlp
+        return self.head_dim * (self.width.heads if member.per_query else self.width.kv_heads)
+
+    def residual(self) -> list[Slice]:
+        """What each residual channel owns in this layer: columns of what reads the stream, rows of what
+        writes to it, and an entry of each norm."""
+        members = {m.module: m for ms in self.family.members.values() for m in ms}
+        shift = self.family.norm_shift
+        return [
+            *(Slice(f"{self.prefix}.{name}.weight", 0, 1, shift=shift) for name in self.family.norms),
+            *(Slice(f"{self.prefix}.{m.module}.weight", 1 - m.axis, 1) for m in members.values()),
+            *(
+                Slice(f"{self.prefix}.{m.module}.bias", 0, 1, scored=False)
+                for m in members.values()
+                if m.axis == 1 and m.module in self.biased
+            ),
+        ]
+
+
+def _hidden(table: list[_Layer]) -> Group:
+    family, config = table[0].family, table[0].config
+    ends = [Slice(EMBEDDING, 1, 1), Slice(FINAL_NORM, 0, 1, shift=family.norm_shift)]
+    if not config.tie_word_embeddings:
+        ends.append(Slice(HEAD, 1, 1))
+    slices = (*ends, *(piece for layer in table for piece in layer.residual()))
+    return Group("hidden", MODEL, int(config.hidden_size), slices, 1, parameter_sizes(config).slope())
+
+
+def _layers(table: list[_Layer]) -> Group:
+    sizes = parameter_sizes(table[0].config)
+    hidden = int(table[0].config.hidden_size)
+    held = int(sum(sizes.layer(each.layer, each.width, hidden) for each in table))
+    return Group("layers", MODEL, len(table), (), 1, held // len(table))
+
+
+def check_kinds(config: PreTrainedConfig, kinds: tuple[Kind, ...]) -> None:
+    """FamilyError where the model has no units of one of these kinds."""
+    there = {group.kind for group in groups(config)}
+    missing = [kind for kind in kinds if kind not in there]
+    if missing:
+        raise FamilyError(
+            f"prune.units: this {config.model_type} has no {missing[0]} to cut"
+            + (" (each KV head has one query head: name heads)" if missing[0] == "query_heads" else "")
+            + f"; it has {', '.join(dict.fromkeys(group.kind for group in groups(config)))}"
+        )

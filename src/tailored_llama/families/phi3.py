@@ -27,10 +27,11 @@ MEMBERS: dict[Kind, tuple[Member, ...]] = {
 }
 
 
-def takes(config: PreTrainedConfig, width: LayerWidths) -> bool:
+def takes(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
     """Any widths, unless the rotation has a factor for each frequency: the stock config counts those against
     the residual width by the number of heads, head_dim or not."""
-    return not config.rope_parameters.get("long_factor") or width.heads == int(config.num_attention_heads)
+    implied = hidden // width.heads == int(config.hidden_size) // int(config.num_attention_heads)
+    return implied or not config.rope_parameters.get("long_factor")
 
 
 PHI3 = register(

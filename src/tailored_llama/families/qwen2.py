@@ -30,5 +30,6 @@ QWEN2 = register(
         plain=("qwen2",),
         shaped=("qwen2",),
         biases=biases,
+        per_layer=("layer_types",),
     )
 )

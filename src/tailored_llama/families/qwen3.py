@@ -19,6 +19,7 @@ QWEN3 = register(
         plain=("qwen3",),
         shaped=("qwen3",),
         biases=biases,
+        per_layer=("layer_types",),
         head_norms=True,
     )
 )

@@ -1,36 +1,99 @@
-"""Parameters and multiply-accumulates by formula, from the config alone."""
+"""Parameters, bytes and multiply-accumulates by formula, from the config alone.
+
+All three have one form: a layer of h query heads, k KV heads and i MLP channels in a model of residual width
+d takes d (a h + b k + c i + e) + (a' h + b' k + c' i + e'), and what lies around the layers d f. So the size
+of any cut is known without making it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailored_llama.families.groups import groups, head_dim, widths
-from tailored_llama.families.table import family_named
+from tailored_llama.families.dimensions import head_dim, widths
+from tailored_llama.families.table import Family, family_named
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+Counts = tuple[float, float, float]
+"""Query heads, KV heads and MLP channels of a layer (LayerWidths), or numbers between."""
+ByLayer = Mapping[int, Counts]
 
-def parameter_count(config: PreTrainedConfig) -> int:
-    """Parameters of the causal language model; tied embeddings count once."""
-    return fixed_parameters(config) + sum(group.units * group.parameters for group in groups(config))
+
+@dataclass
+class Terms:
+    """The numbers of one layer's form, for heads, KV heads, MLP channels and once: with and without d."""
+
+    wide: list[int]
+    flat: list[int]
+
+    def at(self, counts: Counts, hidden: float) -> float:
+        """The size of a layer of these widths."""
+        heads, kv_heads, mlp = counts
+        a, b, c, once = self.wide
+        wide = a * heads + b * kv_heads + c * mlp + once
+        a, b, c, once = self.flat
+        return hidden * wide + a * heads + b * kv_heads + c * mlp + once
 
 
-def fixed_parameters(config: PreTrainedConfig) -> int:
-    """Parameters that no unit owns: embeddings, head, norms, and the biases of residual width."""
+@dataclass(frozen=True)
+class Sizes:
+    """One measure of a model and of all its cuts."""
+
+    config: PreTrainedConfig
+    terms: list[Terms]
+    around: int
+
+    def layer(self, layer: int, width: Counts, hidden: float) -> float:
+        """What layer `layer` takes when it has these widths."""
+        return self.terms[layer].at(width, hidden)
+
+    def total(self) -> int:
+        """What the model takes."""
+        return int(self.of(dict(enumerate(widths(self.config))), int(self.config.hidden_size)))
+
+    def of(self, layers: ByLayer, hidden: float) -> float:
+        """What is left with only these layers, in these widths; exact, where the widths are whole numbers."""
+        return hidden * self.around + sum(self.layer(i, width, hidden) for i, width in layers.items())
+
+    def slope(self, layers: ByLayer | None = None) -> int:
+        """What one residual channel takes."""
+        layers = dict(enumerate(widths(self.config))) if layers is None else layers
+        return int(self.of(layers, 1) - self.of(layers, 0))
+
+
+def parameter_sizes(config: PreTrainedConfig, itemsize: Callable[[str], int] = lambda tensor: 1) -> Sizes:
+    """Sizes in parameters, tied ones once; in bytes with `itemsize`, the bytes of a number by its tensor."""
     family = family_named(config.model_type)
-    biased = family.biases(config)
-    members = [member for kind in family.members.values() for member in kind]
-    vectors = family.norms + sum(member.axis == 1 and member.module in biased for member in members)
-    hidden, layers = int(config.hidden_size), len(widths(config))
-    tables = 1 if config.tie_word_embeddings else 2
-    in_layer = vectors * hidden + (2 * head_dim(config) if family.head_norms else 0)
-    return tables * int(config.vocab_size) * hidden + hidden + layers * in_layer
+    biased, size = family.biases(config), head_dim(config)
+    terms = []
+    for layer in range(len(widths(config))):
+        prefix = f"model.layers.{layer}."
+        wide, flat = [0, 0, 0, 0], [0, 0, 0, 0]
+        for kind, members in family.members.items():
+            for member in members:
+                which = 2 if kind == "mlp" else 0 if member.per_query else 1
+                channels = 1 if kind == "mlp" else size
+                wide[which] += channels * itemsize(f"{prefix}{member.module}.weight")
+                if member.module in biased and member.axis == 0:
+                    flat[which] += channels * itemsize(f"{prefix}{member.module}.bias")
+                elif member.module in biased:
+                    wide[3] += itemsize(f"{prefix}{member.module}.bias")
+        wide[3] += sum(itemsize(f"{prefix}{norm}.weight") for norm in family.norms)
+        if family.head_norms:
+            norms = (f"{prefix}self_attn.{norm}.weight" for norm in ("q_norm", "k_norm"))
+            flat[3] += size * sum(itemsize(norm) for norm in norms)
+        terms.append(Terms(wide, flat))
+    tables = ["model.embed_tokens.weight", *([] if config.tie_word_embeddings else ["lm_head.weight"])]
+    around = int(config.vocab_size) * sum(map(itemsize, tables)) + itemsize("model.norm.weight")
+    return Sizes(config, terms, around)
 
 
-def mac_count(config: PreTrainedConfig, length: int = 64) -> int:
-    """Multiply-accumulates of one sequence of `length` tokens, head included, counted as ptflops does with
-    LLM-Pruner's hooks.
+def mac_sizes(config: PreTrainedConfig, length: int = 64) -> Sizes:
+    """Sizes in multiply-accumulates of one sequence of `length` tokens, head included, counted as ptflops
+    does with LLM-Pruner's hooks.
 
     With q tokens, V words, width d, and per layer h query heads and k KV heads of size s and i MLP channels:
     q V d + 2 q d + sum over layers (2 q d s (h + k) + h q^2 (2 s + 1) + 2 q r (h + k) + 3 q d i + q i + 2 n q
@@ -38,13 +101,20 @@ def mac_count(config: PreTrainedConfig, length: int = 64) -> int:
     its product, n norms. Norms of q and k heads add 2 q s (h + k). Attention is counted over all keys, also
     under a sliding window; biases, activations and caps are not counted.
     """
-    family = family_named(config.model_type)
-    q, d, s = length, int(config.hidden_size), head_dim(config)
+    family: Family = family_named(config.model_type)
+    q, s = length, head_dim(config)
     rotated = int(s * ((config.rope_parameters or {}).get("partial_rotary_factor") or 1))
     on_heads = rotated + (s if family.head_norms else 0)
-    total = q * int(config.vocab_size) * d + 2 * q * d
-    for width in widths(config):
-        h, k, i = width.heads, width.kv_heads, width.mlp
-        total += 2 * q * d * s * (h + k) + h * q * q * (2 * s + 1) + 2 * q * on_heads * (h + k)
-        total += 3 * q * d * i + q * i + 2 * family.norms * q * d
-    return total
+    wide = [2 * q * s, 2 * q * s, 3 * q, 2 * len(family.norms) * q]
+    flat = [q * q * (2 * s + 1) + 2 * q * on_heads, 2 * q * on_heads, q, 0]
+    return Sizes(config, [Terms(wide, flat) for _ in widths(config)], q * int(config.vocab_size) + 2 * q)
+
+
+def parameter_count(config: PreTrainedConfig) -> int:
+    """Parameters of the causal language model; tied embeddings count once."""
+    return parameter_sizes(config).total()
+
+
+def mac_count(config: PreTrainedConfig, length: int = 64) -> int:
+    """Multiply-accumulates of one sequence of `length` tokens (see `mac_sizes`)."""
+    return mac_sizes(config, length).total()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from tailored_llama.errors import FamilyError
 from tailored_llama.recipe import suggest
@@ -19,9 +19,11 @@ from tailored_llama.recipe import suggest
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-Kind = Literal["heads", "mlp"]
+Kind = Literal["heads", "query_heads", "mlp", "hidden", "layers"]
+MODEL = -1
+"""In place of a layer's number: units that run through the whole model (residual channels, layers)."""
 Kept = dict[Kind, dict[int, list[int]]]
-"""Kept units of the original model, ascending, by kind and layer. A layer that is not listed is whole."""
+"""Kept units of the original model, ascending, by kind and layer (or MODEL). What is not listed is whole."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Slice:
     """Unit u owns indices `offset + u * stride` up to `offset + (u + 1) * stride` on `axis` of `tensor`.
 
     `tensor` is a full parameter name. A slice that is not `scored` (a bias) is cut, but takes no part in a
-    score.
+    score. What the model computes with is the stored number plus `shift`.
     """
 
     tensor: str
@@ -37,15 +39,19 @@ class Slice:
     stride: int
     offset: int = 0
     scored: bool = True
+    shift: float = 0.0
 
 
 @dataclass(frozen=True)
 class Group:
-    """All units of one kind in one decoder layer. A unit of `heads` is a KV head with its query heads.
+    """All units of one kind in one decoder layer, or with `layer` MODEL in the whole model.
 
-    `slices` are in the order of the members (q, o, v, k; gate, up, down), biases last. `channels` is how
-    many channel scores make a unit's: head_dim for heads, 1 for MLP channels. `parameters` is what one unit
-    holds.
+    A unit of `heads` is a KV head with its query heads, one of `query_heads` a single query head, one of
+    `mlp` a channel, one of `hidden` a channel of the residual stream, one of `layers` a decoder layer.
+    `slices` are in the order of the members (q, o, v, k; gate, up, down), biases last; a layer owns no
+    slices of tensors but tensors. `channels` is how many channel scores make a unit's: head_dim for heads,
+    1 for channels. `parameters` is what one unit holds (of layers: on average). The units lie in `blocks`
+    of equal size, each of which has to keep as many as the others: query heads in those of one KV head.
     """
 
     kind: Kind
@@ -54,10 +60,10 @@ class Group:
     slices: tuple[Slice, ...]
     channels: int
     parameters: int
+    blocks: int = 1
 
 
-@dataclass(frozen=True)
-class LayerWidths:
+class LayerWidths(NamedTuple):
     """Query heads, KV heads and MLP channels of one decoder layer."""
 
     heads: int
@@ -86,14 +92,14 @@ def no_biases(config: PreTrainedConfig) -> frozenset[str]:
     return frozenset()
 
 
-def any_widths(config: PreTrainedConfig, width: LayerWidths) -> bool:
+def any_widths(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
     """What a stock class that insists on nothing takes."""
     return True
 
 
-def heads_divide(config: PreTrainedConfig, width: LayerWidths) -> bool:
+def heads_divide(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
     """What a stock class takes that wants the query heads to divide the residual width, head_dim or not."""
-    return int(config.hidden_size) % width.heads == 0
+    return hidden % width.heads == 0
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,10 @@ class Family:
     `name` is transformers' model_type, `architecture` its causal LM class. `known` are the config attributes
     the table reads or that survive a cut unchanged, `inert` those that say nothing about the computation,
     `expects` those that say nothing as long as they have one value. `biases` tells the modules of a layer
-    that have a bias. `norms` counts a layer's norms of residual width; with `head_norms` each head of q and
-    of k has one of head_dim besides, shared by all heads and never cut. `plain` are the families whose stock
+    that have a bias. `norms` names a layer's norms of residual width; with `head_norms` each head of q and
+    of k has one of head_dim besides, shared by all heads and never cut. A norm multiplies by its weight plus
+    `norm_shift`; with `scaled_embedding` embeddings are multiplied by the root of the residual width. The
+    attributes in `per_layer` list something for each decoder layer. `plain` are the families whose stock
     class can carry a cut with all layers alike, best first; `shaped` those whose shaped form can carry any
     other. A stock class takes the widths that `takes` allows, and computes the same as another family's with
     its own attributes set to `fills`.
@@ -118,10 +126,13 @@ class Family:
     plain: tuple[str, ...]
     shaped: tuple[str, ...]
     biases: Callable[[PreTrainedConfig], frozenset[str]] = no_biases
-    norms: int = 2
+    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
     head_norms: bool = False
+    norm_shift: float = 0.0
+    scaled_embedding: bool = False
+    per_layer: tuple[str, ...] = ()
     expects: Mapping[str, Any] = field(default_factory=dict)
-    takes: Callable[[PreTrainedConfig, LayerWidths], bool] = any_widths
+    takes: Callable[[PreTrainedConfig, LayerWidths, int], bool] = any_widths
     fills: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -152,5 +163,5 @@ def family_names() -> Sequence[str]:
 
 
 def describe() -> dict[str, list[Kind]]:
-    """The unit kinds that each family can be cut by."""
-    return {name: list(_FAMILIES[name].members) for name in family_names()}
+    """The unit kinds that each family can be cut by; `query_heads` where the config has grouped queries."""
+    return {name: list(get_args(Kind)) for name in family_names()}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tailored_llama.checkpoint import Weights
 from tailored_llama.errors import CheckpointError, PlanError
-from tailored_llama.families import Group, Kind, Slice, groups
+from tailored_llama.families import MODEL, Group, Kind, Slice, groups
 from tailored_llama.progress import track
 from tailored_llama.prune.activations import InputStatistics
 from tailored_llama.prune.criteria import Inputs, Matrix, criterion
@@ -31,10 +31,14 @@ ChannelScores = dict[Key, Float[Tensor, "units channels"]]
 
 
 def chosen_groups(weights: Weights, settings: Prune) -> list[Group]:
-    """The groups of the recipe's unit kinds and layers."""
+    """The groups to be scored: those of the recipe's unit kinds and layers.
+
+    A layer's score is what its units add up to, so with the unit kind `layers` these are scored as well.
+    """
     every = groups(weights.config)
     start, end = settings.layers or (0, 1 + max(group.layer for group in every))
-    return [group for group in every if group.kind in settings.units and start <= group.layer < end]
+    kinds = {*settings.units, "heads", "mlp"} if "layers" in settings.units else {*settings.units}
+    return [g for g in every if g.kind in kinds - {"layers"} and (g.layer == MODEL or start <= g.layer < end)]
 
 
 def channel_scores(
@@ -65,12 +69,12 @@ def layer_scores(
 ) -> dict[int, float]:
     """The criterion's score of each whole decoder layer in `settings.layers` (of all, by default).
 
-    A criterion of matrices or groups is summed over all units of all kinds in the layer. Otherwise as
+    A criterion of matrices or groups is summed over all heads and MLP channels of the layer. Otherwise as
     `channel_scores`.
     """
     every, rule = groups(weights.config), criterion(settings.criterion)
     start, end = settings.layers or (0, 1 + max(group.layer for group in every))
-    chosen = [group for group in every if start <= group.layer < end]
+    chosen = [g for g in every if start <= g.layer < end and g.kind in ("heads", "mlp")]
     scores = dict.fromkeys(range(start, end), 0.0)
     if rule.layer:
         assert text is not None, settings.criterion
@@ -171,7 +175,8 @@ class _MemberScores:
     ) -> Iterator[Float[Tensor, " channels"]]:
         """Scores of a few channels at a time: what is computed on the way to them stays in the cache."""
         assert self.rule.matrix is not None
-        owned = [_turned(tensor, group, piece) for tensor in (weight, gradient, squares)]
+        effective = weight + piece.shift if piece.shift else weight
+        owned = [_turned(tensor, group, piece) for tensor in (effective, gradient, squares)]
         channels = group.units * piece.stride
         inputs = _inputs(seen, _at_least_single(weight.dtype), group, piece) if seen else None
         step = max(1, NUMBERS_AT_ONCE * channels // weight.numel())
@@ -194,11 +199,11 @@ def _at_least_single(dtype: torch.dtype) -> torch.dtype:
 
 
 def _turned(tensor: Tensor | None, group: Group, piece: Slice) -> Float[Tensor, "owned fan"] | None:
-    """What the group owns of a matrix, with its channels as rows."""
+    """What the group owns of a matrix, with its channels as rows; of a vector, rows of one number."""
     if tensor is None:
         return None
     owned = tensor.narrow(piece.axis, piece.offset, group.units * piece.stride)
-    return owned if piece.axis == 0 else owned.T
+    return owned.view(len(owned), -1) if piece.axis == 0 else owned.T
 
 
 def _inputs(seen: InputStatistics, dtype: torch.dtype, group: Group, piece: Slice) -> Inputs:

@@ -12,7 +12,7 @@ from typing import Any, cast, get_args
 from transformers import PreTrainedConfig
 
 from tailored_llama.errors import PlanError
-from tailored_llama.families import Kept, Kind, groups
+from tailored_llama.families import MODEL, Kept, Kind, groups
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,9 @@ class Plan:
         """JSON with one line for each layer's list, so that two plans can be compared line by line."""
         kinds = []
         for kind, layers in self.kept.items():
+            if MODEL in layers:
+                kinds.append(f'    "{kind}": {json.dumps(layers[MODEL])}')
+                continue
             lines = [f'      "{layer}": {json.dumps(units)}' for layer, units in sorted(layers.items())]
             kinds.append(f'    "{kind}": {{\n' + ",\n".join(lines) + "\n    }")
         kept = "{\n" + ",\n".join(kinds) + "\n  }" if kinds else "{}"
@@ -57,7 +60,8 @@ class Plan:
             for kind, layers in data["kept"].items():
                 if kind not in get_args(Kind):
                     raise PlanError(f"{where}: kept: cannot cut '{kind}'; known: {', '.join(get_args(Kind))}")
-                kept[cast(Kind, kind)] = {int(layer): _units(units) for layer, units in layers.items()}
+                by_layer = {MODEL: layers} if isinstance(layers, list) else layers
+                kept[cast(Kind, kind)] = {int(layer): _units(units) for layer, units in by_layer.items()}
             return cls(dict(data["source"]), kept, dict(data["params"]), dict(data["settings"]))
         except PlanError:
             raise

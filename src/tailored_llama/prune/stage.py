@@ -16,14 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.calibration import calibration_tokens, check_windows
 from tailored_llama.checkpoint import Checkpoint, Weights
-from tailored_llama.errors import DataError, PlanError
-from tailored_llama.families import Kept, groups, parameter_count, widths
+from tailored_llama.errors import DataError
+from tailored_llama.families import parameter_count
 from tailored_llama.prune.criteria import criterion
-from tailored_llama.prune.measure import channel_scores, chosen_groups
 from tailored_llama.prune.plan import Plan
-from tailored_llama.prune.reduce import over_channels
-from tailored_llama.prune.select import Pool, select
-from tailored_llama.prune.surgery import CutWeights
+from tailored_llama.prune.steps import check_request, plan_units
+from tailored_llama.prune.surgery import CutWeights, config_after
 from tailored_llama.recipe import Prune, validate
 
 Model: TypeAlias = str | Path | PreTrainedModel
@@ -126,59 +124,31 @@ class _Request:
 
 
 def _plan(model: Model, weights: Weights, request: _Request) -> Plan:
+    return _plans(model, weights, request)[request.settings.ratio]
+
+
+def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Plan]:
+    """The plan for each ratio of the trajectory, and for the ratio itself."""
     settings = request.settings
-    _check_layers(weights, settings)
+    check_request(weights, settings)
     measures_text = criterion(settings.criterion).needs not in ("nothing", "weights")
     tokens = _tokens(weights, request) if measures_text else None
     checkpoint.check_finite(weights)
-    kept = plan_units(weights, settings, tokens, request.seed)
-    if not kept:
-        log.warning("prune.ratio: %s is less than one unit of any group; nothing is cut", settings.ratio)
-    before = parameter_count(weights.config)
-    gone = sum(
-        (group.units - len(kept[group.kind][group.layer])) * group.parameters
-        for group in groups(weights.config)
-        if group.layer in kept.get(group.kind, {})
-    )
-    log.info("plan: %s of %s parameters stay", f"{before - gone:,}", f"{before:,}")
-    params = {"before": before, "after": before - gone}
-    return Plan(_source(model, weights), kept, params, request.resolved())
-
-
-def plan_units(weights: Weights, settings: Prune, tokens: Tokens | None, seed: int) -> Kept:
-    """The units that stay, after `settings.steps` steps that each score what the step before has left.
-
-    The same `tokens` at every step. A step reads the original weights through a view; no cut copy is made.
-    """
-    original = chosen_groups(weights, settings)
-    total = parameter_count(weights.config)
-    kept: Kept = {}
-    for step in range(1, settings.steps + 1):
-        scores = channel_scores(CutWeights(weights, kept) if kept else weights, settings, tokens, seed)
-        pools = [
-            Pool(
-                group,
-                tuple(kept.get(group.kind, {}).get(group.layer, range(group.units))),
-                tuple(over_channels(scores[group.kind, group.layer]).tolist()),
-            )
-            for group in original
-        ]
-        kept = select(pools, settings, step, total)
-    return kept
+    plans = {}
+    for ratio, kept in plan_units(weights, settings, tokens, request.seed).items():
+        if not kept:
+            log.warning("prune.ratio: %s is less than one unit of any group; nothing is cut", ratio)
+        before = parameter_count(weights.config)
+        after = parameter_count(config_after(weights.config, kept))
+        log.info("plan: %s of %s parameters stay", f"{after:,}", f"{before:,}")
+        params = {"before": before, "after": after}
+        plans[ratio] = Plan(_source(model, weights), kept, params, request.resolved() | {"ratio": ratio})
+    return plans
 
 
 def _settings(settings: Prune | None, overrides: Mapping[str, Any]) -> Prune:
     base = settings or Prune()
     return validate(Prune, {**base.model_dump(), **overrides}, "prune") if overrides else base
-
-
-def _check_layers(weights: Weights, settings: Prune) -> None:
-    layers = len(widths(weights.config))
-    if settings.layers and settings.layers[1] > layers:
-        raise PlanError(
-            f"prune.layers: [{settings.layers[0]}, {settings.layers[1]}] is outside the model, which has "
-            f"{layers} decoder layers; the end, which is excluded, can be at most {layers}"
-        )
 
 
 def _tokens(weights: Weights, request: _Request) -> Tokens:

@@ -12,7 +12,7 @@ Criterion = Literal[
     "wanda", "fluctuation", "activation", "block_influence",
 ]  # fmt: skip
 Reduce = Literal["sum", "mean", "max", "prod", "first", "second"]
-Unit = Literal["heads", "mlp"]
+Unit = Literal["heads", "query_heads", "mlp", "hidden", "layers"]
 Precision = Literal["fp32", "bf16"]
 LossName = Literal["answer", "choice", "distill"]
 Projection = Literal["q", "k", "v", "o", "gate", "up", "down"]
@@ -40,15 +40,19 @@ class Prune(Strict):
     """What goes, and by which measure. Defaults are LLM-Pruner's published block-wise setting."""
 
     ratio: Ratio = 0.5
-    of: Literal["params", "units"] = "params"
+    of: Literal["params", "macs", "bytes", "units"] = "params"
     units: tuple[Unit, ...] = ("heads", "mlp")
     layers: tuple[int, int] | None = None
     criterion: Criterion = "taylor"
     objective: Literal["lm"] = "lm"
     reduce: Reduce = "sum"
     allocate: Literal["uniform", "global"] = "uniform"
+    normalise: Literal["none", "kind", "block"] = "none"
     steps: int = Field(1, ge=1)
+    trajectory: tuple[Ratio, ...] = ()
     align: int = Field(1, ge=1)
+    floor: float = Field(1, gt=0)
+    alike: bool = False
     reconstruct: Literal[False] = False
     precision: Precision = "fp32"
     """Of the matrix products while measuring."""
@@ -58,8 +62,21 @@ class Prune(Strict):
     @classmethod
     def _some_units(cls, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
         if not units or len(set(units)) != len(units):
-            raise ValueError("name each unit kind once: heads, mlp, or both")
+            raise ValueError(f"name each unit kind once, of {', '.join(get_args(Unit))}")
         return units
+
+    @field_validator("floor")
+    @classmethod
+    def _share_or_number(cls, floor: float) -> float:
+        if floor > 1 and floor != int(floor):
+            raise ValueError("a share of the units below 1, or a whole number of them")
+        return floor
+
+    @model_validator(mode="after")
+    def _ratios_on_the_way(self) -> Prune:
+        if any(ratio > self.ratio for ratio in self.trajectory):
+            raise ValueError(f"trajectory: its ratios lie on the way to ratio, which is {self.ratio:g}")
+        return self
 
     @field_validator("layers")
     @classmethod
