@@ -77,8 +77,8 @@ def check_request(weights: Weights, settings: Prune) -> None:
         )
     if rule.needs == "inputs" and "hidden" in settings.units:
         raise PlanError(
-            f"prune.criterion: {rule.name} is not defined for residual channels (hidden); choose a taylor, l1, "
-            f"l2 or random"
+            f"prune.criterion: {rule.name} is not defined for residual channels (hidden); choose a taylor "
+            f"one, l1, l2 or random"
         )
     if (
         settings.alike
