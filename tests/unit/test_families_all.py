@@ -104,7 +104,7 @@ def test_walk_equals_the_whole_models_backward(case: str) -> None:
         assert loss == pytest.approx(expected.item(), rel=1e-5)
         names_found = list(found)
         gradients = torch.autograd.grad(expected, [model.get_parameter(name) for name in names_found])
-        assert len(found) == len(model.model.layers) * (4 if family_of(case) == "phi3" else 7)
+        assert set(found) == set(scored)
         for name, gradient in zip(names_found, gradients, strict=True):
             torch.testing.assert_close(
                 found[name], gradient, rtol=2e-4, atol=1e-6 * float(gradient.abs().max()) + 1e-10

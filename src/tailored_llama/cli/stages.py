@@ -23,15 +23,20 @@ def plan(
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Score and plan, cut nothing."""
-    wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
-    from tailored_llama.prune import make_plan
+    """Score and plan, cut nothing.
 
-    made = make_plan(
+    With a prune.trajectory, its plans are written beside: FILE-0.20.json and so on.
+    """
+    wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
+    from tailored_llama.prune import make_plans, save_trajectory
+
+    plans = make_plans(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data,
         allow_config=tuple(allow_config or ()),
     )  # fmt: skip
+    made = plans[wanted.prune.ratio]
     made.save(out)
+    save_trajectory({r: plans[r] for r in wanted.prune.trajectory}, out.parent, out.stem)
     show_facts({"plan": str(out), **{f"params_{k}": v for k, v in made.params.items()}}, as_json)
 
 

@@ -6,8 +6,17 @@ A plan can be made without cutting (`make_plan`), saved, compared and replayed.
 """
 
 from tailored_llama.prune.criteria import Criterion, criteria
-from tailored_llama.prune.plan import Plan
-from tailored_llama.prune.stage import make_plan, prune
+from tailored_llama.prune.plan import Plan, save_trajectory
+from tailored_llama.prune.stage import make_plan, make_plans, prune
 from tailored_llama.prune.surgery import CutWeights
 
-__all__ = ["Criterion", "CutWeights", "Plan", "criteria", "make_plan", "prune"]
+__all__ = [
+    "Criterion",
+    "CutWeights",
+    "Plan",
+    "criteria",
+    "make_plan",
+    "make_plans",
+    "prune",
+    "save_trajectory",
+]

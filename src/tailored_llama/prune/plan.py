@@ -106,6 +106,16 @@ class Plan:
                     )
 
 
+def save_trajectory(plans: Mapping[float, Plan], directory: Path, prefix: str = "trajectory/plan") -> None:
+    """Write the plan of each ratio as `trajectory/plan-0.20.json` and so on."""
+    for ratio, plan in sorted(plans.items()):
+        path = directory / f"{prefix}-{ratio:.2f}.json"
+        if ratio != round(ratio, 2):
+            path = directory / f"{prefix}-{ratio:g}.json"
+        path.parent.mkdir(exist_ok=True)
+        plan.save(path)
+
+
 def _block(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
 

@@ -19,7 +19,7 @@ from tailored_llama.checkpoint import Checkpoint, Weights
 from tailored_llama.errors import DataError
 from tailored_llama.families import parameter_count
 from tailored_llama.prune.criteria import criterion
-from tailored_llama.prune.plan import Plan
+from tailored_llama.prune.plan import Plan, save_trajectory
 from tailored_llama.prune.steps import check_request, plan_units
 from tailored_llama.prune.surgery import CutWeights, config_after
 from tailored_llama.recipe import Prune, validate
@@ -43,13 +43,37 @@ def make_plan(
 ) -> Plan:
     """Score `model` (a directory, hub id, `world`, or a model in memory) and plan a cut; nothing is cut.
 
-    `overrides` are keys of `settings`, a recipe's prune. Calibration text is drawn by `seed` as `settings`
-    say (`tasks` and `data` as in a recipe), unless `tokens` gives the ids. A model in memory needs
-    `tokenizer` for text. Raises RecipeError, CheckpointError (NaN, by tensor), FamilyError, DataError
-    (calibration) and PlanError (layers outside the model, a ratio or `align` out of reach).
+    With a `trajectory` in `settings`, this is the plan at its end. `overrides` are keys of `settings`, a
+    recipe's prune. Calibration text is drawn by `seed` as `settings` say (`tasks` and `data` as in a
+    recipe), unless `tokens` gives the ids. A model in memory needs `tokenizer` for text. Raises RecipeError,
+    CheckpointError (NaN, by tensor), FamilyError (units that the model has not), DataError (calibration) and
+    PlanError (layers outside the model; a ratio, `align`, `floor` or number of steps that cannot be had).
+    """
+    plans = make_plans(
+        model, settings=settings, seed=seed, tasks=tasks, data=data, tokens=tokens, tokenizer=tokenizer,
+        allow_config=allow_config, **overrides,
+    )  # fmt: skip
+    return plans[max(plans)]
+
+
+def make_plans(
+    model: Model,
+    *,
+    settings: Prune | None = None,
+    seed: int = 42,
+    tasks: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+    tokens: Tokens | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
+    **overrides: Any,
+) -> dict[float, Plan]:
+    """{ratio: plan} for each ratio of the `trajectory` and for `ratio`, as `make_plan` makes them.
+
+    Each keeps only units that the plans of lower ratios keep as well.
     """
     request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer)
-    return _plan(model, checkpoint.open_weights(model, allow_config=allow_config), request)
+    return _plans(model, checkpoint.open_weights(model, allow_config=allow_config), request)
 
 
 def prune(
@@ -68,10 +92,10 @@ def prune(
 ) -> Path | PreTrainedModel:
     """Cut `model` by `plan`, or by one made here as `make_plan` does with the same arguments.
 
-    With `out`, streams a checkpoint directory with plan.json and returns its path, at once where it is
-    complete. Without, returns a new model in memory; the given one stays as it is. Raises what `make_plan`
-    raises, PlanError for a plan of another model, and OutputError where `out` holds something else or the
-    disk has no room.
+    With `out`, streams a checkpoint directory with plan.json (and the nested plans of a `trajectory` beside
+    it, for `plan`) and returns its path, at once where it is complete. Without, returns a new model in
+    memory; the given one stays as it is. Raises what `make_plan` raises, PlanError for a plan of another
+    model, and OutputError where `out` holds something else or the disk has no room.
     """
     request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer)
     weights = checkpoint.open_weights(model, allow_config=allow_config)
@@ -83,7 +107,7 @@ def prune(
     if out is None:
         if plan:  # what is scored is checked there, what is written is checked as it is written
             checkpoint.check_finite(weights)
-        made = plan or _plan(model, weights, request)
+        made = plan or max(_plans(model, weights, request).items())[1]
         return checkpoint.load_model(CutWeights(weights, made.kept))
 
     about = {"plan": plan.digest} if plan else request.resolved()
@@ -92,10 +116,12 @@ def prune(
         log.info("%s is complete", out)
         return Path(out)
     with checkpoint.stage_directory(out, stage="prune", settings=about, inputs=inputs, seed=seed) as partial:
-        made = plan or _plan(model, weights, request)
+        plans = {} if plan else _plans(model, weights, request)
+        made = plan or plans[request.settings.ratio]
         tokenizer_home = weights.directory if isinstance(weights, Checkpoint) else None
         checkpoint.write_checkpoint(CutWeights(weights, made.kept), partial, copy_from=tokenizer_home)
         made.save(partial / "plan.json")
+        save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, partial)
     return Path(out)
 
 
@@ -121,10 +147,6 @@ class _Request:
         elif source == "c4" and "c4" in self.data:
             resolved |= {"data": {"c4": str(self.data["c4"])}}
         return resolved
-
-
-def _plan(model: Model, weights: Weights, request: _Request) -> Plan:
-    return _plans(model, weights, request)[request.settings.ratio]
 
 
 def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Plan]:
