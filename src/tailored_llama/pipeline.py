@@ -6,7 +6,7 @@ so a run that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tailored_llama import checkpoint
 from tailored_llama.errors import RecipeError
 from tailored_llama.evaluate import evaluate
 from tailored_llama.export import export
+from tailored_llama.places import Places
 from tailored_llama.prune import prune
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.report import report
@@ -28,26 +29,19 @@ SAME, HARNESS = "same", "harness"
 def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dict[str, Any]:
     """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
 
-    Returns the contents of `results.json`. Raises a TailorError for what the user can mend.
+    A recipe with a `sweep` is run once for each of its cells. Returns the contents of `results.json`, or of
+    the sweep's `sweep.json`. Raises a TailorError for what the user can mend.
     """
     recipe = load_recipe(recipe)
+    if recipe.sweep is not None:
+        from tailored_llama.sweep import sweep  # which runs the stages of this module, cell by cell
+
+        return sweep(recipe, Path(out))
     check(recipe)
     out = Path(out)
     with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
-        dense = checkpoint.resolve(recipe.model)
-        pruned = prune(
-            dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
-            out=out / "prune",
-        )  # fmt: skip
-        adapters = {"pruned": tune_all(recipe, pruned, out, "tune")}
-        # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
-        prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["pruned"].items()}
-        adapters["dense"] = tune_all(recipe, dense, out, "tune-dense", prompts)
-        rows: list[Row] = []
-        for wording in (SAME, HARNESS) if recipe.evaluate.prompt == SAME else (HARNESS,):
-            rows += evaluate_all(recipe, {"dense": dense, "pruned": pruned}, adapters, prompts, wording, out)
-        results = assemble(rows, recipe)
-        for task, adapter in adapters["pruned"].items():
+        results, pruned, adapters = tailor(recipe, Places(out))
+        for task, adapter in adapters.items():
             for form in recipe.export.formats:
                 export(
                     pruned,
@@ -59,6 +53,29 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
         checkpoint.write_json(out / "results.json", results)
         report([out], out / "report.html")
     return results
+
+
+def tailor(
+    recipe: Recipe, places: Places, asked: Sequence[str] = (SAME, HARNESS)
+) -> tuple[dict[str, Any], Path, dict[str, Path]]:
+    """Prune, tune and evaluate: `results.json`, the pruned directory and each task's adapter on it.
+
+    Of a recipe that scores in the tuned wording (`same`), the wordings in `asked` are scored.
+    """
+    dense = checkpoint.resolve(recipe.model)
+    data = {"tasks": recipe.tasks, "data": recipe.data}
+    pruned = prune(
+        dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
+        out=places.of("prune", model=recipe.model, settings=recipe.prune, seed=recipe.seed, **data),
+    )  # fmt: skip
+    adapters = {"pruned": tune_all(recipe, pruned, places, "tune")}
+    # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
+    prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["pruned"].items()}
+    adapters["dense"] = tune_all(recipe, dense, places, "tune-dense", prompts)
+    rows: list[Row] = []
+    for wording in asked if recipe.evaluate.prompt == SAME else (HARNESS,):
+        rows += evaluate_all(recipe, {"dense": dense, "pruned": pruned}, adapters, prompts, wording, places)
+    return assemble(rows, recipe), pruned, adapters["pruned"]
 
 
 def check(recipe: Recipe) -> None:
@@ -89,7 +106,7 @@ def name_of(task: str) -> str:
 
 
 def tune_all(
-    recipe: Recipe, base: Path, out: Path, prefix: str, prompts: Mapping[str, str] | None = None
+    recipe: Recipe, base: Path, places: Places, prefix: str, prompts: Mapping[str, str] | None = None
 ) -> dict[str, Path]:
     """One adapter a task on `base`; with `prompts`, in these wordings instead of the recipe's."""
     adapters = {}
@@ -97,7 +114,11 @@ def tune_all(
         settings = recipe.tune.model_copy(update={"prompt": prompts[task]}) if prompts else recipe.tune
         adapters[task] = tune(
             base, task=task, settings=settings, seed=recipe.seed, data=recipe.data,
-            teacher=recipe.model, out=out / f"{prefix}-{name_of(task)}", merge=False,
+            teacher=recipe.model, merge=False,
+            out=places.of(
+                f"{prefix}-{name_of(task)}", base=base, model=recipe.model, task=task, settings=settings,
+                seed=recipe.seed, data=recipe.data,
+            ),
         )  # fmt: skip
     return adapters
 
@@ -108,7 +129,7 @@ def evaluate_all(
     adapters: Mapping[str, Mapping[str, Path]],
     prompts: Mapping[str, str],
     wording: str,
-    out: Path,
+    places: Places,
 ) -> list[Row]:
     """The rows of one wording: each base alone, each of its adapters, and the adapters of a base together."""
     asked = wordings(recipe, prompts, wording)
@@ -120,12 +141,17 @@ def evaluate_all(
         settings = recipe.evaluate
         tuned_to = name_of(task) if task else None
         name = "-".join(part for part in ("evaluate", stage, wording, tuned_to) if part)
+        adapter = adapters["pruned" if stage == "tuned" else "dense"][task] if task else None
+        # Perplexity knows no wording: it is measured once.
+        corpora = settings.perplexity if wording == settings.prompt else ()
+        chosen = {t: asked[t] for t in tasks}
+        out = places.of(
+            name, base=base, model=recipe.model, adapter=adapter, prompts=chosen, data=recipe.data,
+            settings=settings, perplexity=corpora, seed=recipe.seed if settings.fewshot else None,
+        )  # fmt: skip
         measured = evaluate(
-            base, adapter=adapters["pruned" if stage == "tuned" else "dense"][task] if task else None,
-            tasks=tasks, prompts={t: asked[t] for t in tasks}, data=recipe.data, limit=settings.limit,
-            # Perplexity knows no wording: it is measured once.
-            perplexity=settings.perplexity if wording == settings.prompt else (),
-            length=settings.length, fewshot=settings.fewshot, seed=recipe.seed, out=out / name,
+            base, adapter=adapter, tasks=tasks, prompts=chosen, data=recipe.data, limit=settings.limit,
+            perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed, out=out,
         )  # fmt: skip
         return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
 

@@ -25,7 +25,7 @@ FLOORS = [
     {"checkpoint", "vllm_plugin"},
     {"scoring", "calibration"},
     {"prune", "tune", "evaluate", "export", "report"},
-    {"results", "pipeline", "measure"},
+    {"results", "places", "pipeline", "sweep", "measure"},
     {"play"},
     {"cli"},
 ]

@@ -13,10 +13,10 @@ def show(result: dict[str, Any], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from tailored_llama.report import tables
+    from tailored_llama.report import sweep_tables, tables
 
     console = Console()
-    for table in tables(result):
+    for table in sweep_tables(result) if "failed" in result else tables(result):
         console.print(table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ from tailored_llama.tasks import Task, load_task
 __all__ = ["evaluate"]
 
 ModelLike: TypeAlias = str | Path | PreTrainedModel
+# A row of results.json, and for each task how right every question was answered, in order.
+Measured: TypeAlias = tuple[dict[str, Any], dict[str, list[float]]]
+RIGHT = "right.json"
 
 
 def evaluate(
@@ -46,8 +50,8 @@ def evaluate(
     `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first. A
     model in memory comes with its `tokenizer`. `limit` scores the first rows of each split; `length` is a
     perplexity window in tokens. `device` is the GPU where there is one; a model in memory stays where it
-    is. With `out`, writes `results.json` there, and returns at once what is there already where the same
-    was asked of the same files.
+    is. With `out`, writes `results.json` there, and `right.json` (by task how right each question was
+    answered), and returns at once what is there already where the same was asked of the same files.
 
     `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
     the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
@@ -57,7 +61,7 @@ def evaluate(
     places = {name: str(path) for name, path in (data or {}).items()}
     tuned = checkpoint.find_adapter(adapter) if adapter else None
 
-    def measure() -> dict[str, Any]:
+    def measure() -> Measured:
         started = time.perf_counter()
         reset_peak()
         questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed)
@@ -65,7 +69,8 @@ def evaluate(
         loaded = _load(model, tuned, device)
         words = tokenizer or _tokenizer_of(model)
         figures = _score(loaded, words, questions, batch_size)
-        return {
+        right = {name: entry.pop("right") for name, entry in figures.items()}
+        row = {
             "params": families.parameter_count(loaded.config),
             "macs": families.mac_count(loaded.config),
             "tasks": figures,
@@ -76,9 +81,10 @@ def evaluate(
             "seconds": round(time.perf_counter() - started, 3),
             "peak_memory": peak_memory(),
         }
+        return row, right
 
     if out is None:
-        return measure()
+        return measure()[0]
     settings = {
         "model": "in memory" if isinstance(model, PreTrainedModel) else str(model),
         "adapter": None if adapter is None else str(adapter),
@@ -91,15 +97,16 @@ def evaluate(
     ]
     directories = [place for task in asked if (place := places.get(task.name, task.files))]
     inputs = _digests(model, tuned, files + directories)
-    return _stored(Path(out), settings, inputs, seed, measure)
+    # Without examples before the questions nothing is drawn, and a row is the same for every seed.
+    return _stored(Path(out), settings, inputs, seed if fewshot else None, measure)
 
 
 def _stored(
     out: Path,
     settings: dict[str, Any],
     inputs: dict[str, str],
-    seed: int,
-    measure: Callable[[], dict[str, Any]],
+    seed: int | None,
+    measure: Callable[[], Measured],
 ) -> dict[str, Any]:
     """The row in `out`: what is there where the same was asked of the same files, else measured and
     written.
@@ -113,7 +120,7 @@ def _stored(
     with checkpoint.stage_directory(
         out, stage="evaluate", settings=settings, inputs=inputs, seed=seed
     ) as directory:
-        row = measure()
+        row, right = measure()
         stage = "tuned" if settings["adapter"] else "dense"
         document = {
             "rows": [{"stage": stage, "task_tuned": None, **row}],
@@ -121,6 +128,7 @@ def _stored(
             "versions": checkpoint.versions(),
         }
         checkpoint.write_json(directory / "results.json", document)
+        (directory / RIGHT).write_text(json.dumps(right) + "\n", encoding="utf-8")
     return row
 
 

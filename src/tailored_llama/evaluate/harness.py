@@ -72,7 +72,8 @@ class Model(Tailor):
 
 def score_task(lm: Model, questions: Questions) -> Figures:
     """`acc`, `acc_norm`, `main` (the task's metric) and its `stderr`, `chance`, `n` questions, of which `cut`
-    had to lose the beginning of their context, and the `prompt` they were asked in.
+    had to lose the beginning of their context, the `prompt` they were asked in, and how `right` the
+    answer to each question in order was by the main metric.
 
     Raises DataError for an answer that does not fit into the model.
     """
@@ -80,8 +81,9 @@ def score_task(lm: Model, questions: Questions) -> Figures:
     lm.title = questions.place
     with _quiet():
         inline = ConfigurableTask(config=_inline(questions))
-        results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=False)
+        results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=True)
     figures = results["results"][task.name]
+    samples = sorted(results["samples"][task.name], key=lambda sample: sample["doc_id"])
     # Where contexts are compared the answer is the same for all, so its length normalises nothing.
     accuracy = {metric: figures.get(f"{metric},none", figures["acc,none"]) for metric in ("acc", "acc_norm")}
     return {
@@ -93,6 +95,7 @@ def score_task(lm: Model, questions: Questions) -> Figures:
         "n": len(questions.examples),
         "cut": len(lm.cut),
         "prompt": questions.prompt.name,
+        "right": [float(sample.get(task.metric, sample["acc"])) for sample in samples],
     }
 
 

@@ -24,7 +24,8 @@ def score_written(
 ) -> dict[str, Any]:
     """`exact_match`, `f1` and `rougeL`, `main` (the task's metric) and its `stderr`, `chance` (nothing: who
     guesses writes nothing right), `n` questions, of which `cut` had to lose the beginning of their context
-    and `unended` ran to the last token allowed; the `prompt`; the first answers as `samples`.
+    and `unended` ran to the last token allowed; the `prompt`; the first answers as `samples`; and how
+    `right` each was by the main metric.
 
     Raises DataError where the model has no room to write.
     """
@@ -45,6 +46,7 @@ def score_written(
         "cut": sum(w.cut for w in written),
         "unended": sum(not w.ended for w in written),
         "prompt": questions.prompt.name,
+        "right": main,
         "samples": [
             {"context": e.context, "written": w.text, "right": e.references[0]}
             for w, e in zip(written[:SAMPLES], questions.examples, strict=False)

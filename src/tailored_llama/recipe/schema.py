@@ -195,6 +195,8 @@ class Recipe(Strict):
     tune: Tune = Tune()
     evaluate: Evaluate = Evaluate()
     export: Export = Export()
+    sweep: dict[str, Any] | None = None
+    """Dotted keys with lists of values, and named `variants`: `tailor run` runs every combination."""
 
     @field_validator("tasks", mode="before")
     @classmethod

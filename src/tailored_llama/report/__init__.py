@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tailored_llama.errors import OutputError
+from tailored_llama.report.sweep import sweep_tables
 from tailored_llama.report.terminal import tables
 
-__all__ = ["report", "tables"]
+__all__ = ["report", "report_sweep", "sweep_tables", "tables"]
 
 
 def report(directories: Sequence[str | Path], out: str | Path) -> Path:
@@ -27,7 +29,17 @@ def report(directories: Sequence[str | Path], out: str | Path) -> Path:
     out = Path(out)
     if out.is_dir():
         raise OutputError(f"{out} is a directory; name the page's file, e.g. {out / 'report.html'}")
-    text = page(read_runs(directories))
+    return _write(page(read_runs(directories)), out)
+
+
+def report_sweep(document: Mapping[str, Any], out: str | Path) -> Path:
+    """Write the page over a sweep (`sweep.json`) to the file `out`, and return it; raises as `report`."""
+    from tailored_llama.report.sweep_page import sweep_page
+
+    return _write(sweep_page(document), Path(out))
+
+
+def _write(text: str, out: Path) -> Path:
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ def accuracies(results: Results, wording: str) -> str:
         )
     said = [f"{short(task)}: {', '.join(_said(stages, task))}" for task in tasks]
     what = quantity(stages.values()).capitalize()
-    return _svg(figure, f"accuracy-{wording}", f"{what} in percent. " + "; ".join(said) + ".")
+    return as_svg(figure, f"accuracy-{wording}", f"{what} in percent. " + "; ".join(said) + ".")
 
 
 def _span(results: Results) -> tuple[float, float]:
@@ -109,7 +109,7 @@ def widths(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str:
         f"layer {i}: {a.heads} of {b.heads} heads, {a.mlp} of {b.mlp} channels"
         for i, (b, a) in enumerate(zip(before, after, strict=True))
     ]
-    return _svg(figure, "widths", "Widths per layer, before and after. " + "; ".join(kept) + ".")
+    return as_svg(figure, "widths", "Widths per layer, before and after. " + "; ".join(kept) + ".")
 
 
 def losses(tunings: Sequence[Tuning]) -> str:
@@ -137,7 +137,7 @@ def losses(tunings: Sequence[Tuning]) -> str:
         f"{short(t.task)} on the {t.base} model: from {t.epoch_losses()[0]:.2f} to {t.epoch_losses()[-1]:.2f}"
         for t in tunings
     ]
-    return _svg(figure, "losses", "Training loss by epoch. " + "; ".join(said) + ".")
+    return as_svg(figure, "losses", "Training loss by epoch. " + "; ".join(said) + ".")
 
 
 def _stage(tuning: Tuning) -> str:
@@ -158,7 +158,7 @@ def _stderr(figures: dict[str, Any]) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
+def as_svg(figure: Figure, name: str, description: str) -> str:
     """The figure as an accessible inline SVG of the page's width, in the page's colours."""
     text = io.StringIO()
     # Seeded ids: equal pictures are equal text.

@@ -1,0 +1,71 @@
+"""A sweep as a table for the terminal, and as Markdown: one line a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+Entry = Mapping[str, Any]
+COLUMNS = (
+    "setting", "seeds", "parameters", "dense", "dense, tuned", "pruned", "tuned", "recovery",
+    "recovery above chance", "of dense, tuned", "against the first",
+)  # fmt: skip
+
+NARROW = ("setting", "dense", "dense, tuned", "pruned", "tuned", "recovery", "against the first")
+"""What fits into a terminal of 80 columns; the page has all."""
+
+
+def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
+    """One table over all settings of a `sweep.json`."""
+    made = Table(
+        box=SIMPLE_HEAD, title=TITLE, title_justify="left", caption=failures(document),
+        caption_justify="left", pad_edge=False,
+    )  # fmt: skip
+    for column in NARROW:
+        made.add_column(column, justify="left" if column == "setting" else "right", overflow="fold")
+    for entry in document["settings"]:
+        cells = dict(zip(COLUMNS, line(entry), strict=True))
+        made.add_row(*(cells[column] for column in NARROW))
+    return [made]
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """The same as a Markdown table."""
+    rows = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *map(line, document["settings"])]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+TITLE = "Mean accuracy over tasks and seeds, %; in brackets 95% by bootstrap over seeds and questions."
+
+
+def line(entry: Entry) -> list[str]:
+    """The cells of one setting's line."""
+    stages, params = entry["stages"], entry["params"]
+    tuned = stages["tuned"]
+    versus = entry["versus_first"]
+    return [
+        entry["group"] or "the recipe",
+        str(len(entry["seeds"])),
+        f"{100 * params['pruned'] / params['dense']:.1f}%",
+        *(f"{100 * stages[stage]['mean']['value']:.1f}" for stage in ("dense", "dense_tuned", "pruned")),
+        *(spanned(tuned[key]) for key in ("mean", "recovery", "recovery_above_chance", "of_dense_tuned")),
+        spanned(versus, sign="+") if versus else "",
+    ]
+
+
+def spanned(figure: Mapping[str, float] | None, sign: str = "") -> str:
+    """A share with its interval, in percent."""
+    if figure is None:
+        return ""
+    value, low, high = (f"{100 * figure[key]:{sign}.1f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})".replace("-", "\N{MINUS SIGN}")
+
+
+def failures(document: Mapping[str, Any]) -> str | None:
+    """What could not be finished, and why."""
+    if not document["failed"]:
+        return None
+    return "Not finished: " + "; ".join(f"{name}: {why}" for name, why in document["failed"].items())

@@ -1,0 +1,109 @@
+"""The page of a sweep: its table, and a curve for every number that was swept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import matplotlib as mpl
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from tailored_llama.report.pictures import COLOURS, MARKERS, MUTED, STYLE, WIDTH, as_svg
+from tailored_llama.report.sweep import COLUMNS, TITLE, Entry, failures, line
+from tailored_llama.report.words import LABELS
+
+TEMPLATE = "sweep.html.jinja"
+STAGES = ("dense", "dense_tuned", "pruned", "tuned")
+AXES = {
+    "prune.ratio": "share of the parameters that is gone, %",
+    "tune.shots": "shots a task",
+}
+DASHES = ("-", "--", ":", "-.")
+MOST_LINES = 4
+
+
+def sweep_page(document: Mapping[str, Any]) -> str:
+    """The whole HTML text over a `sweep.json`."""
+    entries = document["settings"]
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = (resources.files("tailored_llama.report") / TEMPLATE).read_text(encoding="utf-8")
+    style = (resources.files("tailored_llama.report") / "page.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        style=Markup(style[style.index("<style>") : style.index("</style>") + len("</style>")]),
+        columns=COLUMNS,
+        lines=[line(entry) for entry in entries],
+        title=TITLE,
+        failed=failures(document),
+        curves=[(key, Markup(curve(entries, key))) for key in AXES if swept(entries, key)],
+        tasks=entries[0]["tasks"] if entries else [],
+        per_task=[(entry["group"], entry["stages"]["tuned"]["tasks"]) for entry in entries],
+        perplexity=[
+            (entry["group"], {stage: entry["stages"][stage]["perplexity"] for stage in STAGES})
+            for entry in entries if entry["stages"]["dense"]["perplexity"]
+        ],
+        labels=LABELS,
+        recipe=json.dumps(document["recipe"], indent=2, ensure_ascii=False),
+        versions=document["versions"],
+    )  # fmt: skip
+
+
+def swept(entries: Sequence[Entry], key: str) -> bool:
+    """Whether `key` is a number with more than one value."""
+    return len({entry["settings"].get(key) for entry in entries} - {None}) > 1
+
+
+def curve(entries: Sequence[Entry], key: str) -> str:
+    """Mean accuracy of every stage against `key`, with intervals; of up to MOST_LINES other settings."""
+    rest: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if key in entry["settings"]:
+            others = {name: value for name, value in entry["settings"].items() if name != key}
+            rest.setdefault(", ".join(f"{name}: {value}" for name, value in others.items()), []).append(entry)
+    shown = [(name, own) for name, own in rest.items() if len(own) > 1][:MOST_LINES]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, own) in enumerate(shown):
+            ordered = sorted(own, key=lambda entry: place(entry, key))
+            for stage in STAGES if number == 0 else ("pruned", "tuned"):
+                figures = [entry["stages"][stage]["mean"] for entry in ordered]
+                values = [100 * figure["value"] for figure in figures]
+                axes.errorbar(
+                    [place(entry, key) for entry in ordered], values,
+                    yerr=[
+                        [value - 100 * f["low"] for value, f in zip(values, figures, strict=True)],
+                        [100 * f["high"] - value for value, f in zip(values, figures, strict=True)],
+                    ],
+                    color=COLOURS[stage], marker=MARKERS[stage], markersize=5, elinewidth=1, capsize=2,
+                    linestyle=DASHES[number], label=LABELS[stage] + (f" ({name})" if name else ""),
+                )  # fmt: skip
+        if shown:
+            axes.axhline(100 * shown[0][1][0]["chance"], color=MUTED, linewidth=1, label="chance")
+        if key == "tune.shots":
+            axes.set_xscale("log")
+            ticks = sorted({place(entry, key) for _, own in shown for entry in own})
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+        axes.set_xlabel(AXES[key])
+        axes.set_ylabel("mean accuracy, %")
+        figure.legend(loc="outside upper left", ncols=3)
+    said = [
+        f"{place(entry, key):g}: {100 * entry['stages']['tuned']['mean']['value']:.0f}"
+        for _, own in shown for entry in own
+    ]  # fmt: skip
+    return as_svg(
+        figure, f"curve-{key}", f"Tuned accuracy in percent against {AXES[key]}: {'; '.join(said)}."
+    )
+
+
+def place(entry: Entry, key: str) -> float:
+    """Where an entry stands on the axis of `key`; of a ratio, by the share that is truly gone."""
+    if key == "prune.ratio":
+        return 100 * (1 - float(entry["params"]["pruned"]) / float(entry["params"]["dense"]))
+    return float(entry["settings"][key])

@@ -1,0 +1,89 @@
+"""Sweep: a recipe run over lists of values, every combination a run of its own, all results in one table.
+
+The directory holds `cells/NAME/`, a run each; `stages/`, what the runs share (the same prune, the same dense
+rows are computed once); and `sweep.json` and `report.html` over all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import OutputError, RecipeError, TuneError
+from tailored_llama.pipeline import SAME, check, tailor
+from tailored_llama.places import Places
+from tailored_llama.recipe import Recipe
+from tailored_llama.report import report_sweep
+from tailored_llama.sweep.cells import Cell, cells_of
+from tailored_llama.sweep.table import table
+
+__all__ = ["cells_of", "sweep"]
+
+SWEEP = "sweep.json"
+log = logging.getLogger(__name__)
+
+
+def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
+    """Run every cell of `recipe` that is not finished in `out`; returns the contents of `sweep.json`.
+
+    Tasks are scored in the tuned wording only. A cell whose tuning diverges is noted under `failed`, and the
+    others go on. `sweep.json` is written anew after every cell. Raises RecipeError before anything is
+    written for a sweep that makes no sense or a cell that could not run to its end.
+    """
+    cells = cells_of(recipe)
+    if recipe.evaluate.prompt != SAME:
+        raise RecipeError("sweep: it scores in the tuned wording only; leave evaluate.prompt at 'same'")
+    for settled in {cell.recipe.model_dump_json(exclude={"prune"}): cell.recipe for cell in cells}.values():
+        check(settled)
+    out = out.resolve()
+    if out.exists() and any(out.iterdir()) and not (out / SWEEP).is_file():
+        raise OutputError(f"{out} holds something else than a sweep; name an empty or new directory")
+    log.info("sweep: %d cells", len(cells))
+    failed: dict[str, str] = {}
+    document = _document(recipe, cells, out, failed)
+    for number, cell in enumerate(cells, start=1):
+        log.info("cell %d of %d: %s", number, len(cells), cell.name)
+        try:
+            _run(cell, out)
+        except TuneError as error:
+            log.warning("cell %s: %s", cell.name, error)
+            failed[cell.name] = str(error)
+        document = _document(recipe, cells, out, failed)
+    report_sweep(document, out / "report.html")
+    return document
+
+
+def _run(cell: Cell, out: Path) -> None:
+    home = out / "cells" / cell.name
+    settings = cell.recipe.model_dump(mode="json")
+    if (home / "manifest.json").is_file() and checkpoint.completed(
+        home, stage="run", settings=settings, inputs={}, seed=cell.seed
+    ):
+        return
+    (out / "stages").mkdir(parents=True, exist_ok=True)
+    with checkpoint.run_directory(home, settings=settings):
+        (home / "results.json").unlink(missing_ok=True)
+        results, _, _ = tailor(cell.recipe, Places(home, out / "stages"), (SAME,))
+        checkpoint.write_json(home / "results.json", results)
+
+
+def _document(recipe: Recipe, cells: Sequence[Cell], out: Path, failed: dict[str, str]) -> dict[str, Any]:
+    """Write `sweep.json` over what is finished."""
+    out.mkdir(parents=True, exist_ok=True)
+    home = out / "cells"
+    document = {
+        "settings": table(cells, home),
+        "cells": [
+            {"name": cell.name, "seed": cell.seed, "chosen": cell.chosen,
+             "finished": (home / cell.name / "manifest.json").is_file()}
+            for cell in cells
+        ],
+        "failed": failed,
+        "recipe": recipe.model_dump(mode="json"),
+        "versions": checkpoint.versions(),
+    }  # fmt: skip
+    checkpoint.write_json(out / SWEEP, document)
+    return document

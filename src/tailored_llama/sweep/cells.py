@@ -1,0 +1,151 @@
+"""From a recipe with a `sweep` to its cells: one recipe for every combination, each with a name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from tailored_llama.errors import RecipeError
+from tailored_llama.recipe import Recipe, load_recipe
+
+MOST = 500
+"""Cells that a sweep may have unless `max_cells` says otherwise."""
+VARIANTS, MAX_CELLS, SEED = "variants", "max_cells", "seed"
+LONGEST = 40
+
+Value = tuple[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: its recipe and what was chosen for it. Cells that differ in the seed alone share a `group`."""
+
+    group: str
+    seed: int
+    chosen: dict[str, Any]
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        """The name of its run directory."""
+        return ",".join(part for part in (self.group, f"seed={self.seed}") if part)
+
+
+def cells_of(recipe: Recipe) -> list[Cell]:
+    """Every combination of the lists and variants in `recipe.sweep`, seed by seed.
+
+    Raises RecipeError for a list that is empty, repeats a value or is none, a key that is set twice or
+    unknown, a value that does not fit its key, and for more cells than allowed.
+    """
+    axes = _axes(dict(recipe.sweep or {}))
+    most = axes.pop(MAX_CELLS, MOST)
+    if not isinstance(most, int) or most < 1:
+        raise RecipeError(f"sweep.{MAX_CELLS}: a number of cells is needed (it is {most!r})")
+    variants = _variants(axes.pop(VARIANTS, {"": {}}), axes)
+    seeds = _values(SEED, axes.pop(SEED, [recipe.seed]))
+    lists = {key: _values(key, values) for key, values in axes.items()}
+    counts = [len(seeds), len(variants), *map(len, lists.values())]
+    total = 1
+    for count in counts:
+        total *= count
+    if total > most:
+        sizes = " x ".join(str(count) for count in counts if count > 1)
+        raise RecipeError(
+            f"sweep: {total} cells ({sizes}) are more than {most}; shorten its lists or set sweep.{MAX_CELLS}"
+        )
+    base = recipe.model_dump(exclude={"sweep"})
+    base["export"] = {"formats": []}  # a sweep measures; a cell worth keeping is run by its recipe.json
+    found = []
+    for (_, seed), (variant, changes), *values in product(seeds, variants.items(), *lists.values()):
+        chosen = dict(zip(lists, (value for _, value in values), strict=True))
+        parts = [
+            variant,
+            *(f"{_short(key, lists)}={text}" for key, (text, _) in zip(lists, values, strict=True)),
+        ]
+        group = ",".join(part for part in parts if part)
+        settled = load_recipe(base, [*changes.items(), *chosen.items(), (SEED, seed)])
+        shown = {**({"variant": variant} if variant else {}), **changes, **chosen}
+        found.append(Cell(group, settled.seed, shown, settled))
+    return found
+
+
+def _axes(sweep: dict[str, Any]) -> dict[str, Any]:
+    """Dotted keys to lists; nested mappings, as `--set sweep.prune.ratio=[...]` makes them, flattened."""
+    if not sweep:
+        raise RecipeError(
+            "sweep: nothing is listed; name keys with lists, e.g. sweep: {prune.ratio: [0.2, 0.5]}"
+        )
+    flat: dict[str, Any] = {}
+    for key, value in sweep.items():
+        if key != VARIANTS and isinstance(value, Mapping):
+            for inner, own in _axes(dict(value)).items():
+                flat[f"{key}.{inner}"] = own
+        else:
+            flat[key] = value
+    return flat
+
+
+def _values(key: str, values: Any) -> list[Value]:
+    """Each value of a list, and its name in a directory's."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise RecipeError(f"sweep.{key}: a list of values is needed (it is {values!r})")
+    if not values:
+        raise RecipeError(f"sweep.{key}: the list is empty; name at least one value or leave the key out")
+    named = [(_name(value, place), value) for place, value in enumerate(values, start=1)]
+    if len({json.dumps(value, default=str) for value in values}) < len(values):
+        raise RecipeError(f"sweep.{key}: a value is listed twice ({values!r}); list each once")
+    if len({name for name, _ in named}) < len(named):
+        named = [(f"{place}", value) for place, value in enumerate(values, start=1)]
+    return named
+
+
+def _variants(variants: Any, lists: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Named sets of changes, as dotted keys."""
+    if not isinstance(variants, Mapping) or not variants:
+        raise RecipeError("sweep.variants: name each variant and what it changes: {small: {tune.lora.r: 4}}")
+    found: dict[str, dict[str, Any]] = {}
+    for name, changes in variants.items():
+        if not isinstance(changes, Mapping):
+            raise RecipeError(
+                f"sweep.variants.{name}: a mapping of keys to values is needed (it is {changes!r})"
+            )
+        if str(name) and _name(name, 0) != str(name):
+            raise RecipeError(
+                f"sweep.variants: '{name}' is no directory's name; use up to {LONGEST} letters, digits, . _ -"
+            )
+        for key in changes:
+            if key in lists:
+                raise RecipeError(f"sweep: {key} is in a list and in variant {name}; set it in one place")
+        found[str(name)] = {str(key): value for key, value in changes.items()}
+    return found
+
+
+def _name(value: Any, place: int) -> str:
+    """A value as part of a directory's name; its place in the list where it would be long."""
+    text = "+".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, Mapping):
+        text = "+".join(f"{key}{own}" for key, own in value.items())
+    text = re.sub(r"[^\w.+-]+", "-", text).strip("-.")
+    return text if text and len(text) <= LONGEST else str(place)
+
+
+def _short(key: str, keys: Mapping[str, Any]) -> str:
+    """The end of a dotted key that no other key of the sweep has."""
+    parts = key.split(".")
+    for count in range(1, len(parts) + 1):
+        end = ".".join(parts[-count:])
+        if sum(other == end or other.endswith(f".{end}") for other in keys) == 1:
+            return end
+    return key
+
+
+def groups_of(cells: Sequence[Cell]) -> Iterator[tuple[str, list[Cell]]]:
+    """The cells of every setting, its seeds together, in the order of the sweep."""
+    by_group: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_group.setdefault(cell.group, []).append(cell)
+    yield from by_group.items()

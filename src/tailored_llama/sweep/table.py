@@ -1,0 +1,101 @@
+"""The table of a sweep: one entry a setting, means over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.sweep.cells import Cell, groups_of
+from tailored_llama.sweep.statistics import Draws, difference, ratio, stage_draws
+
+STAGES = ("dense", "dense_tuned", "pruned", "tuned")
+Entry = dict[str, Any]
+
+
+def table(cells: Sequence[Cell], home: Path) -> list[Entry]:
+    """An entry for every setting of which a cell is finished in `home`.
+
+    `stages` has for each stage its `mean` accuracy over tasks, `recovery` (over the dense mean),
+    `recovery_above_chance` and `of_dense_tuned` (over the mean of the dense model with the same tuning), each
+    with its 95% interval; `versus_first` is the tuned mean minus that of the first setting, on the same
+    seeds and questions (None where they are not the same).
+    """
+    entries: list[Entry] = []
+    first: tuple[list[int], Draws] | None = None
+    for group, members in groups_of(cells):
+        done = [cell for cell in members if (home / cell.name / "results.json").is_file()]
+        if not done:
+            continue
+        draws, entry = _entry(group, done, home)
+        seeds = entry["seeds"]
+        if first is None:
+            first = seeds, draws["tuned"]
+        same = first[0] == seeds
+        entry["versus_first"] = difference(draws["tuned"], first[1]).summary() if same else None
+        entries.append(entry)
+    return entries
+
+
+def _entry(group: str, cells: Sequence[Cell], home: Path) -> tuple[dict[str, Draws], Entry]:
+    results = [checkpoint.read_json(home / cell.name / "results.json") for cell in cells]
+    rows = {stage: [_row(content, stage) for content in results] for stage in STAGES}
+    draws = {stage: stage_draws(_answers(stage, rows[stage], cells, home)) for stage in STAGES}
+    chance = rows["dense"][0]["chance"]
+    first = rows["pruned"][0]
+    entry: Entry = {
+        "group": group,
+        "settings": cells[0].chosen,
+        "cells": [cell.name for cell in cells],
+        "seeds": [cell.seed for cell in cells],
+        "tasks": list(first["tasks"]),
+        "chance": chance,
+        "params": {"dense": rows["dense"][0]["params"], "pruned": fmean(r["params"] for r in rows["pruned"])},
+        "stages": {
+            stage: _figures(draws[stage], draws["dense"], draws["dense_tuned"], chance, rows[stage])
+            for stage in STAGES
+        },
+    }
+    return draws, entry
+
+
+def _figures(own: Draws, dense: Draws, dense_tuned: Draws, chance: float, rows: list[Entry]) -> Entry:
+    compared = {
+        "mean": own,
+        "recovery": ratio(own, dense),
+        "recovery_above_chance": ratio(own, dense, chance),
+        "of_dense_tuned": ratio(own, dense_tuned),
+    }
+    corpora = rows[0]["perplexity"]
+    return {
+        **{name: found.summary() if found else None for name, found in compared.items()},
+        "tasks": {task: fmean(row["tasks"][task]["main"] for row in rows) for task in rows[0]["tasks"]},
+        "perplexity": {
+            name: fmean(row["perplexity"][name]["perplexity"] for row in rows) for name in corpora
+        },
+    }
+
+
+def _row(results: Entry, stage: str) -> Entry:
+    """The stage's row in the tuned wording; of several tuned tasks the one with each task's own adapter."""
+    wanted = results["rows"][0]["prompt"]
+    rows = [row for row in results["rows"] if row["stage"] == stage and row["prompt"] == wanted]
+    return next((row for row in rows if row["task_tuned"] is None), rows[0])
+
+
+def _answers(
+    stage: str, rows: list[Entry], cells: Sequence[Cell], home: Path
+) -> dict[str, list[list[float]]]:
+    """For each task, for each cell, how right every question was answered."""
+    found: dict[str, list[list[float]]] = {task: [] for task in rows[0]["tasks"]}
+    for row, cell in zip(rows, cells, strict=True):
+        base = f"evaluate-{stage}-{row['prompt']}"
+        own: dict[str, list[float]] = {}
+        for folder in (home / cell.name).glob(f"{base}*"):
+            if folder.name == base or folder.name.startswith(f"{base}-"):
+                own |= checkpoint.read_json(folder / "right.json")
+        for task, values in found.items():
+            values.append(own[task])
+    return found

@@ -1,0 +1,76 @@
+"""A small sweep over the bundled world: shared stages once, interrupted and resumed, in one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailored_llama import run, sweep
+from tailored_llama.cli import execute
+from tailored_llama.errors import OutputError, TuneError
+
+RECIPE: dict[str, Any] = {
+    "model": "world",
+    "tasks": ["world_boolq"],
+    "prune": {"criterion": "l2", "ratio": 0.2},
+    "tune": {"shots": 6, "epochs": 1, "batch_size": 4, "prompt": "paper", "precision": "fp32"},
+    "evaluate": {"limit": 12},
+    "sweep": {"seed": [1, 2], "tune.loss": ["answer", "choice"]},
+}
+
+
+def test_a_sweep_is_resumed_and_shares_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, done = tmp_path / "sweep", []
+    tailor = sweep.tailor
+
+    def stopped(recipe: Any, *more: Any) -> Any:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(recipe)
+        if recipe.seed == 1 and recipe.tune.loss == {"choice": 1.0}:
+            raise TuneError("tuning stopped at step 1: the loss is nan")
+        return tailor(recipe, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "tailor", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(RECIPE, out)
+    part = json.loads((out / "sweep.json").read_text())
+    assert [cell["finished"] for cell in part["cells"]] == [True, False, False, False]
+    assert list(part["failed"].values()) == ["tuning stopped at step 1: the loss is nan"]
+
+    written = {path.name: path.stat().st_mtime_ns for path in (out / "stages").iterdir()}
+    document = run(RECIPE, out)
+    assert document["failed"] == {}
+    assert all(cell["finished"] for cell in document["cells"])
+    stages = sorted(path.name.rpartition("-")[0] for path in (out / "stages").iterdir())
+    assert stages.count("evaluate-dense-same") == 1, "the dense rows of every seed are the same"
+    assert stages.count("prune") == 2, "one a seed"
+    assert stages.count("evaluate-pruned-same") == 2
+    assert stages.count("tune-world_boolq") == stages.count("tune-dense-world_boolq") == 4
+    for name, moment in written.items():
+        assert (out / "stages" / name).stat().st_mtime_ns == moment, f"{name} was computed again"
+    assert [entry["seeds"] for entry in document["settings"]] == [[1, 2], [1, 2]]
+    assert "<html" in (out / "report.html").read_text()
+
+    cell = out / "cells" / "loss=choice,seed=1"
+    assert (cell / "prune" / "plan.json").is_file()
+    right = json.loads((cell / "evaluate-tuned-same-world_boolq" / "right.json").read_text())
+    rows = json.loads((cell / "results.json").read_text())["rows"]
+    tuned = next(row for row in rows if row["stage"] == "tuned")["tasks"]["world_boolq"]
+    assert len(right["world_boolq"]) == tuned["n"] == 12
+    assert sum(right["world_boolq"]) / 12 == pytest.approx(tuned["main"])
+    before = (out / "sweep.json").read_text()
+    run(RECIPE, out)
+    assert (out / "sweep.json").read_text() == before
+    assert execute(["report", str(cell), "--out", str(tmp_path / "cell.html")]) == 0
+
+
+def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(OutputError, match="holds something else than a sweep"):
+        run(RECIPE, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,0 +1,193 @@
+"""The cells of a sweep, where their stages lie, and the statistics over them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tailored_llama.cli import execute
+from tailored_llama.errors import RecipeError
+from tailored_llama.places import Places
+from tailored_llama.recipe import Tune, load_recipe
+from tailored_llama.report import sweep_tables
+from tailored_llama.report.sweep import COLUMNS, markdown
+from tailored_llama.report.sweep_page import sweep_page
+from tailored_llama.sweep import statistics
+from tailored_llama.sweep.cells import cells_of, groups_of
+from tailored_llama.sweep.table import table
+
+BASE = {"model": "world", "tasks": ["world_boolq"], "tune": {"prompt": "paper"}}
+
+
+def cells(**sweep: Any) -> Any:
+    return cells_of(load_recipe({**BASE, "sweep": sweep}))
+
+
+def test_every_combination_seed_by_seed() -> None:
+    found = cells(
+        **{
+            "prune.ratio": [0.2, 0.5],
+            "seed": [1, 2],
+            "tune.loss": ["answer", ["answer", "choice"]],
+            "variants": {"small": {"tune.lora.r": 4}, "large": {}},
+        }
+    )
+    assert len({cell.name for cell in found}) == len(found) == 16
+    assert [cell.seed for cell in found] == [1] * 8 + [2] * 8
+    assert found[0].name == "small,ratio=0.2,loss=answer,seed=1"
+    last = found[-1]
+    assert last.name == "large,ratio=0.5,loss=answer+choice,seed=2"
+    assert (last.recipe.prune.ratio, last.recipe.seed, last.recipe.tune.lora.r) == (0.5, 2, 8)
+    assert last.recipe.tune.loss == {"answer": 1.0, "choice": 1.0}
+    assert last.recipe.sweep is None
+    assert last.recipe.export.formats == ()
+    assert found[0].recipe.tune.lora.r == 4
+    assert [len(members) for _, members in groups_of(found)] == [2] * 8
+
+
+def test_nested_keys_are_dotted_ones() -> None:
+    assert [c.name for c in cells(prune={"ratio": [0.2, 0.5]})] == [
+        c.name for c in cells(**{"prune.ratio": [0.2, 0.5]})
+    ]
+
+
+def test_names_tell_keys_of_the_same_end_apart() -> None:
+    (cell,) = cells(**{"prune.calibration.length": [32], "evaluate.length": [64]})
+    assert cell.name == "calibration.length=32,evaluate.length=64,seed=42"
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ({}, "nothing is listed"),
+        ({"prune.ratio": []}, "sweep.prune.ratio: the list is empty"),
+        ({"prune.ratio": 0.2}, r"sweep.prune.ratio: a list of values is needed \(it is 0.2\)"),
+        ({"prune.ratio": [0.2, 0.2]}, "a value is listed twice"),
+        ({"prune.ratioo": [0.2]}, r"unknown key 'prune.ratioo' \(did you mean 'ratio'\?\)"),
+        ({"prune.ratio": [2]}, "prune.ratio: input should be less than 1"),
+        ({"seed": list(range(501))}, r"501 cells \(501\) are more than 500; shorten its lists or set"),
+        ({"seed": [1, 2], "max_cells": 1}, r"2 cells \(2\) are more than 1"),
+        ({"variants": {}}, "name each variant"),
+        ({"variants": {"a": 3}}, r"sweep.variants.a: a mapping of keys"),
+        ({"variants": {"a/b": {}}}, "is no directory's name"),
+        ({"seed": [1], "variants": {"a": {"seed": 2}}}, "seed is in a list and in variant a"),
+    ],
+)
+def test_a_sweep_that_makes_no_sense_is_one_line(
+    sweep: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        cells(**sweep)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(json.dumps({**BASE, "sweep": sweep}))
+    assert execute(["run", str(recipe), "--out", str(tmp_path / "out")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_stages_that_depend_on_the_same_lie_in_the_same_place(tmp_path: Path) -> None:
+    store = tmp_path / "stages"
+    runs = [Places(tmp_path / name, store) for name in ("a", "b")]
+    for run in runs:
+        run.out.mkdir()
+    same = [run.of("tune", settings=Tune(shots=3), base=store / "prune-1", seed=1) for run in runs]
+    assert same[0] == same[1]
+    others = [
+        runs[0].of("tune", settings=Tune(shots=4), base=store / "prune-1", seed=1),
+        runs[0].of("tune", settings=Tune(shots=3), base=store / "prune-2", seed=1),
+        runs[0].of("tune", settings=Tune(shots=3), base=store / "prune-1", seed=2),
+    ]
+    assert len({*same, *others}) == 4
+    same[1].mkdir(parents=True)
+    assert (tmp_path / "b" / "tune").resolve() == same[1].resolve()
+    moved = Places(tmp_path / "a", tmp_path / "elsewhere").of(
+        "tune", settings=Tune(shots=3), base=tmp_path / "elsewhere" / "prune-1", seed=1
+    )
+    assert moved.name == same[0].name
+    assert Places(tmp_path / "a").of("tune", seed=1) == tmp_path / "a" / "tune"
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=3))
+def test_the_first_draw_is_the_mean_and_equal_stages_differ_by_nothing(seeds: list[list[bool]]) -> None:
+    answers = {"a": [list(map(float, s)) for s in seeds], "b": [[1.0, 0.0]] * len(seeds)}
+    draws = statistics.stage_draws(answers)
+    assert draws.values[0] == pytest.approx((np.mean(seeds) + 0.5) / 2)
+    again = statistics.difference(draws, statistics.stage_draws(answers)).summary()
+    assert again == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_intervals_are_those_of_the_binomial_and_grow_with_seeds_that_differ() -> None:
+    generator = np.random.default_rng(1)
+    right = (generator.random(400) < 0.7).astype(float).tolist()
+    summary = statistics.stage_draws({"a": [right]}).summary()
+    error = (summary["value"] * (1 - summary["value"]) / 400) ** 0.5
+    assert summary["high"] - summary["low"] == pytest.approx(2 * 1.96 * error, rel=0.1)
+    apart = statistics.stage_draws({"a": [right, [0.0] * 400]}).summary()
+    assert apart["low"] < 0.05
+    assert apart["high"] == pytest.approx(summary["value"], abs=0.06)
+    paired = [1.0] * 10 + right[10:]
+    whole, better = (statistics.stage_draws({"a": [own]}) for own in (right, paired))
+    gain = statistics.difference(better, whole).summary()
+    assert gain["high"] - gain["low"] < 0.5 * (summary["high"] - summary["low"])
+    assert statistics.ratio(whole, whole) is not None
+    assert statistics.ratio(whole, whole, less=0.9) is None, "below chance there is nothing to recover"
+
+
+def finished(home: Path, cell: Any, tuned: list[float]) -> None:
+    """A run directory as a cell leaves it."""
+    right = {"dense": [1.0] * 4, "dense_tuned": [1.0] * 4, "pruned": [1.0, 0, 0, 0], "tuned": tuned}
+    folder = home / cell.name
+    rows = []
+    for stage, own in right.items():
+        place = folder / f"evaluate-{stage}-same"
+        place.mkdir(parents=True)
+        (place / "right.json").write_text(json.dumps({"world_boolq": own}))
+        rows.append(
+            {
+                "stage": stage, "task_tuned": "world_boolq" if "tuned" in stage else None, "prompt": "same",
+                "params": 100 if "dense" in stage else 50, "chance": 0.5,
+                "tasks": {"world_boolq": {"main": sum(own) / 4, "chance": 0.5}},
+                "perplexity": {"world": {"perplexity": 7.0}},
+            }
+        )  # fmt: skip
+    (folder / "results.json").write_text(json.dumps({"rows": rows}))
+
+
+def test_the_table_and_its_pages(tmp_path: Path) -> None:
+    found = cells(**{"prune.ratio": [0.2, 0.5], "tune.shots": [5, 50], "seed": [1, 2]})
+    for cell in found[:-1]:
+        finished(tmp_path, cell, [1.0, 1.0, 1.0, float(cell.recipe.prune.ratio == 0.2)])
+    entries = table(found, tmp_path)
+    assert [entry["seeds"] for entry in entries] == [[1, 2], [1, 2], [1, 2], [1]]
+    first, third = entries[0]["stages"], entries[2]
+    assert first["tuned"]["mean"]["value"] == first["tuned"]["recovery"]["value"] == 1.0
+    assert third["stages"]["tuned"]["recovery"]["value"] == 0.75
+    assert third["stages"]["tuned"]["recovery_above_chance"]["value"] == 0.5
+    assert third["stages"]["pruned"]["of_dense_tuned"]["value"] == 0.25
+    assert third["versus_first"]["value"] == -0.25
+    assert entries[3]["versus_first"] is None, "not the same seeds"
+    document = {
+        "settings": entries, "failed": {found[-1].name: "the loss is nan"}, "recipe": {}, "versions": {},
+    }  # fmt: skip
+    lines = markdown(document).splitlines()
+    assert len(lines) == 6
+    assert all(line.count("|") == len(COLUMNS) + 1 for line in lines)
+    (made,) = sweep_tables(document)
+    assert made.row_count == 4
+    page = sweep_page(document)
+    assert page.count("<svg") == 2
+    assert "Learning curve" in page
+    assert "the loss is nan" in page
+    assert "ratio=0.5,shots=50" in page
+
+
+def test_nothing_finished_is_an_empty_table(tmp_path: Path) -> None:
+    entries = table(cells(seed=[1]), tmp_path)
+    assert entries == []
+    assert "<table" in sweep_page({"settings": entries, "failed": {}, "recipe": {}, "versions": {}})
