@@ -20,19 +20,17 @@ from torch.nn import functional
 
 from tailored_llama.checkpoint import Weights
 from tailored_llama.errors import DataError
-from tailored_llama.families import groups, widths
+from tailored_llama.families import MODEL, groups, in_layer, widths
 from tailored_llama.progress import track
 from tailored_llama.prune import walk
 from tailored_llama.prune.objective import Tokens
 from tailored_llama.prune.ridge import Fit, Ridge
 from tailored_llama.prune.skeleton import Hidden, Skeleton
-from tailored_llama.prune.surgery import CutWeights
+from tailored_llama.prune.surgery import CutWeights, layers_after
 from tailored_llama.recipe import Precision
 
 HELD_OUT = 0.2
 """Share of the calibration samples, the last ones, by which the damping is chosen."""
-MODEL = -1
-STREAM = False
 
 
 class Reconstructed:
@@ -100,36 +98,38 @@ class Reconstructed:
             for batch in torch.split(part, at_once)
         ]
         whole, cut = (_Stream(w, batches, self._how) for w in (self.cut.source, self.cut))
-        numbers = {old: new for new, old in enumerate(_left(self.cut))}
+        numbers = {old: new for new, old in enumerate(layers_after(self.cut.source.config, self.cut.kept))}
         last = max((old for old, new in numbers.items() if new in self._fitted), default=-1)
         for old in track(range(1 + last), "reconstruction"):
             new = numbers.get(old)
             names = self._fitted.get(new, []) if new is not None else []
-            before = whole.hidden
-            written = whole.written(old, [_numbered(name, old) for name in names])
+            written = whole.written(old, [in_layer(name, old) for name in names])
             if new is not None:
                 parameters = cut.skeleton.load_layer(new)
-                fits = {}
-                for place, (name, outputs) in enumerate(zip(names, written, strict=True)):
-                    ridge = Ridge(self.cut.tensor(name).to(cut.skeleton.device), cut.rows(held_out=False))
-                    for index, (_, held_out) in enumerate(cut.batches):
-                        output, inputs = cut.inputs(new, parameters, name, index)
-                        wanted = outputs[index]
-                        if STREAM:
-                            if place == 0:
-                                wanted = wanted + before[index] - cut.hidden[index]
-                            else:
-                                wanted = whole.hidden[index] - (
-                                    output - functional.linear(inputs, parameters[name])
-                                )
-                        ridge.add(inputs.flatten(0, 1), self._kept(wanted).flatten(0, 1), held_out=held_out)
-                    fits[name] = fit = ridge.fit()
-                    self.record[name] = {"damping": fit.damping, "before": fit.before, "after": fit.after}
-                    parameters[name] = fit.weight.to(parameters[name])
+                fits = self._fit(cut, new, parameters, dict(zip(names, written, strict=True)))
                 cut.step(new, parameters)
-                del parameters
+                del parameters, written  # a layer is all that is held while the next one is waited for
                 if fits:
                     yield new, fits
+
+    def _fit(
+        self,
+        cut: _Stream,
+        layer: int,
+        parameters: dict[str, Tensor],
+        written: Mapping[str, Sequence[Hidden]],
+    ) -> dict[str, Fit]:
+        """o_proj, and behind it down_proj, each put into `parameters` in its turn."""
+        fits: dict[str, Fit] = {}
+        for name, wanted in written.items():
+            ridge = Ridge(self.cut.tensor(name).to(cut.skeleton.device), cut.rows(held_out=False))
+            for index, (_, held_out) in enumerate(cut.batches):
+                inputs = cut.inputs(layer, parameters, name, index)
+                ridge.add(inputs.flatten(0, 1), self._kept(wanted[index]).flatten(0, 1), held_out=held_out)
+            fits[name] = fit = ridge.fit()
+            self.record[name] = {"damping": fit.damping, "before": fit.before, "after": fit.after}
+            parameters[name] = fit.weight.to(parameters[name])
+        return fits
 
     def _kept(self, hidden: Hidden) -> Hidden:
         """What is left of the residual stream of the whole model."""
@@ -153,14 +153,12 @@ class _Stream:
         """Tokens of the batches that are, or are not, held out."""
         return sum(batch.numel() for batch, held in self.batches if held == held_out)
 
-    def inputs(
-        self, layer: int, parameters: Mapping[str, Tensor], name: str, index: int
-    ) -> tuple[Hidden, Tensor]:
-        """What one layer makes of one batch, and what one matrix in it multiplies there."""
+    def inputs(self, layer: int, parameters: Mapping[str, Tensor], name: str, index: int) -> Tensor:
+        """What one matrix of a layer multiplies in one batch."""
         seen: list[Tensor] = []
         with self.skeleton.observed([name], lambda _, inputs: seen.append(inputs)):
-            output = self.skeleton.run(layer, parameters, self.hidden[index], self.calls[index][layer])
-        return output, seen[0]
+            self.skeleton.run(layer, parameters, self.hidden[index], self.calls[index][layer])
+        return seen[0]
 
     def step(self, layer: int, parameters: Mapping[str, Tensor]) -> None:
         """Through one layer."""
@@ -187,7 +185,7 @@ def _written(cut: CutWeights) -> dict[int, list[str]]:
 
     Without residual channels that is every layer, without whole layers every one behind the first that went.
     """
-    left = _left(cut)
+    left = layers_after(cut.source.config, cut.kept)
     touched = {layer for layers in cut.kept.values() for layer in layers}
     everything = MODEL in cut.kept.get("hidden", {})
     gap = next((new for new, old in enumerate(left) if new != old), len(left))
@@ -197,14 +195,3 @@ def _written(cut: CutWeights) -> dict[int, list[str]]:
         if group.kind in ("heads", "mlp") and (everything or at >= gap or left[at] in touched):
             names.setdefault(at, []).extend(s.tensor for s in group.slices if s.axis == 1)
     return names
-
-
-def _left(cut: CutWeights) -> Sequence[int]:
-    """The old numbers of the layers that are left."""
-    return cut.kept.get("layers", {}).get(MODEL, range(len(widths(cut.config))))
-
-
-def _numbered(name: str, layer: int) -> str:
-    """The same parameter of a layer of another number."""
-    head, tail = name.split(".layers.")
-    return f"{head}.layers.{layer}.{tail.partition('.')[2]}"

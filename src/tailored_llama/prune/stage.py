@@ -9,23 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from jaxtyping import Int
-from torch import Tensor
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
-from tailored_llama.calibration import calibration_tokens, check_windows
 from tailored_llama.checkpoint import Checkpoint, Weights
-from tailored_llama.errors import DataError
 from tailored_llama.families import parameter_count
-from tailored_llama.prune.criteria import criterion
+from tailored_llama.prune.objective import Tokens
 from tailored_llama.prune.plan import Plan, save_trajectory
+from tailored_llama.prune.reconstruct import Reconstructed
 from tailored_llama.prune.steps import check_request, plan_units
 from tailored_llama.prune.surgery import CutWeights, config_after
+from tailored_llama.prune.text import Source
 from tailored_llama.recipe import Prune, validate
 
 Model: TypeAlias = str | Path | PreTrainedModel
-Tokens = Int[Tensor, "samples length"]
 log = logging.getLogger(__name__)
 
 
@@ -39,19 +37,21 @@ def make_plan(
     tokens: Tokens | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
+    device: str | None = None,
     **overrides: Any,
 ) -> Plan:
     """Score `model` (a directory, hub id, `world`, or a model in memory) and plan a cut; nothing is cut.
 
     With a `trajectory` in `settings`, this is the plan at its end. `overrides` are keys of `settings`, a
     recipe's prune. Calibration text is drawn by `seed` as `settings` say (`tasks` and `data` as in a
-    recipe), unless `tokens` gives the ids. A model in memory needs `tokenizer` for text. Raises RecipeError,
+    recipe), unless `tokens` gives the ids. A model in memory needs `tokenizer` for text. Layers are computed
+    on `device`: by default, of a model on the disk, the GPU where there is one. Raises RecipeError,
     CheckpointError (NaN, by tensor), FamilyError (units that the model has not), DataError (calibration) and
     PlanError (layers outside the model; a ratio, `align`, `floor` or number of steps that cannot be had).
     """
     plans = make_plans(
         model, settings=settings, seed=seed, tasks=tasks, data=data, tokens=tokens, tokenizer=tokenizer,
-        allow_config=allow_config, **overrides,
+        allow_config=allow_config, device=device, **overrides,
     )  # fmt: skip
     return plans[max(plans)]
 
@@ -66,13 +66,14 @@ def make_plans(
     tokens: Tokens | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
+    device: str | None = None,
     **overrides: Any,
 ) -> dict[float, Plan]:
     """{ratio: plan} for each ratio of the `trajectory` and for `ratio`, as `make_plan` makes them.
 
     Each keeps only units that the plans of lower ratios keep as well.
     """
-    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer)
+    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
     return _plans(model, checkpoint.open_weights(model, allow_config=allow_config), request)
 
 
@@ -88,6 +89,7 @@ def prune(
     tokens: Tokens | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
+    device: str | None = None,
     **overrides: Any,
 ) -> Path | PreTrainedModel:
     """Cut `model` by `plan`, or by one made here as `make_plan` does with the same arguments.
@@ -95,9 +97,10 @@ def prune(
     With `out`, streams a checkpoint directory with plan.json (and the nested plans of a `trajectory` beside
     it, for `plan`) and returns its path, at once where it is complete. Without, returns a new model in
     memory; the given one stays as it is. Raises what `make_plan` raises, PlanError for a plan of another
-    model, and OutputError where `out` holds something else or the disk has no room.
+    model, and OutputError where `out` holds something else or the disk has no room. With
+    `settings.reconstruct` what that found is in reconstruction.json beside.
     """
-    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer)
+    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
     weights = checkpoint.open_weights(model, allow_config=allow_config)
     if isinstance(plan, (str, Path)):
         plan = Plan.load(plan)
@@ -108,9 +111,11 @@ def prune(
         if plan:  # what is scored is checked there, what is written is checked as it is written
             checkpoint.check_finite(weights)
         made = plan or max(_plans(model, weights, request).items())[1]
-        return checkpoint.load_model(CutWeights(weights, made.kept))
+        return checkpoint.load_model(_cut(weights, made, request))
 
-    about = {"plan": plan.digest} if plan else request.resolved()
+    about: dict[str, Any] = {"plan": plan.digest} if plan else request.resolved()
+    if plan and request.settings.reconstruct:
+        about["reconstruct"] = request.resolved()
     inputs = _inputs(weights, request)
     if checkpoint.completed(out, stage="prune", settings=about, inputs=inputs, seed=seed):
         log.info("%s is complete", out)
@@ -119,22 +124,25 @@ def prune(
         plans = {} if plan else _plans(model, weights, request)
         made = plan or plans[request.settings.ratio]
         tokenizer_home = weights.directory if isinstance(weights, Checkpoint) else None
-        checkpoint.write_checkpoint(CutWeights(weights, made.kept), partial, copy_from=tokenizer_home)
+        cut = _cut(weights, made, request)
+        checkpoint.write_checkpoint(cut, partial, copy_from=tokenizer_home)
         made.save(partial / "plan.json")
+        if isinstance(cut, Reconstructed):
+            checkpoint.write_json(partial / "reconstruction.json", cut.record)
         save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, partial)
     return Path(out)
 
 
 @dataclass(frozen=True)
-class _Request:
+class _Request(Source):
     """What is asked of a plan, beside the model."""
 
-    settings: Prune
-    seed: int
-    tasks: Sequence[str]
-    data: Mapping[str, str]
-    tokens: Tokens | None
-    tokenizer: PreTrainedTokenizerBase | None
+    device: str | None
+
+    def place(self, weights: Weights) -> str | None:
+        """Where layers are computed; None where the weights are."""
+        free = isinstance(weights, Checkpoint) and torch.cuda.is_available()
+        return self.device or ("cuda" if free else None)
 
     def resolved(self) -> dict[str, Any]:
         """Everything that a plan depends on beside the model and files' contents, as JSON."""
@@ -153,11 +161,10 @@ def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Pla
     """The plan for each ratio of the trajectory, and for the ratio itself."""
     settings = request.settings
     check_request(weights, settings)
-    measures_text = criterion(settings.criterion).needs not in ("nothing", "weights")
-    tokens = _tokens(weights, request) if measures_text else None
+    text, device = request.text(weights), request.place(weights)
     checkpoint.check_finite(weights)
     plans = {}
-    for ratio, kept in plan_units(weights, settings, tokens, request.seed).items():
+    for ratio, kept in plan_units(weights, settings, text, request.seed, device=device).items():
         if not kept:
             log.warning("prune.ratio: %s is less than one unit of any group; nothing is cut", ratio)
         before = parameter_count(weights.config)
@@ -168,31 +175,22 @@ def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Pla
     return plans
 
 
+def _cut(weights: Weights, plan: Plan, request: _Request) -> CutWeights | Reconstructed:
+    """The cut weights, reconstructed where that is asked for."""
+    cut = CutWeights(weights, plan.kept)
+    if not request.settings.reconstruct:
+        return cut
+    return Reconstructed(
+        cut,
+        request.windows(weights),
+        precision=request.settings.precision,
+        device=request.place(weights),
+    )
+
+
 def _settings(settings: Prune | None, overrides: Mapping[str, Any]) -> Prune:
     base = settings or Prune()
     return validate(Prune, {**base.model_dump(), **overrides}, "prune") if overrides else base
-
-
-def _tokens(weights: Weights, request: _Request) -> Tokens:
-    vocabulary = int(weights.config.vocab_size)
-    if request.tokens is not None:
-        return check_windows(request.tokens, vocabulary, "tokens")
-
-    def tokenizer() -> PreTrainedTokenizerBase:
-        if request.tokenizer is not None:
-            return request.tokenizer
-        if isinstance(weights, Checkpoint):
-            return checkpoint.load_tokenizer(weights.directory)
-        raise DataError("calibration: a model in memory has no tokenizer; pass tokenizer=... or tokens=...")
-
-    return calibration_tokens(
-        request.settings.calibration,
-        tokenizer,
-        vocabulary=vocabulary,
-        seed=request.seed,
-        tasks=request.tasks,
-        data=request.data,
-    )
 
 
 def _source(model: Model, weights: Weights) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tailored_llama.families import (
     widths,
 )
 from tailored_llama.prune.criteria import criterion
-from tailored_llama.prune.measure import ChannelScores, Text, channel_scores, layer_scores
+from tailored_llama.prune.measure import ChannelScores, Device, Text, channel_scores, layer_scores
 from tailored_llama.prune.reduce import over_channels
 from tailored_llama.prune.select import check, select
 from tailored_llama.prune.surgery import CutWeights, layers_after
@@ -33,7 +33,9 @@ PARTS: tuple[Kind, ...] = ("heads", "mlp")
 """What a layer consists of."""
 
 
-def plan_units(weights: Weights, settings: Prune, text: Text, seed: int) -> dict[float, Kept]:
+def plan_units(
+    weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
+) -> dict[float, Kept]:
     """{ratio: the units that stay}: for each ratio of `settings.trajectory`, and last for `settings.ratio`.
 
     `settings.steps` equal steps, and those to the trajectory's ratios between them, each score what the step
@@ -46,7 +48,7 @@ def plan_units(weights: Weights, settings: Prune, text: Text, seed: int) -> dict
     for share in shares(settings):
         view = CutWeights(weights, kept) if kept else weights
         within = _renumbered(settings, layers_after(weights.config, kept))
-        scores = _measured(view, within, text, seed) if within else {}
+        scores = _measured(view, within, text, seed, device) if within else {}
         kept = select(_scored(pools(weights, settings, kept), scores, weights, kept), settings, share, sizes)
         if share in settings.trajectory or share == settings.ratio:
             plans[share] = kept
@@ -145,12 +147,13 @@ def _renumbered(settings: Prune, layers: list[int]) -> Prune | None:
     return settings.model_copy(update={"layers": None}) if "hidden" in settings.units else None
 
 
-def _measured(view: Weights, settings: Prune, text: Text, seed: int) -> ChannelScores:
+def _measured(view: Weights, settings: Prune, text: Text, seed: int, device: Device) -> ChannelScores:
     """Scores of the chosen groups of what is left; a layer's is that of all its heads and MLP channels."""
     if settings.units == ("layers",):
-        of_layers, scores = layer_scores(view, settings, text, seed), {}
+        of_layers, scores = layer_scores(view, settings, text, seed, device=device), {}
     else:
-        scores, of_layers = channel_scores(view, settings, text, seed), defaultdict(float)
+        scores = channel_scores(view, settings, text, seed, device=device)
+        of_layers = defaultdict(float)
         for (kind, layer), each in scores.items():
             of_layers[layer] += float(each.sum()) if kind in PARTS else 0.0
     if "layers" in settings.units:

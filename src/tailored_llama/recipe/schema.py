@@ -44,7 +44,7 @@ class Prune(Strict):
     units: tuple[Unit, ...] = ("heads", "mlp")
     layers: tuple[int, int] | None = None
     criterion: Criterion = "taylor"
-    objective: Literal["lm"] = "lm"
+    objective: Literal["lm", "margin"] = "lm"
     reduce: Reduce = "sum"
     allocate: Literal["uniform", "global"] = "uniform"
     normalise: Literal["none", "kind", "block"] = "none"
@@ -53,7 +53,7 @@ class Prune(Strict):
     align: int = Field(1, ge=1)
     floor: float = Field(1, gt=0)
     alike: bool = False
-    reconstruct: Literal[False] = False
+    reconstruct: bool = False
     precision: Precision = "fp32"
     """Of the matrix products while measuring."""
     calibration: Calibration = Calibration()
