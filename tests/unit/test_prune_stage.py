@@ -100,9 +100,9 @@ def test_steps_score_anew_on_what_is_left(monkeypatch: pytest.MonkeyPatch) -> No
     seen = []
     measure = steps.channel_scores
 
-    def watch(weights: Any, settings: Prune, tokens: Any, seed: int) -> Any:
+    def watch(weights: Any, settings: Prune, tokens: Any, seed: int, **how: Any) -> Any:
         seen.append((families.parameter_count(weights.config), tokens))
-        return measure(weights, settings, tokens, seed)
+        return measure(weights, settings, tokens, seed, **how)
 
     monkeypatch.setattr(steps, "channel_scores", watch)
     plan = make_plan(model_of(CONFIG), tokens=TOKENS, ratio=0.5, steps=3)
