@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, cast, get_args
 from transformers import PreTrainedConfig
 
 from tailored_llama.errors import PlanError
-from tailored_llama.families import MODEL, Kept, Kind, groups
+from tailored_llama.families import MODEL, Group, Kept, Kind, groups
 
 
 @dataclass(frozen=True)
@@ -92,18 +93,32 @@ class Plan:
                 f"the plan is of {self.source.get('model')} (digest {made_for[:12]}), not of {name} "
                 f"(digest {digest[:12]}); plan again with `tailor plan`"
             )
-        units = {(group.kind, group.layer): group.units for group in groups(config)}
+        there = {(group.kind, group.layer): group for group in groups(config)}
         for kind, layers in self.kept.items():
             for layer, kept in layers.items():
-                if (kind, layer) not in units:
+                if (kind, layer) not in there:
+                    place = "the whole model" if layer == MODEL else f"layer {layer}"
+                    raise PlanError(f"the plan keeps {kind} of {place}, which {name} has not; plan again")
+                units = there[kind, layer].units
+                if not kept or kept != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= units:
+                    place = "" if layer == MODEL else f" of layer {layer}"
                     raise PlanError(
-                        f"the plan keeps {kind} of layer {layer}, which {name} has not; plan again"
+                        f"the plan's {kind}{place} are not ascending indices below {units}, the number that "
+                        f"{name} has; plan again"
                     )
-                if not kept or kept != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= units[kind, layer]:
-                    raise PlanError(
-                        f"the plan's {kind} of layer {layer} are not ascending indices below "
-                        f"{units[kind, layer]}, the number that {name} has; plan again"
-                    )
+                if kind == "query_heads":
+                    self._check_queries(there[kind, layer], name)
+
+    def _check_queries(self, group: Group, name: str) -> None:
+        """Every KV head that stays needs as many query heads as the others, as transformers shares them."""
+        size = group.units // group.blocks
+        counts = Counter(unit // size for unit in self.kept["query_heads"][group.layer])
+        left = {counts[head] for head in self.kept.get("heads", {}).get(group.layer, range(group.blocks))}
+        if len(left) > 1 or 0 in left:
+            raise PlanError(
+                f"the plan's query_heads of layer {group.layer} leave {sorted(left)} query heads to the KV "
+                f"heads of {name}; every one needs the same number: plan again"
+            )
 
 
 def save_trajectory(plans: Mapping[float, Plan], directory: Path, prefix: str = "trajectory/plan") -> None:

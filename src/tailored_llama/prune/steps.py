@@ -167,7 +167,10 @@ def _scored(empty: list[Pool], scores: ChannelScores, weights: Weights, kept: Ke
     numbers = {old: new for new, old in enumerate(layers_after(weights.config, kept))} | {MODEL: MODEL}
 
     def score(pool: Pool) -> Pool:
-        units = over_channels(scores[pool.group.kind, numbers[pool.group.layer]]).tolist()
+        key = (pool.group.kind, numbers[pool.group.layer])
+        if key not in scores:  # each KV head is down to one query head: there is nothing left to choose
+            return pool
+        units = over_channels(scores[key]).tolist()
         if pool.group.kind == "layers":
             units = [units[numbers[layer]] for layer in pool.alive]
         return replace(pool, scores=tuple(units))
