@@ -26,7 +26,7 @@ FLOORS = [
     {"scoring", "calibration"},
     {"prune", "tune", "evaluate", "export", "report"},
     {"results", "places", "pipeline", "sweep", "measure"},
-    {"play"},
+    {"play", "matrix"},
     {"cli"},
 ]
 STAGES = {"prune", "tune", "evaluate", "export", "report"}

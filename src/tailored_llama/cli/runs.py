@@ -1,4 +1,4 @@
-"""The verbs of whole runs: run, demo, report, play."""
+"""The verbs of whole runs: run, demo, matrix, report, play."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tailored_llama.cli import options as opt
-from tailored_llama.cli.show import show
+from tailored_llama.cli.show import show, show_matrix
 
 
 def run(
@@ -53,6 +53,38 @@ def demo(
     print(f"report: {out / 'report.html'}", file=sys.stderr)
 
 
+def matrix(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A path, or the name of a bundled recipe.")],
+    out: opt.Out,
+    general: Annotated[
+        Path | None,
+        typer.Option("--general", metavar="FILE", help="JSON lines: instruction, input, output."),
+    ] = None,
+    sets: opt.Set = None,
+    ratio: opt.Ratio = None,
+    shots: opt.Shots = None,
+    prompt: opt.PromptName = None,
+    limit: opt.Limit = None,
+    seed: opt.Seed = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Tune the pruned model on each task and on general instructions; test each on all tasks.
+
+    Writes matrix.json, matrix.png (a heat map) and matrix.html. In the directory of a finished run of the
+    same recipe its stages are used. Of FILE as many rows are drawn as a task has shots; for the bundled
+    world's tasks none is needed.
+    """
+    flags = {
+        **opt.prune_flags(ratio, None, None), "tune.shots": shots, "tune.prompt": prompt,
+        "evaluate.limit": limit, "seed": seed,
+    }  # fmt: skip
+    wanted = opt.recipe_of(recipe, sets, flags)
+    from tailored_llama.matrix import matrix as cross
+
+    show_matrix(cross(wanted, out, general=general), as_json)
+    print(f"report: {out / 'matrix.html'}", file=sys.stderr)
+
+
 def report(
     directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
@@ -84,4 +116,4 @@ def play(
         threading.Event().wait()
 
 
-VERBS = (run, demo, report, play)
+VERBS = (run, demo, matrix, report, play)

@@ -20,6 +20,18 @@ def show(result: dict[str, Any], as_json: bool) -> None:
         console.print(table)
 
 
+def show_matrix(found: dict[str, Any], as_json: bool) -> None:
+    """The cross-prompt experiment: one JSON object, or a table."""
+    if as_json:
+        print(json.dumps(found))
+        return
+    from rich.console import Console
+
+    from tailored_llama.report.crossed import matrix_table
+
+    Console().print(matrix_table(found))
+
+
 def show_facts(facts: dict[str, Any], as_json: bool) -> None:
     """A flat result: one JSON object, or a line a fact."""
     if as_json:

@@ -12,7 +12,7 @@ from tailored_llama.errors import OutputError
 from tailored_llama.report.sweep import sweep_tables
 from tailored_llama.report.terminal import tables
 
-__all__ = ["report", "report_sweep", "sweep_tables", "tables"]
+__all__ = ["report", "report_matrix", "report_sweep", "sweep_tables", "tables"]
 
 
 def report(directories: Sequence[str | Path], out: str | Path) -> Path:
@@ -50,3 +50,10 @@ def _write(text: str, out: Path) -> Path:
             partial.unlink()
         raise OutputError(f"{out} cannot be written ({error.strerror}); name another file") from None
     return out
+
+
+def report_matrix(found: Mapping[str, Any], directory: str | Path) -> None:
+    """`matrix.png`, a heat map, and `matrix.html`, a page around it, of a `matrix.json`, into `directory`."""
+    from tailored_llama.report.crossed import write_matrix
+
+    write_matrix(found, Path(directory))

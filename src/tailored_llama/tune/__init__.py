@@ -14,7 +14,7 @@ from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune, validate
 from tailored_llama.scoring import Ranking
-from tailored_llama.tasks import load_task
+from tailored_llama.tasks import Task, load_task
 from tailored_llama.tune.job import SHOTS, Job
 from tailored_llama.tune.shots import draw_shots, ranked
 from tailored_llama.tune.specificity import specificities
@@ -25,7 +25,7 @@ __all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
 def tune(
     model: str | Path | PreTrainedModel,
     *,
-    task: str,
+    task: str | Path | Task,
     settings: Tune | None = None,
     seed: int = 42,
     data: Mapping[str, str] | None = None,
