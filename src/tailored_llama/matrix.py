@@ -15,6 +15,7 @@ from tailored_llama import checkpoint
 from tailored_llama.errors import RecipeError
 from tailored_llama.evaluate import evaluate
 from tailored_llama.pipeline import check, name_of, tune_all, wordings
+from tailored_llama.places import Places
 from tailored_llama.prune import prune
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.report import report_matrix
@@ -39,6 +40,8 @@ def matrix(
     for what the user can mend.
     """
     recipe = load_recipe(recipe)
+    if recipe.sweep is not None:
+        raise RecipeError("recipe: sweep: a matrix is of one setting; leave the sweep out, or use tailor run")
     check(recipe)
     instructions = _instructions(recipe, general)
     out = Path(out)
@@ -48,7 +51,7 @@ def matrix(
             dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
             out=out / "prune",
         )  # fmt: skip
-        tuned = tune_all(recipe, pruned, out, "tune")
+        tuned = tune_all(recipe, pruned, Places(out), "tune")
         prompts = {task: chosen_prompt(adapter) for task, adapter in tuned.items()}
         asked = wordings(recipe, prompts, recipe.evaluate.prompt)
         adapters: dict[str, Path | None] = {
