@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-QUIET = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1280,1000"
-)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """A headless Chromium that keeps a record of its requests."""
-    pytest.importorskip("gradio", reason="no gradio: pip install 'tailored-llama[play]'")
-    pytest.importorskip("selenium", reason="no selenium: pip install selenium")
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no Chromium with its chromedriver on the PATH")
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
-    options = ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (*QUIET.split(), f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    started = Chrome(options=options, service=Service(DRIVER))
-    yield started
-    started.quit()
+from browsing import requested, text_of, wait_for
 
 
 @pytest.fixture
 def address(browser: Any) -> Iterator[str]:
     """The page of a running `tailor play`, asked for after the browser, which may not be there."""
+    pytest.importorskip("gradio", reason="no gradio: pip install 'tailored-llama[play]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,24 +25,6 @@ def address(browser: Any) -> Iterator[str]:
     yield server.stdout.readline().split()[0]
     server.terminate()
     server.wait(timeout=30)
-
-
-def wait_for(browser: Any, what: Any) -> Any:
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 60).until(what)
-
-
-def text_of(browser: Any, selector: str) -> list[str]:
-    from selenium.webdriver.common.by import By
-
-    return [found.text for found in browser.find_elements(By.CSS_SELECTOR, selector)]
-
-
-def requested(browser: Any) -> set[str]:
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return {url for url in urls if url.startswith(("http", "ws"))}
 
 
 def test_a_person_asks_two_models_the_same(browser: Any, address: str) -> None:

@@ -19,17 +19,18 @@ def report(directories: Sequence[str | Path], out: str | Path) -> Path:
     """Write the page over the run directories `directories` to the file `out`, and return it.
 
     Each directory holds a results.json that `run` or `evaluate` wrote; plan, losses and prompts are shown as
-    far as they lie beside it. The page needs no network: style and pictures are in it. Raises OutputError
-    where a directory holds no results, or `out` cannot be written.
+    far as they lie beside it. Or it holds what `tailor measure --out` wrote, whose speeds are put beside the
+    runs of these models. The page needs no network: style, script and pictures are in it. Raises
+    OutputError where a directory holds no results, or `out` cannot be written.
     """
     # Pictures and configs need libraries of seconds, which a table in the terminal should not wait for.
     from tailored_llama.report.page import page
-    from tailored_llama.report.read import read_runs
+    from tailored_llama.report.read import read_all
 
     out = Path(out)
     if out.is_dir():
         raise OutputError(f"{out} is a directory; name the page's file, e.g. {out / 'report.html'}")
-    return _write(page(read_runs(directories)), out)
+    return _write(page(*read_all(directories)), out)
 
 
 def report_sweep(document: Mapping[str, Any], out: str | Path) -> Path:

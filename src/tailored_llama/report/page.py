@@ -10,14 +10,45 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from tailored_llama.report import pictures, words
-from tailored_llama.report.read import Run
+from tailored_llama.report import overview, pictures, scatter, words
+from tailored_llama.report.read import Measured, Run
 
 TEMPLATE = "page.html.jinja"
+OVERVIEW = "overview.html.jinja"
 
 
-def page(runs: Sequence[Run]) -> str:
-    """The whole HTML text."""
+def page(runs: Sequence[Run], measured: Sequence[Measured] = ()) -> str:
+    """The whole HTML text; `measured` are the models of what `tailor measure` wrote."""
+    names = [run.directory.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.directory) for run in runs]
+    placed = [(name, f"run-{i}", run) for i, (name, run) in enumerate(zip(names, runs, strict=True))]
+    lines = overview.lines(placed, measured)
+    many = len(runs) > 1 or bool(overview.ways(lines))
+    return _render(
+        TEMPLATE,
+        sections=[section(run, name, anchor) for name, anchor, run in placed],
+        overview=Markup(_overview(lines)) if many else "",
+        labels=words.LABELS,
+        world=words.WORLD,
+    )
+
+
+def _overview(lines: Sequence[overview.Line]) -> str:
+    """The part of the page that stands before the runs."""
+    quantity = words.quantity([row for line in lines for row in line.stages.values()])
+    ways = overview.ways(lines)
+    drawn = [("", scatter.against_ratio(lines, quantity))] if any(line.left for line in lines) else []
+    drawn += [
+        (f"{overview.said(way)}; a line leads from the pruned model to the tuned one.",
+         scatter.against_cost(lines, way, quantity))
+        for way in ways
+    ]  # fmt: skip
+    shown = [{"svg": _picture(svg, f"all-{i}"), "caption": caption} for i, (caption, svg) in enumerate(drawn)]
+    return _render(OVERVIEW, lines=lines, ways=ways, pictures=shown, quantity=quantity)
+
+
+def _render(template: str, **content: Any) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -25,18 +56,10 @@ def page(runs: Sequence[Run]) -> str:
         "percent": words.percent, "points": words.points, "count": words.count, "size": words.size,
         "short": words.short, "wording": words.wording, "cut_prompts": words.cut_prompts,
         "picked": words.picked, "between": words.between, "named": words.named, "unended": words.unended,
+        "said": overview.said,
     }  # fmt: skip
-    source = (resources.files("tailored_llama.report") / TEMPLATE).read_text(encoding="utf-8")
-    names = [run.directory.resolve().name for run in runs]
-    if len(set(names)) < len(names):
-        names = [str(run.directory) for run in runs]
-    return environment.from_string(source).render(
-        sections=[
-            section(run, name, f"run-{i}") for i, (run, name) in enumerate(zip(runs, names, strict=True))
-        ],
-        labels=words.LABELS,
-        world=words.WORLD,
-    )
+    source = (resources.files("tailored_llama.report") / template).read_text(encoding="utf-8")
+    return environment.from_string(source).render(**content)
 
 
 def section(run: Run, name: str, anchor: str) -> dict[str, Any]:

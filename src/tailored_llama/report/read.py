@@ -18,6 +18,9 @@ from tailored_llama.families import LayerWidths
 from tailored_llama.report.rows import Results
 
 Base = Literal["pruned", "dense"]
+Measured = dict[str, Any]
+"""One model of a measure.json."""
+MEASURED = "measure.json"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,15 @@ class Run:
     def pruned_config(self) -> PreTrainedConfig | None:
         """The config of the pruned model."""
         return _config(self.directory / "prune") if self.plan is not None else None
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Digests of the dense and the pruned model's files, as the evaluations noted them."""
+        found: dict[str, str] = {}
+        for base in ("dense", "pruned"):
+            for path in sorted(self.directory.glob(f"evaluate-{base}-*/manifest.json")):
+                found.setdefault(base, str(checkpoint.read_json(path)["inputs"].get("model", "")))
+        return found
 
     @cached_property
     def widths(self) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
@@ -110,8 +122,15 @@ def _config(model: str | Path | None) -> PreTrainedConfig | None:
         return None
 
 
-def read_runs(directories: Sequence[str | Path]) -> list[Run]:
-    """All runs, in order; OutputError where there is none."""
-    if not directories:
+def read_all(directories: Sequence[str | Path]) -> tuple[list[Run], list[Measured]]:
+    """All runs and all models that were measured, in order; OutputError where there is no run.
+
+    A directory holds a run, or what `tailor measure --out` wrote.
+    """
+    places = [Path(directory) for directory in directories]
+    measured = [place for place in places if (place / MEASURED).is_file()]
+    runs = [read_run(place) for place in places if place not in measured]
+    if not runs:
         raise OutputError("no run directory to report on; name at least one")
-    return [read_run(directory) for directory in directories]
+    models = [model for place in measured for model in checkpoint.read_json(place / MEASURED)["models"]]
+    return runs, models

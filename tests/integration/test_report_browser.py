@@ -1,0 +1,59 @@
+"""A report opened from the disk in a real browser: it sorts, and asks the network for nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from browsing import requested, text_of
+
+from tailored_llama.recipe import load_recipe
+from tailored_llama.report import report
+from tailored_llama.results import assemble
+
+
+def write_run(directory: Path, params: int, mean: float) -> Path:
+    """The results of a run on one task, and nothing else."""
+    figures = {"acc": mean, "main": mean, "stderr": 0.01, "chance": 0.5, "n": 10, "cut": 0}
+    rows = [
+        {
+            "stage": stage, "task_tuned": None, "prompt": "same", "params": size, "macs": 2 * size,
+            "mean": value,
+            "chance": 0.5, "seconds": 1.0, "peak_memory": 2**28, "perplexity": {},
+            "tasks": {"boolq": {**figures, "main": value}},
+        }
+        for stage, size, value in (("dense", 1000, 0.9), ("pruned", params, mean))
+    ]  # fmt: skip
+    directory.mkdir()
+    recipe = load_recipe({"model": "some/model", "tasks": ["boolq"]})
+    (directory / "results.json").write_text(json.dumps(assemble(rows, recipe)))
+    return directory
+
+
+def test_a_click_on_a_heading_sorts(browser: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.by import By
+
+    runs = [
+        write_run(tmp_path / name, params, mean)
+        for name, params, mean in (("b", 900, 0.8), ("a", 200, 0.6), ("c", 1000, 0.7))
+    ]
+    page = report(runs, tmp_path / "all.html")
+    browser.get(page.as_uri())
+
+    def order() -> list[str]:
+        return text_of(browser, "table.sortable tbody th")
+
+    heads = browser.find_elements(By.CSS_SELECTOR, "table.sortable thead button")
+    by_text = {head.text: head for head in heads}
+    assert order() == ["b", "a", "c"]
+    by_text["parameters"].click()
+    assert order() == ["c", "b", "a"], "1000 is more than 900, though not as text"
+    by_text["parameters"].click()
+    assert order() == ["a", "b", "c"]
+    by_text["pruned"].click()
+    assert order() == ["b", "c", "a"]
+    by_text["run"].click()
+    assert order() == ["a", "b", "c"]
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert requested(browser) == set()
