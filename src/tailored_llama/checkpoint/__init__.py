@@ -24,7 +24,7 @@ from tailored_llama.checkpoint.weights import (
     open_weights,
     weights_digest,
 )
-from tailored_llama.checkpoint.write import copy_extras, write_checkpoint
+from tailored_llama.checkpoint.write import check_room, copy_extras, write_checkpoint
 
 __all__ = [
     "TOKENIZER_KEY",
@@ -33,6 +33,7 @@ __all__ = [
     "Weights",
     "adapter_base",
     "check_finite",
+    "check_room",
     "completed",
     "copy_extras",
     "digest_directory",

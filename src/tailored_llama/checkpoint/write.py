@@ -39,8 +39,7 @@ def write_checkpoint(
     """
     out = Path(out)
     shards = plan_shards(weights, max_shard_bytes)
-    extras = _extras(Path(copy_from)) if copy_from is not None else []
-    _check_room(weights, out, sum(path.stat().st_size for path in extras))
+    check_room(weights, out, copy_from=copy_from)
     new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     before = set(out.iterdir())
@@ -114,9 +113,13 @@ def _extras(source: Path) -> list[Path]:
     return [path for path in named + licences if path.is_file()]
 
 
-def _check_room(weights: Weights, out: Path, extra_bytes: int) -> None:
+def check_room(weights: Weights, out: str | Path, *, copy_from: str | Path | None = None) -> None:
+    """OutputError where the disk of `out` has no room for what `write_checkpoint` would write there."""
+    out = Path(out)
+    extras = _extras(Path(copy_from)) if copy_from is not None else []
     # Headers and configs are small: a megabyte and 200 bytes a tensor hold them.
-    needed = sum(byte_size(weights, name) + 200 for name in weights.names()) + extra_bytes + 2**20
+    needed = sum(byte_size(weights, name) + 200 for name in weights.names()) + 2**20
+    needed += sum(path.stat().st_size for path in extras)
     existing = next(path for path in (out, *out.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:

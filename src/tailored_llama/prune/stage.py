@@ -18,7 +18,7 @@ from tailored_llama.families import parameter_count
 from tailored_llama.prune.objective import Tokens
 from tailored_llama.prune.plan import Plan, save_trajectory
 from tailored_llama.prune.reconstruct import Reconstructed
-from tailored_llama.prune.steps import check_request, plan_units
+from tailored_llama.prune.steps import check_request, expected_cut, plan_units
 from tailored_llama.prune.surgery import CutWeights, config_after
 from tailored_llama.prune.text import Source
 from tailored_llama.recipe import Prune, validate
@@ -121,9 +121,13 @@ def prune(
         log.info("%s is complete", out)
         return Path(out)
     with checkpoint.stage_directory(out, stage="prune", settings=about, inputs=inputs, seed=seed) as partial:
+        tokenizer_home = weights.directory if isinstance(weights, Checkpoint) else None
+        if not plan:  # before the long part
+            check_request(weights, request.settings)
+            expected = CutWeights(weights, expected_cut(weights, request.settings))
+            checkpoint.check_room(expected, out, copy_from=tokenizer_home)
         plans = {} if plan else _plans(model, weights, request)
         made = plan or plans[request.settings.ratio]
-        tokenizer_home = weights.directory if isinstance(weights, Checkpoint) else None
         cut = _cut(weights, made, request)
         checkpoint.write_checkpoint(cut, partial, copy_from=tokenizer_home)
         made.save(partial / "plan.json")

@@ -55,6 +55,12 @@ def plan_units(
     return plans
 
 
+def expected_cut(weights: Weights, settings: Prune) -> Kept:
+    """A cut of the size that `settings` ask for, of any units: what is known before they are scored."""
+    alike = settings.model_copy(update={"allocate": "uniform"})
+    return select(pools(weights, settings, {}), alike, settings.ratio, measured_by(weights, settings))
+
+
 def shares(settings: Prune) -> list[float]:
     """What is gone after each step, ascending; the last is `settings.ratio`."""
     equal = [step / settings.steps * settings.ratio for step in range(1, settings.steps)]

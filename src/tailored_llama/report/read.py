@@ -71,7 +71,11 @@ class Run:
             return None
         dense = _config(self.plan["source"].get("model"))
         if dense is not None:
-            return families.widths(dense), families.widths(after)
+            before, left = families.widths(dense), families.widths(after)
+            # Of a layer that is gone nothing is left.
+            places = self.plan["kept"].get("layers", range(len(before)))
+            placed = dict(zip(places, left, strict=True))
+            return before, [placed.get(layer, LayerWidths(0, 0, 0)) for layer in range(len(before))]
         if hasattr(after, "layer_widths"):  # the shaped form keeps the dense numbers beside its own
             whole = LayerWidths(after.num_attention_heads, after.num_key_value_heads, after.intermediate_size)
             return [whole] * after.num_hidden_layers, families.widths(after)
