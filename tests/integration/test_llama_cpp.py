@@ -17,7 +17,7 @@ from tailored_llama import world
 from tailored_llama.checkpoint import load_model, load_tokenizer, open_weights
 from tailored_llama.export.gguf import to_gguf
 from tailored_llama.export.gguf.bytelevel import LLAMA3, QWEN2
-from tailored_llama.families import Kept, LayerWidths
+from tailored_llama.families import MODEL, Kept, LayerWidths
 from tailored_llama.prune.surgery import CutWeights
 
 pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install xllamacpp")
@@ -69,6 +69,32 @@ def test_log_probabilities_equal_those_of_transformers(name: str, tmp_path: Path
     path = to_gguf(open_weights(model), tmp_path / "model.gguf", tokenizer_dir=tmp_path, dtype="f32")
     assert f"{architecture}.embedding_length".encode() in path.read_bytes()[:4096]
     check_against(model, LlamaCpp(path), TEXTS[0], tokenizer(TEXTS[0])["input_ids"], TOLERANCE)
+
+
+UNITS: dict[str, tuple[list[LayerWidths], Kept]] = {
+    "query heads": (ALIKE, {"query_heads": {0: [0, 2], 1: [1, 3]}}),
+    "query heads of one layer": (ALIKE, {"query_heads": {1: [1, 3]}}),
+    "residual channels": (ALIKE, {"hidden": {MODEL: [*range(0, 19), 22, 23]}}),
+    "residual channels of shaped layers": (ODD, {"hidden": {MODEL: [*range(3, 24)]}}),
+    "layers": ([*ALIKE, *ALIKE], {"layers": {MODEL: [0, 2, 3]}}),
+    "all kinds": (
+        [*ALIKE, *ALIKE],
+        {
+            "layers": {MODEL: [1, 3]}, "hidden": {MODEL: [*range(20)]}, "heads": {3: [1]},
+            "query_heads": {1: [0, 2]}, "mlp": {3: [0, 5, 36]},
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_every_kind_of_units(name: str, tmp_path: Path) -> None:
+    widths, kept = UNITS[name]
+    cut = CutWeights(open_weights(pico(widths)), kept)
+    tokenizer = byte_level(tmp_path)
+    path = to_gguf(cut, tmp_path / "model.gguf", tokenizer_dir=tmp_path, dtype="f32")
+    ids = tokenizer(TEXTS[0])["input_ids"]
+    check_against(load_model(cut), LlamaCpp(path), TEXTS[0], ids, TOLERANCE)
 
 
 @pytest.mark.parametrize("dtype", ["f16", "bf16", "q8_0"])
