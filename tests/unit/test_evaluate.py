@@ -138,6 +138,14 @@ def test_perplexity_is_the_exponent_of_the_mean_loss(model: PreTrainedModel, tmp
     assert (figures["windows"], figures["tokens"], figures["length"]) == (len(windows), len(windows) * 15, 16)
 
 
+def test_a_corpus_can_name_its_own_window(model: PreTrainedModel, tmp_path: Path) -> None:
+    (tmp_path / "owls.txt").write_text("The owl sleeps by day. " * 20)
+    data = {"ptb": str(tmp_path / "owls.txt")}
+    both = run(model, data, perplexity=["ptb", "ptb@32"], length=16)["perplexity"]
+    assert {name: figures["length"] for name, figures in both.items()} == {"ptb": 16, "ptb@32": 32}
+    assert both["ptb@32"] == run(model, data, perplexity=["ptb"], length=32)["perplexity"]["ptb"]
+
+
 def test_corpora_of_lines_are_joined_as_published(tmp_path: Path) -> None:
     from tailored_llama.evaluate.perplexity import corpus
 
@@ -157,6 +165,8 @@ def test_corpora_of_lines_are_joined_as_published(tmp_path: Path) -> None:
         ({"perplexity": ["wikitext"]}, DataError, r"no corpus 'wikitext' \(did you mean 'wikitext2'"),
         ({"perplexity": ["nowhere.txt"]}, DataError, "nowhere.txt is no readable text"),
         ({"perplexity": ["world"], "length": 1000}, DataError, "windows of 1000 tokens do not fit"),
+        ({"perplexity": ["world@2048"]}, DataError, r"2048 tokens do not fit .*\(--length 256\)"),
+        ({"perplexity": ["world@1"]}, DataError, "perplexity world@1: a window has 2 tokens or more"),
         ({"tasks": ["boolq"], "tokenizer": None}, CheckpointError, "with its tokenizer"),
         ({"adapter": "nowhere"}, TuneError, "nowhere holds no adapter"),
     ],

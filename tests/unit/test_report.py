@@ -233,6 +233,7 @@ def test_tables_fit_a_terminal_and_carry_the_figures() -> None:
     assert ["perplexity,", "world", "8.25", "8.25", "8.25", "8.25"] in lines
     assert len(made) == 3
     assert "micro-world" in text
+    assert "Perplexity over windows of 64 tokens." in text
 
 
 def test_prompts_that_were_cut_are_said(run: Path, tmp_path: Path) -> None:

@@ -95,7 +95,11 @@ def evaluate(
     model: opt.Model,
     tasks: opt.Tasks = None,
     perplexity: Annotated[
-        str | None, typer.Option("--perplexity", metavar="A,B", help="wikitext2, ptb, world or .txt files.")
+        str | None,
+        typer.Option("--perplexity", metavar="A,B", help="wikitext2, ptb, world or .txt files; NAME@2048."),
+    ] = None,
+    length: Annotated[
+        int | None, typer.Option("--length", help="Tokens of a perplexity window (128).")
     ] = None,
     out: opt.OptionalOut = None,
     recipe: opt.BaseRecipe = None,
@@ -107,7 +111,7 @@ def evaluate(
 ) -> None:
     """Accuracy and perplexity; lm_eval's wording unless --prompt names another."""
     flags = {
-        "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
+        "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None, "evaluate.length": length,
         "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags, model)

@@ -14,6 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint, families
 from tailored_llama.errors import CheckpointError
+from tailored_llama.evaluate.perplexity import corpus, window_of
+from tailored_llama.evaluate.perplexity import perplexity as measure_perplexity
 from tailored_llama.evaluate.questions import Questions
 from tailored_llama.memory import peak_memory, reset_peak
 from tailored_llama.tasks import Task, load_task
@@ -49,7 +51,7 @@ def evaluate(
     Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
     `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first. A
     model in memory comes with its `tokenizer`. `limit` scores the first rows of each split; `length` is a
-    perplexity window in tokens. `device` is the GPU where there is one; a model in memory stays where it
+    perplexity window in tokens, where a corpus does not name its own (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory stays where it
     is. With `out`, writes `results.json` there, and `right.json` (by task how right each question was
     answered), and returns at once what is there already where the same was asked of the same files.
 
@@ -65,7 +67,7 @@ def evaluate(
         started = time.perf_counter()
         reset_peak()
         questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed)
-        texts = _texts(perplexity, places)
+        texts = _texts(perplexity, length, places)
         loaded = _load(model, tuned, device)
         words = tokenizer or _tokenizer_of(model)
         figures = _score(loaded, words, questions, batch_size)
@@ -77,7 +79,7 @@ def evaluate(
             "prompt": "same" if prompts else prompt,
             "mean": _mean([entry["main"] for entry in figures.values()]),
             "chance": _mean([entry["chance"] for entry in figures.values()]),
-            "perplexity": _perplexities(loaded, words, texts, length),
+            "perplexity": _perplexities(loaded, words, texts),
             "seconds": round(time.perf_counter() - started, 3),
             "peak_memory": peak_memory(),
         }
@@ -93,7 +95,7 @@ def evaluate(
         "batch_size": batch_size,
     }  # fmt: skip
     files = [str(name) for name in tasks if Path(name).suffix] + [
-        places.get(name, name) for name in perplexity
+        places.get(name, name) for name, _ in (window_of(entry, length) for entry in perplexity)
     ]
     directories = [place for task in asked if (place := places.get(task.name, task.files))]
     inputs = _digests(model, tuned, files + directories)
@@ -164,18 +166,19 @@ def _score(
     return {asked.task.name: figures[asked.task.name] for asked in questions}
 
 
-def _texts(names: Sequence[str], places: Mapping[str, str]) -> dict[str, str]:
-    from tailored_llama.evaluate.perplexity import corpus
-
-    return {name: corpus(name, places) for name in names}
+def _texts(entries: Sequence[str], length: int, places: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """Of every corpus the text and the window, by the name it was asked for."""
+    windows = {entry: window_of(entry, length) for entry in entries}
+    return {entry: (corpus(name, places), window) for entry, (name, window) in windows.items()}
 
 
 def _perplexities(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Mapping[str, str], length: int
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Mapping[str, tuple[str, int]]
 ) -> dict[str, dict[str, float | int]]:
-    from tailored_llama.evaluate.perplexity import perplexity
-
-    return {name: perplexity(model, tokenizer, text, length, name) for name, text in texts.items()}
+    return {
+        name: measure_perplexity(model, tokenizer, text, length, name)
+        for name, (text, length) in texts.items()
+    }
 
 
 def _load(model: ModelLike, adapter: Path | None, device: str | None) -> PreTrainedModel:

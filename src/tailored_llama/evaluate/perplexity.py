@@ -50,7 +50,7 @@ def perplexity(
     if length > limit:
         raise DataError(
             f"perplexity windows of {length} tokens do not fit into the model's context of {limit}; "
-            f"set evaluate.length to {limit} or less"
+            f"ask for {limit} or less (--length {limit})"
         )
     ids = torch.tensor(tokenizer.encode(text, verbose=False))
     count = len(ids) // length
@@ -71,6 +71,21 @@ def perplexity(
         "windows": count,
         "length": length,
     }
+
+
+def window_of(entry: str, length: int) -> tuple[str, int]:
+    """A corpus and its window in tokens: `wikitext2@2048` names its own, others are read in `length`.
+
+    Raises DataError for a window that predicts nothing.
+    """
+    name, at, own = entry.rpartition("@")
+    if not (at and name and own.isdigit()):
+        return entry, length
+    if int(own) < 2:
+        raise DataError(
+            f"perplexity {entry}: a window has 2 tokens or more, of which all but the first count"
+        )
+    return name, int(own)
 
 
 def corpus(name: str, data: Mapping[str, str | Path]) -> str:

@@ -76,6 +76,22 @@ class Results:
         return list(dict.fromkeys(name for row in self.rows for name in row.get("perplexity") or {}))
 
     @property
+    def windows(self) -> str:
+        """The tokens of the perplexity windows, in a sentence; nothing where none was measured."""
+        found = {
+            name: figures["length"]
+            for row in self.rows for name, figures in (row.get("perplexity") or {}).items()
+        }  # fmt: skip
+        if not found:
+            return ""
+        lengths = list(dict.fromkeys(found.values()))
+        told = [
+            f"{n} ({', '.join(c for c in found if found[c] == n)})" if lengths[1:] else str(n)
+            for n in lengths
+        ]
+        return f"Perplexity over windows of {' and '.join(told)} tokens."
+
+    @property
     def recipe(self) -> dict[str, Any]:
         """The resolved recipe."""
         return dict(self.content["recipe"])

@@ -73,6 +73,7 @@ def _sizes(results: Results) -> Table:
     }
     for name, cell in lines.items():
         table.add_row(name, *(cell(row) for row in stages.values()))
+    table.caption = results.windows or None
     return table
 
 
