@@ -111,8 +111,8 @@ def evaluate(
 ) -> None:
     """Accuracy and perplexity; lm_eval's wording unless --prompt names another."""
     flags = {
-        "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None, "evaluate.length": length,
-        "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
+        "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
+        "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags, model)
     settings = wanted.evaluate

@@ -51,9 +51,10 @@ def evaluate(
     Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
     `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first. A
     model in memory comes with its `tokenizer`. `limit` scores the first rows of each split; `length` is a
-    perplexity window in tokens, where a corpus does not name its own (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory stays where it
-    is. With `out`, writes `results.json` there, and `right.json` (by task how right each question was
-    answered), and returns at once what is there already where the same was asked of the same files.
+    perplexity window in tokens, where a corpus does not name its own (`wikitext2@2048`).
+    `device` is the GPU where there is one; a model in memory stays where it is. With `out`, writes
+    `results.json` there, and `right.json` (by task how right each question was answered), and returns at once
+    what is there already where the same was asked of the same files.
 
     `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
     the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
