@@ -26,7 +26,7 @@ from tailored_llama import checkpoint, evaluate, prune, tune
 from tailored_llama.cli.options import assignments, names
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.sweep.statistics import Answers, Draws, difference, stage_draws
-from tailored_llama.tasks import Task, load_task
+from tailored_llama.tasks import Split, Task, load_task
 from tailored_llama.tune import rank_wordings
 
 BEGIN, END = "<!-- prompt_auto: begin -->", "<!-- prompt_auto: end -->"
@@ -34,7 +34,7 @@ Right = dict[str, dict[str, list[list[float]]]]
 """Of each task and wording, for each seed, how right every question was answered."""
 
 
-def data_of(recipe: Recipe, task: Task, split: str, out: Path) -> str | None:
+def data_of(recipe: Recipe, task: Task, split: Split, out: Path) -> str | None:
     """Where the task's rows are: as they are, or, to be asked another split, as files in which that one
     stands in the place of the scored one.
     """
@@ -42,7 +42,8 @@ def data_of(recipe: Recipe, task: Task, split: str, out: Path) -> str | None:
         return recipe.data.get(task.name)
     folder = out / f"rows-{task.name}-{split}"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, source in (("train", "train"), (task.scored, split)):
+    sources: dict[str, Split] = {"train": "train", task.scored: split}
+    for name, source in sources.items():
         rows = task.rows(source, recipe.data.get(task.name))
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
@@ -50,7 +51,7 @@ def data_of(recipe: Recipe, task: Task, split: str, out: Path) -> str | None:
 
 
 def measure(
-    recipe: Recipe, seeds: list[int], split: str, ways: list[str], out: Path
+    recipe: Recipe, seeds: list[int], split: Split, ways: list[str], out: Path
 ) -> tuple[Right, dict[str, dict[str, list[str]]]]:
     """What every wording scores, and which one every way of picking took: by way and task, for each seed."""
     pruned = prune(
@@ -70,12 +71,12 @@ def measure(
                     pruned, task=named, settings=recipe.tune.model_copy(update={"prompt": prompt}), seed=seed,
                     data=data, teacher=recipe.model, out=out / f"tune-{name}", merge=False,
                 )  # fmt: skip
-                place = out / f"evaluate-{name}"
+                asked = out / f"evaluate-{name}"
                 evaluate(
                     pruned, adapter=str(tuned), tasks=[named], prompts={named: prompt}, data=data,
-                    limit=recipe.evaluate.limit, out=place,
+                    limit=recipe.evaluate.limit, out=asked,
                 )  # fmt: skip
-                (answers,) = checkpoint.read_json(place / "right.json").values()
+                (answers,) = checkpoint.read_json(asked / "right.json").values()
                 right.setdefault(task.name, {}).setdefault(prompt, []).append(answers)
             for way in ways:
                 pick = picked(
