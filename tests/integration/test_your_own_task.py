@@ -41,6 +41,15 @@ def test_the_commands_work(mood: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert (row["tasks"]["mood"]["n"], row["tasks"]["mood"]["chance"]) == (4, 0.5)
 
 
+def test_the_task_whose_answer_is_written(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```yaml story/story.yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (tmp_path / "story.yaml").write_text(text)
+    task = schema.load_task(tmp_path / "story.yaml")
+    example = task.render("plain", {"text": "It rained.", "word": "rain"})
+    assert (example.context, example.answer) == ("It rained.\nIn a word:", " rain")
+    assert task.generation.stop == ("\n", ".")
+
+
 TRAIN = "mood/train.jsonl"
 WRONG = {
     "unknown field": ("mood/mood.yaml", "{{ text }} It", "{{ txt }} It"),
