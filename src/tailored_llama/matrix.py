@@ -117,7 +117,7 @@ def _cell(
     settings = recipe.evaluate
     measured = evaluate(
         pruned, adapter=adapter, tasks=(task,), prompts={task: prompt}, data=recipe.data,
-        limit=settings.limit, fewshot=settings.fewshot, seed=recipe.seed,
+        limit=settings.limit, fewshot=settings.fewshot, seed=recipe.seed, split=settings.split,
         out=out / f"cell-{row}-{name_of(task)}",
     )  # fmt: skip
     (figures,) = measured["tasks"].values()

@@ -151,7 +151,8 @@ def evaluate_all(
         )  # fmt: skip
         measured = evaluate(
             base, adapter=adapter, tasks=tasks, prompts=chosen, data=recipe.data, limit=settings.limit,
-            perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed, out=out,
+            perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed,
+            split=settings.split, out=out,
         )  # fmt: skip
         return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
 

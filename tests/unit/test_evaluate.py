@@ -224,3 +224,20 @@ def test_an_adapter_counts_and_leaves_the_model_alone(data: dict[str, str], tmp_
     assert with_adapter == pytest.approx(expected, rel=1e-5)
     assert with_adapter != pytest.approx(plain, rel=1e-2)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_the_validation_split_is_there_to_choose_by_and_not_where_it_is_reported() -> None:
+    from tailored_llama.errors import TaskError
+    from tailored_llama.evaluate.questions import Questions
+    from tailored_llama.tasks import load_task
+
+    asked = {
+        split: Questions.ask(
+            load_task("world_boolq"), "paper", None, limit=3, fewshot=0, seed=1, split=split
+        ).place
+        for split in ("scored", "validation")
+    }  # fmt: skip
+    assert asked["scored"].endswith("/test")
+    assert asked["validation"].endswith("/validation")
+    with pytest.raises(TaskError, match=r"boolq is scored on its validation split, so nothing may be chosen"):
+        Questions.ask(load_task("boolq"), "paper", None, limit=3, fewshot=0, seed=1, split="validation")

@@ -19,6 +19,7 @@ from tailored_llama.report import sweep_tables
 from tailored_llama.report.sweep import COLUMNS, markdown
 from tailored_llama.report.sweep_page import sweep_page
 from tailored_llama.sweep import statistics
+from tailored_llama.sweep.__main__ import fill, main
 from tailored_llama.sweep.cells import cells_of, groups_of
 from tailored_llama.sweep.table import table
 
@@ -55,6 +56,14 @@ def test_nested_keys_are_dotted_ones() -> None:
     assert [c.name for c in cells(prune={"ratio": [0.2, 0.5]})] == [
         c.name for c in cells(**{"prune.ratio": [0.2, 0.5]})
     ]
+
+
+def test_several_sets_of_variants_are_combined() -> None:
+    found = cells(variants=[{"a": {"tune.epochs": 1}, "b": {}}, {"x": {"tune.lora.r": 2}, "y": {}}])
+    assert [cell.group for cell in found] == ["a,x", "a,y", "b,x", "b,y"]
+    assert (found[0].recipe.tune.epochs, found[0].recipe.tune.lora.r) == (1, 2)
+    with pytest.raises(RecipeError, match=r"tune\.epochs is in a list and in variant x"):
+        cells(variants=[{"a": {"tune.epochs": 1}}, {"x": {"tune.epochs": 2}}])
 
 
 def test_names_tell_keys_of_the_same_end_apart() -> None:
@@ -191,3 +200,39 @@ def test_nothing_finished_is_an_empty_table(tmp_path: Path) -> None:
     entries = table(cells(seed=[1]), tmp_path)
     assert entries == []
     assert "<table" in sweep_page({"settings": entries, "failed": {}, "recipe": {}, "versions": {}})
+
+
+def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (cell,) = cells(seed=[1])
+    home = tmp_path / "lab"
+    finished(home / "cells", cell, [1.0] * 4)
+    document = {
+        "settings": table([cell], home / "cells"), "cells": [{"name": cell.name, "finished": False}],
+        "failed": {},
+    }  # fmt: skip
+    (home / "sweep.json").write_text(json.dumps(document))
+    page = tmp_path / "lab.md"
+    page.write_text("before\n<!-- sweep: lab -->\nold\n<!-- end -->\nafter\n")
+    for _ in range(2):
+        assert main([str(home), "--write", str(page)]) == 0
+        text = page.read_text()
+        assert text.startswith("before\n<!-- sweep: lab -->\n\n| setting | seeds")
+        assert text.endswith("1 cells are not finished.\n\n<!-- end -->\nafter\n")
+        assert "old" not in text
+    assert main([str(home)]) == 0
+    assert capsys.readouterr().out.startswith("## lab\n\n| setting")
+    page.write_text("nothing")
+    assert main([str(home), "--write", str(page)]) == 2
+    assert main([str(tmp_path / "none")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("lab-paper", 30), ("lab-one-change", 115), ("lab-ratios", 70), ("lab-shots", 60)]
+)
+def test_the_lab_recipes_are_sound_and_their_tables_have_a_place(name: str, count: int) -> None:
+    found = cells_of(load_recipe(name))
+    assert len(found) == count
+    assert {cell.seed for cell in found} == {1, 2, 3, 4, 5}
+    page = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text()
+    assert "\n| x |\n" in fill(page, name, "| x |")
+    assert f"tailor run {name} --out runs/{name}\n" in page

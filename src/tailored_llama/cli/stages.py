@@ -123,7 +123,8 @@ def evaluate(
         model, tasks=settings.tasks or wanted.tasks, perplexity=settings.perplexity, data=wanted.data,
         # Alone there is no tuned wording to be the same as.
         prompt="harness" if settings.prompt == "same" else settings.prompt,
-        length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed, out=out,
+        length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
+        split=settings.split, out=out,
     )  # fmt: skip
     show(single(row, wanted), as_json)
 

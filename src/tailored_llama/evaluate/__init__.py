@@ -16,7 +16,7 @@ from tailored_llama import checkpoint, families
 from tailored_llama.errors import CheckpointError
 from tailored_llama.evaluate.perplexity import corpus, window_of
 from tailored_llama.evaluate.perplexity import perplexity as measure_perplexity
-from tailored_llama.evaluate.questions import Questions
+from tailored_llama.evaluate.questions import Asked, Questions
 from tailored_llama.memory import peak_memory, reset_peak
 from tailored_llama.tasks import Task, load_task
 
@@ -41,6 +41,7 @@ def evaluate(
     length: int = 128,
     limit: int | None = None,
     fewshot: int = 0,
+    split: Asked = "scored",
     seed: int = 42,
     batch_size: int | Literal["auto"] = "auto",
     device: str | None = None,
@@ -50,11 +51,12 @@ def evaluate(
 
     Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
     `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first. A
-    model in memory comes with its `tokenizer`. `limit` scores the first rows of each split; `length` is a
-    perplexity window in tokens, where a corpus does not name its own (`wikitext2@2048`).
-    `device` is the GPU where there is one; a model in memory stays where it is. With `out`, writes
-    `results.json` there, and `right.json` (by task how right each question was answered), and returns at once
-    what is there already where the same was asked of the same files.
+    model in memory comes with its `tokenizer`. `limit` scores the first rows of each split, which is the
+    task's scored one or, to choose by, `validation`; `length` is a perplexity window in tokens, where a
+    corpus does not name its own (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory
+    stays where it is. With `out`, writes `results.json` there, and `right.json` (by task how right each
+    question was answered), and returns at once what is there already where the same was asked of the same
+    files.
 
     `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
     the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
@@ -67,7 +69,7 @@ def evaluate(
     def measure() -> Measured:
         started = time.perf_counter()
         reset_peak()
-        questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed)
+        questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
         texts = _texts(perplexity, length, places)
         loaded = _load(model, tuned, device)
         words = tokenizer or _tokenizer_of(model)
@@ -93,7 +95,7 @@ def evaluate(
         "adapter": None if adapter is None else str(adapter),
         "tasks": {task.name: wording for task, wording in asked.items()},
         "perplexity": list(perplexity), "length": length, "limit": limit, "fewshot": fewshot,
-        "batch_size": batch_size,
+        "batch_size": batch_size, **({} if split == "scored" else {"split": split}),
     }  # fmt: skip
     files = [str(name) for name in tasks if Path(name).suffix] + [
         places.get(name, name) for name, _ in (window_of(entry, length) for entry in perplexity)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from tailored_llama.errors import TaskError
 from tailored_llama.tasks import Example, Prompt, Task
 from tailored_llama.tasks.fewshot import draw
+
+Asked = Literal["scored", "validation"]
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,19 @@ class Questions:
 
     @classmethod
     def ask(
-        cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int
-    ) -> Questions:
-        """The first `limit` rows of the scored split, with `fewshot` training rows drawn by `seed` before
-        each, the same ones before all. Raises TaskError and DataError as Task does.
+        cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int,
+        split: Asked = "scored",
+    ) -> Questions:  # fmt: skip
+        """The first `limit` rows of the split, with `fewshot` training rows drawn by `seed` before each, the
+        same ones before all. Raises TaskError and DataError as Task does, and TaskError for the `validation`
+        split of a task that is scored on it: what is chosen by it could not be reported.
         """
-        rows = task.rows("scored", data)
+        if split == task.scored:
+            raise TaskError(
+                f"task {task.name} is scored on its {split} split, so nothing may be chosen by it; "
+                "leave evaluate.split at 'scored'"
+            )
+        rows = task.rows(split, data)
         shots: list[Example] = []
         if fewshot:
             drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows)

@@ -176,6 +176,8 @@ class Evaluate(Strict):
     length: int = Field(128, ge=2)
     limit: int | None = Field(None, ge=1)
     fewshot: int = Field(0, ge=0)
+    split: Literal["scored", "validation"] = "scored"
+    """`validation`: to choose settings by, for tasks that are not scored on it."""
 
 
 class Export(Strict):

@@ -63,7 +63,8 @@ def curve(entries: Sequence[Entry], key: str) -> str:
     rest: dict[str, list[Entry]] = {}
     for entry in entries:
         if key in entry["settings"]:
-            others = {name: value for name, value in entry["settings"].items() if name != key}
+            # A variant's name says nothing that its keys do not.
+            others = {n: value for n, value in entry["settings"].items() if n not in (key, "variant")}
             rest.setdefault(", ".join(f"{name}: {value}" for name, value in others.items()), []).append(entry)
     shown = [(name, own) for name, own in rest.items() if len(own) > 1][:MOST_LINES]
     with mpl.rc_context(STYLE):

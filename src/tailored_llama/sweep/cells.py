@@ -45,7 +45,7 @@ def cells_of(recipe: Recipe) -> list[Cell]:
     most = axes.pop(MAX_CELLS, MOST)
     if not isinstance(most, int) or most < 1:
         raise RecipeError(f"sweep.{MAX_CELLS}: a number of cells is needed (it is {most!r})")
-    variants = _variants(axes.pop(VARIANTS, {"": {}}), axes)
+    variants = _variants(axes.pop(VARIANTS, {"": {}}), [*axes])
     seeds = _values(SEED, axes.pop(SEED, [recipe.seed]))
     lists = {key: _values(key, values) for key, values in axes.items()}
     counts = [len(seeds), len(variants), *map(len, lists.values())]
@@ -103,25 +103,36 @@ def _values(key: str, values: Any) -> list[Value]:
     return named
 
 
-def _variants(variants: Any, lists: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Named sets of changes, as dotted keys."""
-    if not isinstance(variants, Mapping) or not variants:
-        raise RecipeError("sweep.variants: name each variant and what it changes: {small: {tune.lora.r: 4}}")
-    found: dict[str, dict[str, Any]] = {}
-    for name, changes in variants.items():
-        if not isinstance(changes, Mapping):
+def _variants(variants: Any, taken: list[str]) -> dict[str, dict[str, Any]]:
+    """Named sets of changes, as dotted keys; of several mappings of them every combination."""
+    combined: dict[str, dict[str, Any]] = {"": {}}
+    for named in variants if isinstance(variants, list) else [variants]:
+        if not isinstance(named, Mapping) or not named:
             raise RecipeError(
-                f"sweep.variants.{name}: a mapping of keys to values is needed (it is {changes!r})"
+                "sweep.variants: name each variant and what it changes: {small: {tune.lora.r: 4}}"
             )
-        if str(name) and _name(name, 0) != str(name):
-            raise RecipeError(
-                f"sweep.variants: '{name}' is no directory's name; use up to {LONGEST} letters, digits, . _ -"
-            )
-        for key in changes:
-            if key in lists:
-                raise RecipeError(f"sweep: {key} is in a list and in variant {name}; set it in one place")
-        found[str(name)] = {str(key): value for key, value in changes.items()}
-    return found
+        own = {str(name): _changes(str(name), changes, taken) for name, changes in named.items()}
+        taken = [*taken, *{key for changes in own.values() for key in changes}]
+        combined = {
+            ",".join(filter(None, (before, name))): {**earlier, **changes}
+            for before, earlier in combined.items()
+            for name, changes in own.items()
+        }
+    return combined
+
+
+def _changes(name: str, changes: Any, taken: Sequence[str]) -> dict[str, Any]:
+    """What one variant sets."""
+    if not isinstance(changes, Mapping):
+        raise RecipeError(f"sweep.variants.{name}: a mapping of keys to values is needed (it is {changes!r})")
+    if name and _name(name, 0) != name:
+        raise RecipeError(
+            f"sweep.variants: '{name}' is no directory's name; use up to {LONGEST} letters, digits, . _ -"
+        )
+    for key in changes:
+        if key in taken:
+            raise RecipeError(f"sweep: {key} is in a list and in variant {name}; set it in one place")
+    return {str(key): value for key, value in changes.items()}
 
 
 def _name(value: Any, place: int) -> str:
