@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -66,11 +67,23 @@ class CutWeights:
         old = self._names[name]
         tensor = self.source.tensor(old)
         for axis, index in self._indices.get(old, {}).items():
-            tensor = tensor.index_select(axis, index.to(tensor.device))
+            tensor = _select(tensor, axis, index)
         if old in self._rescaled:
             factor, shift = self._rescaled[old]
             tensor = ((tensor.double() + shift) * factor - shift).to(tensor.dtype)
         return tensor
+
+
+def _select(tensor: Tensor, axis: int, index: Index) -> Tensor:
+    """Some indices of an axis, copied."""
+    if tensor.device.type != "cpu" or axis == 0:
+        return tensor.index_select(axis, index.to(tensor.device))
+    # Of the columns of a large matrix NumPy's copy takes a third of the time. It knows no bf16: bits are moved.
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    stays = np.zeros(tensor.shape[axis], dtype=bool)
+    stays[index.numpy()] = True
+    columns = np.compress(stays, tensor.contiguous().view(bits).numpy(), axis=axis)
+    return torch.from_numpy(columns).view(tensor.dtype)
 
 
 def layers_after(config: PreTrainedConfig, kept: Kept) -> list[int]:
