@@ -24,7 +24,7 @@ from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import FamilyError
 from tailored_llama.families import Kept, LayerWidths
-from tailored_llama.prune import CutWeights
+from tailored_llama.prune import CutWeights, prune
 from tailored_llama.prune.walk import Walk
 
 PLAIN: Kept = {"heads": {i: [0, 2] for i in range(3)}, "mlp": {i: [1, 2, 5, 19] for i in range(3)}}
@@ -162,6 +162,28 @@ def test_shaped_phi3_loads_without_the_package(tmp_path: Path) -> None:
         env={**os.environ, "HF_HOME": str(tmp_path / "hf")}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert torch.equal(torch.tensor(json.loads(done.stdout)), logits(checkpoint.load_model(cut)))
+
+
+def test_phi3_as_on_the_hub_is_the_stock_class(tmp_path: Path) -> None:
+    """Its configs name code that came with the checkpoint; none is run, as the class is the stock one."""
+    model = model_of(pico("phi3"))
+    model.save_pretrained(tmp_path / "hub")
+    path = tmp_path / "hub" / "config.json"
+    hub = json.loads(path.read_text())
+    config, code = "configuration_phi3.Phi3Config", "modeling_phi3.Phi3ForCausalLM"
+    classes = {"AutoConfig": config, "AutoModelForCausalLM": code}
+    path.write_text(json.dumps({**hub, "auto_map": classes}))
+    (tmp_path / "hub" / "modeling_phi3.py").write_text("raise SystemExit('their code ran')")
+    cut = prune(tmp_path / "hub", out=tmp_path / "cut", ratio=0.2, criterion="l1", alike=True)
+    assert "auto_map" not in json.loads((tmp_path / "cut" / "config.json").read_text())
+    assert logits(checkpoint.load_model(cut)).isfinite().all()
+    for changed in ({**classes, "AutoModelForCausalLM": "modeling_phi3.Phi3Other"}, "theirs"):
+        path.write_text(json.dumps({**hub, "auto_map": changed}))
+        with pytest.raises(FamilyError, match="auto_map asks to run code"):
+            checkpoint.open_weights(tmp_path / "hub")
+    path.write_text(json.dumps({**hub, "auto_map": classes, "architectures": ["Phi3SmallForCausalLM"]}))
+    with pytest.raises(FamilyError, match="auto_map asks to run code"):
+        checkpoint.open_weights(tmp_path / "hub")
 
 
 @pytest.mark.parametrize("case", ["gemma2", "gemma3_text"])

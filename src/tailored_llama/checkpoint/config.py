@@ -77,10 +77,28 @@ def expected_tensors(
 def _refuse_foreign_code(directory: Path, content: dict[str, Any], trusted: bool) -> None:
     if "auto_map" not in content or trusted or content.get("model_type") in _shaped_types():
         return
+    if _names_stock_classes(content):
+        return  # and those are what is loaded: nothing of the checkpoint's own code is run
     raise FamilyError(
         f"{directory / 'config.json'}: auto_map asks to run code that came with the checkpoint; "
         "read that code, then say trust_remote_code=True, or name another checkpoint"
     )
+
+
+def _names_stock_classes(content: dict[str, Any]) -> bool:
+    """Whether the code that came with a checkpoint is that of the stock class, as of families that were on
+    the hub before they were in transformers (Phi-3)."""
+    from tailored_llama import families
+
+    family = str(content.get("model_type"))
+    if family not in families.family_names() or not isinstance(content["auto_map"], dict):
+        return False
+    stock = {
+        "AutoConfig": CONFIG_MAPPING[family].__name__,
+        "AutoModelForCausalLM": families.architecture(family),
+    }
+    asked = {auto: str(name).rpartition(".")[2] for auto, name in content["auto_map"].items()}
+    return asked.items() <= stock.items() and content.get("architectures") == [families.architecture(family)]
 
 
 def _without_config(directory: Path) -> str:

@@ -25,6 +25,7 @@ from tailored_llama.families.table import (
     Kind,
     LayerWidths,
     Slice,
+    architecture,
     describe,
     family_names,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "LayerWidths",
     "Sizes",
     "Slice",
+    "architecture",
     "check_config",
     "check_kinds",
     "describe",

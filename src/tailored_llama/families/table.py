@@ -162,6 +162,11 @@ def family_names() -> Sequence[str]:
     return sorted(_FAMILIES)
 
 
+def architecture(name: str) -> str:
+    """The stock causal LM class of a family."""
+    return family_named(name).architecture
+
+
 def describe() -> dict[str, list[Kind]]:
     """The unit kinds that each family can be cut by; `query_heads` where the config has grouped queries."""
     return {name: list(get_args(Kind)) for name in family_names()}

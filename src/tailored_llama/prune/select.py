@@ -37,10 +37,13 @@ def check(pools: Sequence[Pool], settings: Prune, sizes: Sizes | None) -> None:
         )
 
 
-def select(pools: Sequence[Pool], settings: Prune, share: float, sizes: Sizes | None) -> Kept:
+def select(
+    pools: Sequence[Pool], settings: Prune, share: float, sizes: Sizes | None, *, warn: bool = True
+) -> Kept:
     """The units that stay when `share` is gone; groups that are whole are not listed.
 
-    `sizes` measures the original model by `settings.of`; None counts units. Every group keeps at least the
+    `sizes` measures the original model by `settings.of`; None counts units. `warn` of a final share that is
+    off by more than half a percent of it. Every group keeps at least the
     `floor`. Widths are multiples of `align`: channels always, heads x head_dim where a group has enough
     heads. With `alike` all layers keep equally many. Raises PlanError for an `align` or a ratio of a size
     that cannot be met.
@@ -55,7 +58,7 @@ def select(pools: Sequence[Pool], settings: Prune, share: float, sizes: Sizes | 
         else:
             positions = ranked(tally.place([0] * len(cut)), share, total, settings.normalise)
         missed = 1 - tally.at(positions) / total - share
-        if share == settings.ratio and abs(missed) > 2 * CLOSE * min(share, 1 - share):
+        if warn and share == settings.ratio and abs(missed) > 2 * CLOSE * min(share, 1 - share):
             what = SIZES[settings.of]
             log.warning("prune.ratio: %.4f of the %s was the nearest to %.4f", share + missed, what, share)
     elif settings.allocate == "uniform":

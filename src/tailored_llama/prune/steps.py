@@ -58,7 +58,8 @@ def plan_units(
 def expected_cut(weights: Weights, settings: Prune) -> Kept:
     """A cut of the size that `settings` ask for, of any units: what is known before they are scored."""
     alike = settings.model_copy(update={"allocate": "uniform"})
-    return select(pools(weights, settings, {}), alike, settings.ratio, measured_by(weights, settings))
+    sizes = measured_by(weights, settings)
+    return select(pools(weights, settings, {}), alike, settings.ratio, sizes, warn=False)
 
 
 def shares(settings: Prune) -> list[float]:
