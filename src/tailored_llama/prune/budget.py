@@ -34,6 +34,7 @@ class Tally:
     def __init__(self, tracks: Sequence[Track], sizes: Sizes | None) -> None:
         self.tracks, self.sizes = tracks, sizes
         self.positions: list[float] = [0.0] * len(tracks)
+        self._costs: dict[int, float] = {}
         if sizes:
             self.hidden: float = int(sizes.config.hidden_size)
             before = widths(sizes.config)
@@ -62,6 +63,13 @@ class Tally:
 
     def cost(self, index: int) -> float:
         """What one more step of a track takes away."""
+        if self.tracks[index].kind in ("hidden", "layers"):
+            return self._cost(index)
+        if index not in self._costs:
+            self._costs[index] = self._cost(index)
+        return self._costs[index]
+
+    def _cost(self, index: int) -> float:
         track = self.tracks[index]
         if self.sizes is None:
             return track.step * track.units
@@ -73,9 +81,11 @@ class Tally:
         there = [pool.group.layer for pool in track.pools if pool.group.layer in self.layers]
         before = [self._layer(i) for i in there]
         position = self.positions[index]
+        known = self._costs
         self._put(index, position + 1)
         saved = sum(size - self._layer(i) for i, size in zip(there, before, strict=True))
         self._put(index, position)
+        self._costs = known
         return saved
 
     def step(self, index: int) -> None:
@@ -87,6 +97,10 @@ class Tally:
         self.positions[index] = position
         if self.sizes is None:
             return
+        # How many MLP channels a layer has changes neither what one of them takes nor what a head does;
+        # whatever else moves may.
+        if track.kind != "mlp":
+            self._costs = {}
         left = track.left(position)
         if track.kind == "hidden":
             self.hidden = left
@@ -208,6 +222,8 @@ def ranked(tally: Tally, share: float, total: float, normalise: str) -> list[int
     remaining = tally.size() - (1 - share) * total
     finest = min((cost for cost, track in zip(costs, tracks, strict=True) if track.steps), default=0.0)
     for _, i in offers:
+        if remaining < finest / 2:
+            break
         cost = tally.cost(i)
         if cost <= remaining + finest / 2:
             tally.step(i)
