@@ -23,7 +23,7 @@ FLOORS = [
     {"world"},
     {"shaped", "families", "tasks"},
     {"checkpoint", "vllm_plugin"},
-    {"scoring", "calibration"},
+    {"scoring", "calibration", "cut"},
     {"prune", "tune", "evaluate", "export", "report"},
     {"results", "places", "pipeline", "sweep", "measure"},
     {"play", "matrix"},

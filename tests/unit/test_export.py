@@ -151,12 +151,21 @@ def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path
         "prompt": "same",
         "chance": 0.5,
         "params": 15_000,
+        "macs": 9_000,
+        "perplexity": {"wikitext2": {"perplexity": 8.25}},
         "tasks": {"boolq": {"main": 0.8125, "chance": 0.5}},
     }
     results = {
         "rows": [
             {**row, "stage": "dense", "task_tuned": None, "mean": 0.8125, "recovery": 1.0},
-            {**row, "stage": "tuned", "task_tuned": "boolq", "mean": 0.75, "recovery": 0.923},
+            {
+                **row,
+                "stage": "tuned",
+                "task_tuned": "boolq",
+                "mean": 0.75,
+                "recovery": 0.923,
+                "recovery_above_chance": 0.8,
+            },
         ]
     }
     write_json(tmp_path / "results.json", results)
@@ -167,7 +176,8 @@ def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path
         "# small-llama", "`someone/some-llama`, cut from 20,000 to 15,000 parameters (25.0% gone)",
         "by the criterion taylor", "tuned to the task boolq on 3 examples", "| 1 | 2 | 1 | 5 |",
         "wording `cloze`", "Is water wet? Answer: yes", "chance: boolq 50.0", "trust_remote_code=True",
-        "| tuned | boolq | same | 15,000 | 81.2 | 75.0 | 92.3 |",
+        "| tuned | boolq | same | 15,000 | 9,000 | 81.2 | 75.0 | 92.3 | 80.0 | 8.25 |",
+        "above chance | perplexity, wikitext2 |", "## What was cut", "## To do it again",
     ):  # fmt: skip
         assert said in text, said
     assert front_matter(out) == {

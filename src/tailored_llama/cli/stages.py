@@ -168,11 +168,21 @@ def export(
     adapter: Annotated[
         Path | None, typer.Option("--adapter", metavar="DIR", help="A tuned directory to merge first.")
     ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", metavar="FILE", help="A results.json for the model card.")
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option("--push-to-hub", metavar="NAME", help="Upload it; private where it is new.")
+    ] = None,
 ) -> None:
-    """A release artefact."""
+    """A release artefact, with a model card; nothing is uploaded unless --push-to-hub says where."""
     from tailored_llama.export import export as export_stage
 
-    print(export_stage(model, to=to, adapter=adapter, dtype=dtype, out=out))
+    print(
+        export_stage(
+            model, to=to, adapter=adapter, dtype=dtype, out=out, results=results, push_to_hub=push_to_hub
+        )
+    )
 
 
 VERBS = (plan, prune, tune, evaluate, measure, export)

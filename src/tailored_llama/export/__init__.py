@@ -14,7 +14,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import CheckpointError, OutputError
-from tailored_llama.export.card import Origin, card
+from tailored_llama.export import hub
+from tailored_llama.export.card import PICTURE, Origin, card, picture
 from tailored_llama.export.gguf import to_gguf
 from tailored_llama.export.onnx import write_onnx
 
@@ -31,20 +32,38 @@ def export(
     out: str | Path,
     dtype: str = "f16",
     results: str | Path | Mapping[str, Any] | None = None,
+    push_to_hub: str | None = None,
 ) -> Path:
-    """Write `model` to `out` as a release artefact and return `out`; returns at once where that is complete.
+    """Write `model` to `out` as a release artefact and return `out`; what is complete is not written again.
 
     `hf`: a standalone checkpoint in the precision of the base, plain or shaped as the base is, and a
     README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
     llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
     file. `onnx`: an fp32 graph, with tokenizer and README.md. `adapter`: a tuned directory to fold in, in
     fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its content, for the
-    card. A model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
+    card. `push_to_hub`: the repository to upload the result to; without it nothing leaves this machine. A
+    model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
 
     Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
     that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be
     read, is not finite, or has something that the format cannot say.
     """
+    if push_to_hub is not None:
+        hub.check_name(push_to_hub)
+    written = _export(model, to, adapter, Path(out), dtype, results)
+    if push_to_hub is not None:
+        hub.push(written, push_to_hub)
+    return written
+
+
+def _export(
+    model: str | Path | PreTrainedModel,
+    to: str,
+    adapter: str | Path | None,
+    out: Path,
+    dtype: str,
+    results: str | Path | Mapping[str, Any] | None,
+) -> Path:
     if to not in FORMATS:
         raise OutputError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
     if to == "gguf" and isinstance(model, PreTrainedModel):
@@ -54,20 +73,20 @@ def export(
     folder = checkpoint.find_adapter(adapter) if adapter is not None else None
     rows = checkpoint.read_json(results) if isinstance(results, (str, Path)) else results
     origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
-    text = card(Path(out).resolve().name, base.config, origin, rows or {})
+    text = card(out.resolve().name, base.config, origin, rows or {}, to)
     inputs = {"model": checkpoint.weights_digest(base), "card": hashlib.sha256(text.encode()).hexdigest()}
     if folder is not None:
         inputs["adapter"] = checkpoint.digest_directory(folder)
     settings = {"to": to, "dtype": dtype} if to == "gguf" else {"to": to}
     facts: dict[str, Any] = {"stage": "export", "settings": settings, "inputs": inputs, "seed": None}
     if checkpoint.completed(out, **facts):
-        return Path(out)
+        return out
 
     def weights() -> checkpoint.Weights:
         return base if folder is None else _merged(model if source is None else source, base, folder)
 
-    if to == "gguf" and Path(out).suffix == ".gguf":
-        return to_gguf(weights(), Path(out), tokenizer_dir=source, dtype=dtype)
+    if to == "gguf" and out.suffix == ".gguf":
+        return to_gguf(weights(), out, tokenizer_dir=source, dtype=dtype)
     with checkpoint.stage_directory(out, **facts) as partial:
         if to == "hf":
             checkpoint.write_checkpoint(weights(), partial, copy_from=source)
@@ -78,7 +97,8 @@ def export(
             if source is not None:
                 checkpoint.copy_extras(source, partial)
         (partial / "README.md").write_text(text, encoding="utf-8")
-    return Path(out)
+        picture(base.config, origin, partial / PICTURE)
+    return out
 
 
 def _merged(model: Path | PreTrainedModel, base: checkpoint.Weights, folder: Path) -> checkpoint.Weights:

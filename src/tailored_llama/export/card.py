@@ -13,8 +13,11 @@ from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
 from transformers import PreTrainedConfig
 
 from tailored_llama import checkpoint, families
+from tailored_llama.cut import draw_layers, in_words, layers_before_and_after
+from tailored_llama.export import again
 
 Table = Sequence[Sequence[object]]
+PICTURE = "layers.png"
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,21 @@ class Origin:
         return name if name.count("/") == 1 and not Path(name).exists() else None
 
 
-def card(name: str, config: PreTrainedConfig, origin: Origin, results: Mapping[str, Any]) -> str:
-    """The text of README.md for a model called `name`; `results` as in results.json, or empty."""
+def card(
+    name: str, config: PreTrainedConfig, origin: Origin, results: Mapping[str, Any], form: str = "hf"
+) -> str:
+    """The text of README.md for a model called `name`; `results` as in results.json, or empty.
+
+    It shows PICTURE, which `picture` draws, where it is known what was there before the cut.
+    """
     sections = [
         f"---\n{_front_matter(origin).to_yaml()}\n---\n\n# {name}",
         _summary(config, origin),
-        _widths(config),
+        _widths(config, origin),
         _tuning(origin.shots),
         _results(results),
-        _loading(config),
+        _loading(config) if form == "hf" else "",
+        again.section(again.recipe(origin.base, origin.plan, origin.shots, results), form),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -109,13 +118,35 @@ def _summary(config: PreTrainedConfig, origin: Origin) -> str:
     )
 
 
-def _widths(config: PreTrainedConfig) -> str:
+def picture(config: PreTrainedConfig, origin: Origin, path: Path) -> bool:
+    """Draw what is left of every layer to the PNG `path`; False, and no file, where the start is unknown."""
+    found = layers_before_and_after(origin.plan, config) if origin.plan else None
+    if found is None:
+        return False
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    panels = figure.subplots(1, 2)
+    draw_layers(panels, *found, colour="#0072b2")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    # Without the library's version, so that equal cuts give equal bytes.
+    figure.savefig(path, dpi=140, metadata={"Software": None})
+    return True
+
+
+def _widths(config: PreTrainedConfig, origin: Origin) -> str:
+    found = layers_before_and_after(origin.plan, config) if origin.plan else None
+    shown = f"![{in_words(*found)}]({PICTURE})\n\n" if found else ""
     runs = []
     for width, layers in groupby(enumerate(families.widths(config)), key=lambda pair: pair[1]):
         numbers = [layer for layer, _ in layers]
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
         runs.append((span, width.heads, width.kv_heads, width.mlp))
-    return "## Widths\n\n" + _table(("layers", "query heads", "KV heads", "MLP channels"), runs)
+    title = "What was cut" if origin.plan else "Widths"
+    table = _table(("layers", "query heads", "KV heads", "MLP channels"), runs)
+    return f"## {title}\n\n{shown}{table}"
 
 
 def _tuning(shots: Mapping[str, Any]) -> str:
@@ -135,16 +166,23 @@ def _results(results: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     tasks = list(dict.fromkeys(task for row in rows for task in row["tasks"]))
-    head = ("model", "tuned to", "wording", "parameters", *tasks, "mean", "recovery")
+    corpora = list(dict.fromkeys(text for row in rows for text in row.get("perplexity") or {}))
+    head = (
+        "model", "tuned to", "wording", "parameters", "MACs", *tasks, "mean", "recovery", "above chance",
+        *(f"perplexity, {text}" for text in corpora),
+    )  # fmt: skip
     body = [
         (
             row["stage"].replace("_", ", "),
             row.get("task_tuned") or "",
             row["prompt"],
             f"{row['params']:,}",
+            f"{row['macs']:,}" if "macs" in row else "",
             *(_percent(row["tasks"].get(task, {}).get("main")) for task in tasks),
             _percent(row.get("mean")),
             _percent(row.get("recovery")),
+            _percent(row.get("recovery_above_chance")),
+            *(_perplexity(row, text) for text in corpora),
         )
         for row in rows
     ]
@@ -170,6 +208,11 @@ def _loading(config: PreTrainedConfig) -> str:
         "With `import tailored_llama` it loads without `trust_remote_code`."
     )
     return f"## Loading\n\n```python\n{code}\n```" + (note if shaped else "")
+
+
+def _perplexity(row: Mapping[str, Any], text: str) -> str:
+    found = (row.get("perplexity") or {}).get(text)
+    return f"{found['perplexity']:.2f}" if found else ""
 
 
 def _percent(value: float | None) -> str:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from tailored_llama.cut import draw_layers, in_words
 from tailored_llama.families import LayerWidths
 from tailored_llama.report.read import Tuning
 from tailored_llama.report.rows import Results, Row
@@ -91,25 +92,12 @@ def _said(stages: dict[str, Row], task: str) -> list[str]:
 
 def widths(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str:
     """Attention heads and MLP channels of every layer: what there was as a pale bar, what is left on it."""
-    colour, layers = COLOURS["dense"], range(len(before))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, 2)
-        for axes, title, key in zip(
-            panels, ("attention heads (query)", "MLP channels"), ("heads", "mlp"), strict=True
-        ):
-            axes.bar(layers, [getattr(w, key) for w in before], color=colour, alpha=0.25, label="before")
-            axes.bar(layers, [getattr(w, key) for w in after], color=colour, width=0.55, label="after")
-            axes.set_title(title)
-            axes.set_xlabel("layer")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.grid(visible=False, axis="x")
+        draw_layers(panels, before, after, COLOURS["dense"])
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
-    kept = [
-        f"layer {i}: {a.heads} of {b.heads} heads, {a.mlp} of {b.mlp} channels"
-        for i, (b, a) in enumerate(zip(before, after, strict=True))
-    ]
-    return as_svg(figure, "widths", "Widths per layer, before and after. " + "; ".join(kept) + ".")
+    return as_svg(figure, "widths", f"Widths per layer, before and after. {in_words(before, after)}.")
 
 
 def losses(tunings: Sequence[Tuning]) -> str:

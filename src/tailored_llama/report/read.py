@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from huggingface_hub import try_to_load_from_cache
 from transformers import PreTrainedConfig
 
-from tailored_llama import checkpoint, families
-from tailored_llama.errors import OutputError, TailorError
+from tailored_llama import checkpoint
+from tailored_llama.cut import layers_before_and_after, local_config
+from tailored_llama.errors import OutputError
 from tailored_llama.families import LayerWidths
 from tailored_llama.report.rows import Results
 
@@ -52,7 +52,7 @@ class Run:
     @cached_property
     def pruned_config(self) -> PreTrainedConfig | None:
         """The config of the pruned model."""
-        return _config(self.directory / "prune") if self.plan is not None else None
+        return local_config(self.directory / "prune") if self.plan is not None else None
 
     @cached_property
     def digests(self) -> dict[str, str]:
@@ -67,19 +67,7 @@ class Run:
     def widths(self) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
         """Widths per layer, before and after; None where nothing was cut or the first are not known."""
         after = self.pruned_config
-        if self.plan is None or after is None:
-            return None
-        dense = _config(self.plan["source"].get("model"))
-        if dense is not None:
-            before, left = families.widths(dense), families.widths(after)
-            # Of a layer that is gone nothing is left.
-            places = self.plan["kept"].get("layers", range(len(before)))
-            placed = dict(zip(places, left, strict=True))
-            return before, [placed.get(layer, LayerWidths(0, 0, 0)) for layer in range(len(before))]
-        if hasattr(after, "layer_widths"):  # the shaped form keeps the dense numbers beside its own
-            whole = LayerWidths(after.num_attention_heads, after.num_key_value_heads, after.intermediate_size)
-            return [whole] * after.num_hidden_layers, families.widths(after)
-        return None
+        return layers_before_and_after(self.plan, after) if self.plan is not None and after else None
 
 
 def read_run(directory: str | Path) -> Run:
@@ -109,21 +97,6 @@ def _tunings(directory: Path, tasks: Sequence[str]) -> list[Tuning]:
         found.append(Tuning(base, shots["task"], [json.loads(line) for line in lines], shots))
     order = {task: place for place, task in enumerate(tasks)}
     return sorted(found, key=lambda tuning: (order.get(tuning.task, len(order)), tuning.base))
-
-
-def _config(model: str | Path | None) -> PreTrainedConfig | None:
-    """The config of a model that is at hand; none is fetched from the hub for a picture."""
-    if model is None:
-        return None
-    if model != "world" and not Path(model).is_dir():
-        cached = try_to_load_from_cache(str(model), "config.json")
-        if not isinstance(cached, str):
-            return None
-        model = Path(cached).parent
-    try:
-        return checkpoint.load_config(model)
-    except TailorError:
-        return None
 
 
 def read_all(directories: Sequence[str | Path]) -> tuple[list[Run], list[Measured]]:

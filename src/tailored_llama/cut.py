@@ -1,0 +1,81 @@
+"""What a cut left of every layer, in numbers and as bars: the report and the model card both show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+from transformers import PreTrainedConfig
+
+from tailored_llama import checkpoint, families
+from tailored_llama.errors import TailorError
+from tailored_llama.families import LayerWidths
+
+PANELS = {"heads": "attention heads (query)", "mlp": "MLP channels"}
+GONE = LayerWidths(0, 0, 0)
+"""A layer that was cut whole."""
+
+
+def layers_before_and_after(
+    plan: Mapping[str, Any], config: PreTrainedConfig
+) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
+    """Widths of the layers of the model that `plan` cut, and what `config`, the result's, has left of each.
+
+    None where the first are not known: the base's config is neither on this disk nor kept in `config`.
+    """
+    after = families.widths(config)
+    dense = local_config(plan.get("source", {}).get("model"))
+    if dense is not None:
+        before = list(families.widths(dense))
+    elif hasattr(config, "layer_widths"):  # the shaped form keeps the dense numbers beside its own
+        whole = LayerWidths(config.num_attention_heads, config.num_key_value_heads, config.intermediate_size)
+        kept = plan.get("kept", {}).get("layers")
+        before = [whole] * (config.num_hidden_layers if kept is None else max(kept) + 1)
+    else:
+        return None
+    kept = plan.get("kept", {}).get("layers", range(len(before)))
+    if len(kept) != len(after):
+        return None  # a base of that name, but not the one that was cut
+    left = dict(zip(kept, after, strict=True))
+    return before, [left.get(layer, GONE) for layer in range(len(before))]
+
+
+def draw_layers(
+    panels: Sequence[Any], before: Sequence[LayerWidths], after: Sequence[LayerWidths], colour: str
+) -> None:
+    """What there was as a pale bar, what is left on it; `panels` are two axes of matplotlib."""
+    from matplotlib.ticker import MaxNLocator
+
+    layers = range(len(before))
+    for axes, (key, title) in zip(panels, PANELS.items(), strict=True):
+        axes.bar(layers, [getattr(w, key) for w in before], color=colour, alpha=0.25, label="before")
+        axes.bar(layers, [getattr(w, key) for w in after], color=colour, width=0.55, label="after")
+        axes.set_title(title)
+        axes.set_xlabel("layer")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=False, axis="x")
+
+
+def in_words(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str:
+    """The same in words, for those who do not see the picture."""
+    return "; ".join(
+        f"layer {i}: {a.heads} of {b.heads} heads, {a.mlp} of {b.mlp} channels"
+        for i, (b, a) in enumerate(zip(before, after, strict=True))
+    )
+
+
+def local_config(model: str | Path | None) -> PreTrainedConfig | None:
+    """The config of a model that is at hand; none is fetched from the hub for a picture."""
+    if model is None:
+        return None
+    if model != "world" and not Path(model).is_dir():
+        cached = try_to_load_from_cache(str(model), "config.json")
+        if not isinstance(cached, str):
+            return None
+        model = Path(cached).parent
+    try:
+        return checkpoint.load_config(model)
+    except TailorError:
+        return None

@@ -1,0 +1,65 @@
+"""The recipe by which a model can be made again, as its card gives it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def recipe(
+    base: str | None, plan: Mapping[str, Any], shots: Mapping[str, Any], results: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The run's own recipe, or as much of one as plan and shots tell; empty where neither says anything.
+
+    Places on this disk mean nothing to a reader: of a path only its last part is left.
+    """
+    whole = dict(results.get("recipe") or {})
+    if "prune" not in whole:  # an evaluation alone has settings, and no recipe
+        whole = _from_parts(base, plan, shots)
+    if not whole:
+        return {}
+    shown: dict[str, Any] = _without_places(whole)
+    return shown
+
+
+def section(made: Mapping[str, Any], form: str) -> str:
+    """The section of the card; nothing without a recipe."""
+    if not made:
+        return ""
+    text = json.dumps(made, indent=2, ensure_ascii=False)
+    command = f"tailor run recipe.json --set 'export.formats=[{form}]' --out run"
+    return (
+        f"## To do it again\n\nSave this as `recipe.json`:\n\n```json\n{text}\n```\n\n"
+        f"```sh\npip install tailored-llama\n{command}\n```\n\n"
+        "A name that is no model or data set of the hub was a file of whoever made this."
+    )
+
+
+def _from_parts(base: str | None, plan: Mapping[str, Any], shots: Mapping[str, Any]) -> dict[str, Any]:
+    settings = dict(plan.get("settings", {}))
+    made: dict[str, Any] = {}
+    seed = settings.pop("seed", None)
+    tasks, data = settings.pop("tasks", None), settings.pop("data", None)
+    if settings:
+        made["prune"] = settings
+    if shots:
+        tasks = [shots["task"]]
+        made["tune"] = {"shots": len(shots["rows"]), "prompt": shots["prompt"]}
+    if not made:
+        return {}
+    made |= {"seed": seed} if seed is not None else {}
+    made |= {"tasks": list(tasks)} if tasks else {}
+    made |= {"data": data} if data else {}
+    return {"model": base, **made} if base else made
+
+
+def _without_places(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_places(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_places(entry) for entry in value]
+    if isinstance(value, str) and (Path(value).is_absolute() or (Path(value).exists() and "/" in value)):
+        return Path(value).name
+    return value

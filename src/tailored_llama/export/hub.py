@@ -1,0 +1,45 @@
+"""To the hub, when asked for by name and never otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+from huggingface_hub.utils import validate_repo_id
+
+from tailored_llama.errors import OutputError
+
+
+def check_name(name: str) -> None:
+    """OutputError where the hub would refuse `name`, before anything is written."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"--push-to-hub {name}: {reason}; write it as user/model") from None
+
+
+def push(out: Path, name: str) -> str:
+    """Upload the export in `out`, a directory or one file, to the model repository `name`; its address.
+
+    A repository that is not there is made, private. Raises OutputError where the hub cannot be reached or
+    refuses; `out` stays as it is.
+    """
+    api = HfApi()
+    try:
+        address = str(api.create_repo(name, private=True, exist_ok=True))
+        if out.is_dir():
+            api.upload_folder(repo_id=name, folder_path=out, commit_message="Exported by tailored_llama")
+        else:
+            api.upload_file(
+                repo_id=name, path_or_fileobj=out, path_in_repo=out.name,
+                commit_message="Exported by tailored_llama",
+            )  # fmt: skip
+    except (HfHubHTTPError, LocalTokenNotFoundError, OSError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise OutputError(
+            f"{out} is exported, but was not pushed to {name}: {reason[:200]}; log in with `hf auth login` "
+            f"or mend the network, and run the same command again"
+        ) from None
+    return address
