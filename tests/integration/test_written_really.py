@@ -1,4 +1,4 @@
-"""Written answers on a really trained model and LLaMA's tokenizer: lm_eval's own generation writes the same."""
+"""Written answers on a trained model and LLaMA's tokenizer: lm_eval's own generation writes the same."""
 
 from __future__ import annotations
 
