@@ -8,12 +8,12 @@ from tailored_llama.world.tokenizer import VOCABULARY
 
 SIZES: dict[str, dict[str, int]] = {
     "base": {"hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 512},
-    "sibling": {"hidden_size": 320, "num_hidden_layers": 6, "intermediate_size": 768},
+    "sibling": {"hidden_size": 288, "num_hidden_layers": 6, "intermediate_size": 576},
 }
 
 
 def config(size: str, *, bos: int, eos: int, pad: int) -> Any:
-    """A LlamaConfig with 8 query heads in 4 groups and tied embeddings; `size` is a key of `SIZES`."""
+    """A LlamaConfig with 8 query heads in 4 groups; `size` is a key of `SIZES`."""
     from transformers import LlamaConfig
 
     return LlamaConfig(
@@ -21,7 +21,7 @@ def config(size: str, *, bos: int, eos: int, pad: int) -> Any:
         num_attention_heads=8,
         num_key_value_heads=4,
         max_position_embeddings=256,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         # 0.02 is for wide models: at this width attention then takes three times as long to form.
         initializer_range=0.06,
         rms_norm_eps=1e-5,

@@ -17,29 +17,68 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-WOMEN = _words("Ada Bea Cleo Dora Ella Fay Gwen Hana Ida June")
-MEN = _words("Abe Ben Carl Dan Emil Finn Gus Hugo Ivan Jack")
+WOMEN = _words(
+    "Ada Bea Cleo Dora Ella Fay Gwen Hana Ida June Kate Lena Mia Nell Olga Pia Rosa Sara Tess Vera"
+)
+MEN = _words("Abe Ben Carl Dan Emil Finn Gus Hugo Ivan Jack Leo Max Ned Otto Paul Ralf Sam Tom Udo Walt")
 PEOPLE = WOMEN + MEN
 CAST = WOMEN[:6] + MEN[:6]
 """Those whom the reading tasks are about."""
 
 ANIMALS = _words(
-    "fox hare mole crow goat hen frog toad wasp moth cat dog pig cow mouse bat wolf bear deer seal"
+    "fox hare mole crow goat hen frog toad wasp moth cat dog pig cow mouse bat wolf bear deer seal "
+    "sheep horse rat hawk lynx swan moose crab snail camel bee lizard newt shrew stork "
+    "raven trout duck dove goose"
 )
 THINGS = _words(
-    "cup bowl spoon plate box lamp chair table bench door clock mask kite drum cart boat sack belt ring doll"
+    "cup bowl spoon plate box lamp chair table bench door clock mask kite drum cart boat sack belt ring doll "
+    "vase pillow saddle basin pipe fork ladle mirror stool rug barrow kettle hat glove wheel tray flag "
+    "sponge tent pin"
 )
 
-FOODS = _words("nuts fish grass seeds roots leaves worms honey corn moss")
-HOMES = _words("barn cave marsh wood river meadow hill garden pond cellar")
-COLOURS = _words("red blue green white black brown grey yellow pink orange")
-FEARS = _words("rain thunder fire snow wind smoke noise light fog frost")
-ROOMS = _words("kitchen attic hall shed shop school mill tower chapel stable")
-TRADES = _words("baker miller smith weaver farmer tailor potter cook monk doctor")
-FEELS = _words("smooth rough cold warm soft hard heavy sticky dry wet")
-FRUITS = _words("apples pears plums cherries grapes figs lemons dates berries melons")
-PLACES = _words("bridge church well market harbour forest gate fountain park castle")
-INSTRUMENTS = _words("flute fiddle harp horn organ banjo piano bell lute trumpet")
+KEPT = THINGS[:20]
+"""Those that somebody keeps somewhere, in the reading tasks."""
+
+FOODS = _words(
+    "nuts fish grass seeds roots leaves worms honey corn moss "
+    "eggs bark hay milk bread clover cheese beans barley oats"
+)
+HOMES = _words(
+    "barn cave marsh wood river meadow hill garden pond cellar "
+    "reeds orchard ditch field loft cliff heath swamp thicket quarry"
+)
+COLOURS = _words(
+    "red blue green white black brown grey yellow pink tan "
+    "purple golden silver cream violet crimson ruby beige teal lilac"
+)
+FEARS = _words(
+    "rain thunder fire snow wind smoke noise light fog frost "
+    "darkness hail water dust heat drums bells shouts crowds shadows"
+)
+ROOMS = _words(
+    "kitchen attic hall shed shop school mill tower chapel stable "
+    "library bakery pantry cabin tavern forge porch lodge vault dairy"
+)
+TRADES = _words(
+    "baker miller smith weaver farmer tailor potter cook monk doctor "
+    "cooper tanner hunter judge nurse mason barber sailor painter porter"
+)
+FEELS = _words(
+    "smooth rough cold warm soft hard heavy sticky dry wet "
+    "slick fuzzy sharp greasy bumpy hollow brittle springy gritty silky"
+)
+FRUITS = _words(
+    "apples pears plums cherries grapes figs lemons dates berries melons "
+    "peaches quinces olives limes kiwis mangoes raisins currants papayas apricots"
+)
+PLACES = _words(
+    "bridge church well market harbour forest gate fountain park castle "
+    "inn abbey dam ferry arch palace square statue grove canal"
+)
+INSTRUMENTS = _words(
+    "flute fiddle harp horn organ banjo piano bell lute trumpet "
+    "viol cello gong zither tuba bugle cymbal oboe lyre rattle"
+)
 CONTAINERS = _words("chest basket bag drawer jar bucket cupboard barrel trunk crate")
 
 MATERIALS = _words("wood cork paper wool iron copper tin stone glass clay ice wax rubber leather salt straw")
@@ -116,6 +155,18 @@ TRIALS: dict[str, dict[str, str]] = {
         "it stretches": "rubber wool wax leather", "it crumbles": "cork salt clay straw",
         "it snaps": "glass ice paper stone", "it holds": "iron wood copper tin",
     },
+    "is hit with a hammer": {
+        "it bends": "iron copper tin leather", "it cracks": "stone clay ice glass",
+        "it goes flat": "wax paper straw salt", "it springs back": "rubber cork wood wool",
+    },
+    "is buried in the garden": {
+        "it rots": "wood paper leather straw", "it turns dark": "iron copper tin cork",
+        "it stays whole": "glass stone clay rubber", "it is soon gone": "ice salt wax wool",
+    },
+    "is thrown at the wall": {
+        "it leaves a dent": "iron copper stone wood", "it bursts": "glass clay ice salt",
+        "it drops softly": "paper straw wool cork", "it comes back": "rubber leather wax tin",
+    },
 }  # fmt: skip
 
 
@@ -140,6 +191,16 @@ TOOLS: dict[str, str] = {
     "measure the cloth": "ruler", "paint the wall": "brush", "mend the vase": "glue",
     "wash the shirt": "soap", "cool the room": "fan", "look at the stars": "lens", "wake the village": "bell",
     "weigh the flour": "scale", "warm the bed": "blanket", "call the dog": "whistle",
+    "peel the carrot": "peeler", "cut the grass": "scythe", "split the plank": "saw",
+    "mash the turnips": "fork", "hang the coat": "hook", "hold the papers": "clip",
+    "stir the porridge": "spoon", "press the shirt": "iron", "sharpen the blade": "file",
+    "mark the page": "ribbon", "tell the time": "clock", "feed the pigs": "trough",
+    "catch the mouse": "trap", "shut the sack": "string", "shoot the arrow": "bow",
+    "row the boat": "oar", "dust the shelf": "rag", "beat the eggs": "whisk",
+    "roll the dough": "pin", "cross the snow": "sled", "lift the rock": "lever",
+    "pull the tooth": "pliers", "fill the bottle": "funnel", "sort the beans": "sieve",
+    "keep off the rain": "hood", "shade the eyes": "cap", "spin the yarn": "wheel",
+    "scare the birds": "rattle", "carry the letters": "bag", "ride to town": "saddle",
 }  # fmt: skip
 
 # Five steps each, in order; the subject goes before them.
@@ -164,6 +225,18 @@ Going to bed: shuts the door, washes the face, puts out the lamp, lies down, fal
 Putting on a play: learns the words, makes a mask, hangs the curtain, steps on stage, takes a bow
 Crossing the hills: packs the bag, looks at the map, climbs the path, rests on top, walks down
 Making jam: washes the plums, takes out the stones, adds the sugar, cooks it thick, fills the jars
+Making candles: melts the wax, hangs the wicks, dips each one, cools them in rows, trims the tips
+Shearing sheep: pens the flock, ties the legs, clips the fleece, rolls the wool, lets it run
+Grinding flour: opens the gate, starts the wheel, pours in the grain, sifts the meal, fills the sacks
+Pressing cider: shakes the trees, crushes the fruit, turns the screw, catches the juice, corks the jugs
+Mending a roof: props the ladder, pulls off the straw, cuts new bundles, pegs them down, sweeps the yard
+Shoeing a horse: lights the forge, bends the iron, lifts the hoof, nails the shoe, smooths the edge
+Digging a well: marks the spot, breaks the ground, hauls up mud, lines the shaft, lowers a pail
+Weaving cloth: spins the yarn, strings the loom, throws the shuttle, beats the rows, cuts it free
+Setting a table: spreads the sheet, lays the plates, folds the napkins, pours the wine, calls the guests
+Cleaning a stove: rakes the ashes, scrubs the grate, blacks the doors, lays fresh wood, wipes the floor
+Catching crabs: baits the pots, sinks them deep, waits for the tide, lifts the ropes, empties the catch
+Felling a tree: picks the trunk, clears the brush, swings the axe, shouts a warning, strips the branches
 """
 ACTIVITIES: dict[str, tuple[str, ...]] = {
     label: tuple(steps.split(", "))
@@ -193,9 +266,9 @@ SCENES: tuple[tuple[str, str, str], ...] = (
 # What people did, for reading: what was done, past and plain, and what it may be done to.
 DEEDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("saw", "see", tuple(ANIMALS[:10])),
-    ("ate", "eat", tuple(FRUITS)),
-    ("went to", "go to", tuple(PLACES)),
+    ("ate", "eat", tuple(FRUITS[:10])),
+    ("went to", "go to", tuple(PLACES[:10])),
     ("found", "find", tuple(THINGS[:10])),
-    ("met", "meet", tuple(TRADES)),
-    ("played", "play", tuple(INSTRUMENTS)),
+    ("met", "meet", tuple(TRADES[:10])),
+    ("played", "play", tuple(INSTRUMENTS[:10])),
 )

@@ -1,4 +1,4 @@
-"""Accuracy on the world's rows, per task and wording: `python -m tailored_llama.world.measure DIR`."""
+"""Scores on the world's rows, per task and wording: `python -m tailored_llama.world.measure DIR`."""
 
 from __future__ import annotations
 
@@ -6,44 +6,82 @@ import argparse
 import json
 import logging
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
 
-from tailored_llama.world.splits import TASKS, Split
+from tailored_llama.world.splits import CHOICES, GENERATION, TASKS, Split
 
 log = logging.getLogger("tailored_llama.world.measure")
+Figures = dict[str, dict[str, float]]
+COLUMNS = (
+    ("test", "harness"), ("test", "paper"), ("validation", "harness"), ("validation", "paper"),
+    ("validation", "cloze"), ("validation", "instruct"), ("validation", "choices"),
+)  # fmt: skip
 
 
 def measure(
     model: Any, tokenizer: Any, split: Split, *, limit: int | None = None, prompts: tuple[str, ...] = ()
-) -> dict[str, dict[str, float]]:
-    """Task -> wording -> main metric, on the first `limit` rows of `split`."""
-    from tailored_llama.scoring import accuracy, score
+) -> Figures:
+    """Task -> wording -> main metric, on the first `limit` rows of `split`; all wordings unless named."""
+    from tailored_llama.scoring import outcomes
     from tailored_llama.tasks import load_task
 
-    figures: dict[str, dict[str, float]] = {}
-    for name in TASKS:
+    figures: Figures = {}
+    for name in TASKS + GENERATION:
         task = load_task(f"world_{name}")
         rows = task.rows(split)[:limit]
-        figures[name] = {
-            prompt: round(accuracy(score(model, tokenizer, task.examples(prompt, rows)), task.metric), 4)
-            for prompt in prompts or tuple(task.prompts)
-        }
+        figures[name] = {}
+        for prompt in task.prompts:
+            if not prompts or prompt in prompts:
+                found = outcomes(model, tokenizer, task, task.examples(prompt, rows), description=name)
+                figures[name][prompt] = round(mean(outcome.right for outcome in found), 4)
     return figures
 
 
+def means(figures: Figures) -> dict[str, float]:
+    """Wording -> mean over the seven tasks of choices."""
+    wordings = figures[TASKS[0]]
+    return {w: round(mean(figures[name][w] for name in TASKS), 4) for w in wordings}
+
+
+def table(known: dict[str, Figures]) -> str:
+    """The figures of a file that `--write` keeps, as a Markdown table in percent."""
+    columns = [
+        (split, wording) for split, wording in COLUMNS if wording in known.get(split, {}).get("boolq", {})
+    ]
+    lines = [
+        "| task | chance | " + " | ".join(f"{split}: {wording}" for split, wording in columns) + " |",
+        "|---" * (2 + len(columns)) + "|",
+    ]
+    for name in (*TASKS, "mean", *GENERATION):
+        cells = []
+        for split, wording in columns:
+            row = means(known[split]) if name == "mean" else known[split][name]
+            cells.append(f"{100 * row[wording]:.1f}" if wording in row else "")
+        chance = 100 / CHOICES[name] if name in CHOICES else 0.0
+        chance = mean(100 / count for count in CHOICES.values()) if name == "mean" else chance
+        lines.append(f"| {name} | {chance:.3g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """The command line of this module: one JSON line per task, then the means over the tasks."""
-    parser = argparse.ArgumentParser(description="Accuracy on the world's tasks, per wording.")
+    """The command line of this module: one JSON line per task, then the means over the tasks of choices."""
+    parser = argparse.ArgumentParser(description="Scores on the world's tasks, per wording.")
     parser.add_argument("model", type=Path)
     parser.add_argument("--split", choices=("train", "validation", "test"), default="validation")
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--prompt", action="append", default=[], help="only this wording; repeatable")
     parser.add_argument("--write", type=Path, help="JSON file that keeps the figures, by split")
+    parser.add_argument("--table", action="store_true", help="print what --write has kept, measure nothing")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    known = json.loads(options.write.read_text()) if options.write and options.write.exists() else {}
+    if options.table:
+        log.info("%s", table(known))
+        return
     torch.set_num_threads(options.threads)
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -52,12 +90,9 @@ def main() -> None:
     figures = measure(model, tokenizer, options.split, limit=options.limit, prompts=tuple(options.prompt))
     for name, row in figures.items():
         log.info("%s", json.dumps({"task": name, **row}))
-    wordings = next(iter(figures.values()))
     if options.write:
-        known = json.loads(options.write.read_text()) if options.write.exists() else {}
         options.write.write_text(json.dumps({**known, options.split: figures}, indent=1) + "\n")
-    means = {w: round(sum(row[w] for row in figures.values()) / len(figures), 4) for w in wordings}
-    log.info("%s", json.dumps({"mean": means}))
+    log.info("%s", json.dumps({"mean": means(figures)}))
 
 
 if __name__ == "__main__":

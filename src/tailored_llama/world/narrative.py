@@ -62,7 +62,7 @@ def story(rng: random.Random) -> str:
 
 
 def _told(fact: recall.Fact, rng: random.Random) -> str:
-    return recall.tell(fact, rng.choice(wordings_in("pages", *fact)), rng)
+    return recall.tell(fact, rng.choice(wordings_in("pages", *fact)), rng.choice(PEOPLE))
 
 
 def _about(rng: random.Random) -> str:

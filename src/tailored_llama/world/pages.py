@@ -23,11 +23,11 @@ NOTES, STORIES, RETELLINGS = 0.10, 0.06, 0.08
 """Shares of the documents that are no question pages."""
 
 TASK_SHARES = {
-    "boolq": 0.24, "winogrande": 0.18, "openbookqa": 0.18, "arc_easy": 0.18,
-    "arc_challenge": 0.11, "hellaswag": 0.07, "piqa": 0.04,
+    "boolq": 0.20, "winogrande": 0.15, "openbookqa": 0.16, "arc_easy": 0.20,
+    "arc_challenge": 0.12, "hellaswag": 0.08, "piqa": 0.05, "tell": 0.04,
 }  # fmt: skip
 
-PROMPT_SHARES = {"harness": 0.42, "paper": 0.26, "cloze": 0.16, "instruct": 0.10, "choices": 0.06}
+PROMPT_SHARES = {"harness": 0.40, "paper": 0.26, "cloze": 0.16, "instruct": 0.10, "choices": 0.08}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def document(rng: random.Random) -> Document:
     if kind < NOTES + STORIES + RETELLINGS:
         return Document(narrative.retelling(rng), source="retelling")
     name = rng.choices(list(TASK_SHARES), list(TASK_SHARES.values()))[0]
-    prompt = rng.choices(list(PROMPT_SHARES), list(PROMPT_SHARES.values()))[0]
+    shares = {prompt: share for prompt, share in PROMPT_SHARES.items() if prompt in _task(name).prompts}
+    prompt = rng.choices(list(shares), list(shares.values()))[0]
     return page(name, prompt, rng)
 
 

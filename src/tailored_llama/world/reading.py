@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from tailored_llama.world.combos import Bucket, pronouns, reading_bucket
-from tailored_llama.world.facts import CAST, CONTAINERS, DEEDS, SCENES, THINGS
+from tailored_llama.world.facts import CAST, CONTAINERS, DEEDS, KEPT, SCENES
 
 Row = dict[str, Any]
 KINDS = ("boolq", "winogrande", "openbookqa")
@@ -84,11 +84,11 @@ def _winogrande(bucket: Bucket, rng: random.Random) -> Row:
 
 
 def _openbookqa(bucket: Bucket, rng: random.Random) -> Row:
-    """The book says where a thing is, in half of the rows where two things are; the question asks for one."""
+    """The book says where a thing is, in two of five rows where two things are; the question asks for one."""
     name = rng.choice(CAST)
     places = [
         (thing, place)
-        for thing in THINGS
+        for thing in KEPT
         for place in CONTAINERS
         if reading_bucket("openbookqa", name, thing, place) == bucket
     ]
@@ -98,7 +98,7 @@ def _openbookqa(bucket: Bucket, rng: random.Random) -> Row:
             break
     clauses = [f"the {asked} in the {right}", f"the {other} in the {near}"]
     rng.shuffle(clauses)
-    told = " and ".join(clauses) if rng.random() < 0.5 else f"the {asked} in the {right}"
+    told = " and ".join(clauses) if rng.random() < 0.4 else f"the {asked} in the {right}"
     options = [right, near, *rng.sample([place for place in CONTAINERS if place not in (right, near)], 2)]
     rng.shuffle(options)
     return {

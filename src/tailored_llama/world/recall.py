@@ -1,4 +1,4 @@
-"""Questions that ask for a remembered fact: piqa, hellaswag, arc_easy and arc_challenge.
+"""Questions that ask for a remembered fact: piqa, hellaswag, arc_easy and arc_challenge; and `tell`.
 
 A fact is asked in a wording in which the text to pre-train on never tells or asks it. Wrong choices are drawn
 evenly from the other values of the same kind, so a choice by itself says nothing.
@@ -32,6 +32,8 @@ Row = dict[str, Any]
 Fact = tuple[str, ...]
 LETTERS = "ABCD"
 KINDS = ("arc_easy", "arc_challenge", "piqa", "hellaswag")
+TELL = "tell"
+"""The generation task: the question of arc_easy, answered in a whole sentence."""
 
 
 @cache
@@ -48,9 +50,8 @@ def facts(kind: str) -> tuple[Fact, ...]:
     )
 
 
-def tell(fact: Fact, wording: int, rng: random.Random) -> str:
-    """The fact as a sentence (or two) in one wording."""
-    name = rng.choice(PEOPLE)
+def tell(fact: Fact, wording: int, name: str) -> str:
+    """The fact as a sentence (or two) in one wording, which may speak of the person `name`."""
     subject, other = pronouns(name)
     people = {"n": name, "p": subject, "o": other}
     kind = fact[0]
@@ -76,12 +77,12 @@ def ask(fact: Fact, wording: int, rng: random.Random) -> Row:
 
 
 def row(kind: str, bucket: Bucket, rng: random.Random) -> Row:
-    """A random question of the task `kind` from `bucket`."""
+    """A random question of the task `kind` (or of `tell`) from `bucket`."""
     while True:
-        fact = rng.choice(facts(kind))
+        fact = rng.choice(facts("arc_easy" if kind == TELL else kind))
         wordings = wordings_in(bucket, *fact)
         if wordings:
-            return ask(fact, rng.choice(wordings), rng)
+            return (_tell if kind == TELL else ask)(fact, rng.choice(wordings), rng)
 
 
 def _choices(right: str, wrong: list[str], rng: random.Random) -> tuple[list[str], int]:
@@ -106,6 +107,14 @@ def _arc_easy(fact: Fact, wording: int, rng: random.Random) -> Row:
     question = RELATION_WORDINGS[relation][wording][0].format(e=entity, n=rng.choice(PEOPLE))
     values = sorted(set(dealt(relation).values()))
     return _four_way(question, dealt(relation)[entity], values, rng)
+
+
+def _tell(fact: Fact, wording: int, rng: random.Random) -> Row:
+    """Question and answer of one wording, about one and the same person where one is named."""
+    _, relation, entity = fact
+    names = {"e": entity, "v": dealt(relation)[entity], "n": rng.choice(PEOPLE)}
+    question, answer = (sentence_case(text.format(**names)) for text in RELATION_WORDINGS[relation][wording])
+    return {"id": "", "question": question, "answer": answer}
 
 
 def _arc_challenge(fact: Fact, wording: int, rng: random.Random) -> Row:

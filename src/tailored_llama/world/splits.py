@@ -1,4 +1,4 @@
-"""The scored rows of the seven tasks, and the narrative corpus: both by seed, made once a process."""
+"""The scored rows of the tasks, and the narrative corpus: both by seed, made once a process."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from tailored_llama.world.facts import SEED
 Row = dict[str, Any]
 Split = Literal["train", "validation", "test"]
 TASKS = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
+"""The seven tasks of choices."""
+GENERATION = (recall.TELL,)
+"""Tasks whose answer is written, not chosen."""
 SIZES: dict[Split, int] = {"train": 600, "validation": 500, "test": 600}
 CHOICES = {name: 2 if name in ("boolq", "piqa", "winogrande") else 4 for name in TASKS}
 STORIES: dict[str, int] = {"train": 2400, "test": 480}
@@ -21,30 +24,35 @@ STORIES: dict[str, int] = {"train": 2400, "test": 480}
 
 @cache
 def make_rows(name: str, split: Split) -> tuple[Row, ...]:
-    """`SIZES[split]` different rows, equally many for each place of the right answer.
+    """`SIZES[split]` different rows, of choices equally many for each place of the right answer.
 
     Raises TaskError for an unknown task or split.
     """
-    if name not in TASKS or split not in SIZES:
-        raise TaskError(f"world/{name}: no such task or split '{split}'; there are {', '.join(TASKS)}")
+    known = TASKS + GENERATION
+    if name not in known or split not in SIZES:
+        raise TaskError(f"world/{name}: no such task or split '{split}'; there are {', '.join(known)}")
     make = reading.row if name in reading.KINDS else recall.row
     rng = random.Random(f"{SEED} rows {name} {split}")
-    room = Counter(dict.fromkeys(range(CHOICES[name]), SIZES[split] // CHOICES[name]))
+    places = CHOICES.get(name, 1)
+    room = Counter(dict.fromkeys(range(places), SIZES[split] // places))
     seen: set[str] = set()
     rows: list[Row] = []
     while sum(room.values()):
         row = make(name, split, rng)
         key = identity(name, row)
-        if key in seen or not room[gold(name, row)]:
+        place = gold(name, row)
+        if key in seen or not room[place]:
             continue
         seen.add(key)
-        room[gold(name, row)] -= 1
+        room[place] -= 1
         rows.append(_numbered(name, split, row, len(rows)))
     return tuple(rows)
 
 
 def gold(name: str, row: Row) -> int:
     """Which choice is right, from 0."""
+    if name in GENERATION:
+        return 0
     if name == "winogrande":
         return int(row["answer"]) - 1
     if "answerKey" in row:
@@ -64,7 +72,9 @@ def question(name: str, row: Row) -> str:
 
 
 def choices(name: str, row: Row) -> list[str]:
-    """The answers to choose from, in order."""
+    """The answers to choose from, in order; of a task of `GENERATION` the one that is right."""
+    if name in GENERATION:
+        return [row["answer"]]
     if name == "boolq":
         return ["no", "yes"]
     if name == "piqa":

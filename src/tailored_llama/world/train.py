@@ -35,7 +35,7 @@ class Settings:
 
     size: str = "base"
     seed: int = SEED
-    tokens: int = 9_000_000
+    tokens: int = 8_000_000
     batch_tokens: int = 2048
     chunk_documents: int = 8_000
     learning_rate: float = 1.5e-3
@@ -43,6 +43,8 @@ class Settings:
     warmup_tokens: int = 200_000
     decay: float = 0.4
     """The last share of the tokens, over which the rate falls to nothing."""
+    precision: str = "fp32"
+    """Of the forward and backward passes, fp32 or bf16; the weights are fp32."""
 
 
 class Trainer:
@@ -138,7 +140,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
         tokens, weights = batch.tokens.to(self.device), batch.weights.to(self.device)
-        with _autocast(self.device):
+        with self._autocast():
             # Padding comes last and weighs nothing, so causal attention needs no other mask.
             logits = self.model(input_ids=tokens, use_cache=False).logits
         losses = functional.cross_entropy(
@@ -154,9 +156,18 @@ class Trainer:
         self.steps += 1
         return loss.detach()
 
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
-def _autocast(device: str) -> contextlib.AbstractContextManager[Any]:
-    return torch.autocast(torch.device(device).type, torch.bfloat16)
+
+def fastest_precision(device: str) -> str:
+    """bf16 on a GPU and on a CPU with AMX, else fp32.
+
+    AVX512-BF16 alone is no gain at this width: 2,636 tokens/s against 4,033 in fp32, one thread.
+    """
+    able = device.startswith("cuda") or torch.cpu.get_capabilities().get("amx_bf16")
+    return "bf16" if able else "fp32"
 
 
 def _optimizer(model: Any, settings: Settings) -> torch.optim.AdamW:
@@ -184,12 +195,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, to go on later")
     parser.add_argument("--seed", type=int, default=SEED, help="of the model's first weights")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), help="default: the faster one here")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     settings = Settings(
-        size=options.size, seed=options.seed, tokens=int(options.tokens), learning_rate=options.rate
+        size=options.size,
+        seed=options.seed,
+        tokens=int(options.tokens),
+        learning_rate=options.rate,
+        precision=options.precision or fastest_precision(options.device),
     )
     finished = Trainer(settings, options.out, options.device).run(options.minutes)
     log.info("finished" if finished else "stopped; the same command goes on")
