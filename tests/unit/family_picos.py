@@ -14,8 +14,13 @@ SIZES: dict[str, Any] = {
 WINDOW = {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}
 GEMMA = {"tie_word_embeddings": True, "sliding_window": 3, "query_pre_attn_scalar": 5}
 LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0, 2.0], "long_factor": [1.0, 4.0]}
+LLAMA3 = {
+    "rope_type": "llama3", "rope_theta": 1e4, "factor": 4.0, "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
+}  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     "llama": {},
+    "llama 3, tied": {"rope_parameters": LLAMA3, "tie_word_embeddings": True, "num_key_value_heads": 2},
     "mistral": {"sliding_window": None},
     "mistral with a window": {"sliding_window": 3},
     "qwen2": {},

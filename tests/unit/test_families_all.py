@@ -23,13 +23,18 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import FamilyError
-from tailored_llama.families import Kept, LayerWidths
+from tailored_llama.families import MODEL, Kept, LayerWidths
 from tailored_llama.prune import CutWeights, prune
 from tailored_llama.prune.walk import Walk
 
-PLAIN: Kept = {"heads": {i: [0, 2] for i in range(3)}, "mlp": {i: [1, 2, 5, 19] for i in range(3)}}
+PLAIN: Kept = {"heads": {i: [0, 1] for i in range(3)}, "mlp": {i: [1, 2, 5, 19] for i in range(3)}}
 """All layers alike: 4 heads, which divide the residual width of 24, and 4 channels."""
-SHAPED: Kept = {"heads": {0: [1], 2: [0, 2]}, "mlp": {1: [0, 7, 19], 2: [3]}}
+SHAPED: Kept = {"heads": {0: [1], 2: [0, 1]}, "mlp": {1: [0, 7, 19], 2: [3]}}
+ALL: Kept = {
+    **SHAPED, "query_heads": {1: [1, 2, 4]}, "hidden": {MODEL: [*range(16), 20, 23]},
+    "layers": {MODEL: [1, 2]},
+}  # fmt: skip
+"""Of every kind some; the query heads are those of SIZES, two to each of three KV heads."""
 cases = pytest.mark.parametrize("case", list(OWN))
 
 
@@ -57,6 +62,10 @@ def test_parameters_are_those_of_the_model(case: str) -> None:
 @pytest.mark.parametrize(
     ("family", "vocabulary", "hidden", "layers", "heads", "kv_heads", "mlp", "own", "parameters"),
     [
+        ("llama", 32000, 4096, 32, 32, 32, 11008, {}, 6_738_415_616),
+        ("llama", 128256, 4096, 32, 32, 8, 14336, {}, 8_030_261_248),
+        ("llama", 32000, 2048, 22, 32, 4, 5632, {}, 1_100_048_384),
+        ("llama", 49152, 576, 30, 9, 3, 1536, {"tie_word_embeddings": True}, 134_515_008),
         ("mistral", 32000, 4096, 32, 32, 8, 14336, {}, 7_241_732_096),
         ("qwen2", 151936, 896, 24, 14, 2, 4864, {"tie_word_embeddings": True}, 494_032_768),
         ("qwen3", 151936, 1024, 28, 16, 8, 3072, {"head_dim": 128, "tie_word_embeddings": True}, 596_049_920),
@@ -64,7 +73,18 @@ def test_parameters_are_those_of_the_model(case: str) -> None:
         ("gemma2", 256000, 2304, 26, 8, 4, 9216, {"head_dim": 256}, 2_614_341_888),
         ("gemma3_text", 262144, 1152, 26, 4, 1, 6912, {"head_dim": 256}, 999_885_952),
     ],
-    ids=["Mistral 7B", "Qwen2.5 0.5B", "Qwen3 0.6B", "Phi-3 mini", "Gemma 2 2B", "Gemma 3 1B"],
+    ids=[
+        "LLaMA 1 and 2 7B, Vicuna 7B",
+        "Llama 3 8B",
+        "TinyLlama 1.1B",
+        "SmolLM 135M",
+        "Mistral 7B",
+        "Qwen2.5 0.5B",
+        "Qwen3 0.6B",
+        "Phi-3 mini",
+        "Gemma 2 2B",
+        "Gemma 3 1B",
+    ],
 )
 def test_published_sizes(
     family: str, vocabulary: int, hidden: int, layers: int, heads: int, kv_heads: int, mlp: int,
@@ -112,14 +132,16 @@ def test_walk_equals_the_whole_models_backward(case: str) -> None:
 
 
 @cases
-@pytest.mark.parametrize("kept", [PLAIN, SHAPED], ids=["plain", "shaped"])
+@pytest.mark.parametrize("kept", [PLAIN, SHAPED, ALL], ids=["plain", "shaped", "all kinds"])
 def test_saved_and_loaded_it_is_the_same(case: str, kept: Kept, tmp_path: Path) -> None:
     model = model_of(pico(case))
+    if kept is ALL and case == "llama 3, tied":  # three query heads to each of two KV heads
+        kept = {**ALL, "query_heads": {1: [1, 2, 3, 4]}}
     cut = CutWeights(ModelWeights(model), kept)
     checkpoint.write_checkpoint(cut, tmp_path / "cut")
     kind = json.loads((tmp_path / "cut" / "config.json").read_text())["model_type"]
     # What a stock class cannot say: the counts that phi3 holds its rotation factors against.
-    shaped = kept is SHAPED or case == "phi3, long"
+    shaped = kept is not PLAIN or case == "phi3, long"
     expected = "llama" if case == "mistral" and shaped else family_of(case)
     assert kind == (f"shaped_{expected}" if shaped else expected)
     here, there = checkpoint.load_model(cut), checkpoint.load_model(tmp_path / "cut")
@@ -131,7 +153,7 @@ def test_saved_and_loaded_it_is_the_same(case: str, kept: Kept, tmp_path: Path) 
     close(logits(there), logits(masked(model, kept)))
     # And as transformers itself writes and reads it, once more cut.
     there.save_pretrained(tmp_path / "saved")
-    twice = CutWeights(checkpoint.Checkpoint(tmp_path / "saved"), {"heads": {2: [1]}})
+    twice = CutWeights(checkpoint.Checkpoint(tmp_path / "saved"), {"mlp": {0: [1]}})
     assert families.parameter_count(twice.config) < families.parameter_count(cut.config)
     assert logits(checkpoint.load_model(twice)).isfinite().all()
 

@@ -82,7 +82,7 @@ def families() -> None:
     from tailored_llama.families import describe
 
     for name, units in describe().items():
-        print(f"{name:<10} {', '.join(units)}")
+        print(f"{name:<12} {', '.join(units)}")
 
 
 def criteria() -> None:

@@ -78,7 +78,8 @@ def _select(tensor: Tensor, axis: int, index: Index) -> Tensor:
     """Some indices of an axis, copied."""
     if tensor.device.type != "cpu" or axis == 0:
         return tensor.index_select(axis, index.to(tensor.device))
-    # Of the columns of a large matrix NumPy's copy takes a third of the time. It knows no bf16: bits are moved.
+    # Of the columns of a large matrix NumPy's copy takes a third of the time. It knows no bf16: bits are
+    # moved.
     bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
     stays = np.zeros(tensor.shape[axis], dtype=bool)
     stays[index.numpy()] = True
