@@ -99,7 +99,7 @@ def tasks() -> None:
 
     for name in task_names():
         task = load_task(name)
-        print(f"{name:<20} {task.metric:<9} {', '.join(task.prompts)}")
+        print(f"{name:<20} {task.metric:<12} {', '.join(task.prompts)}")
 
 
 VERBS = (families, criteria, tasks)
