@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
 from transformers import PreTrainedConfig
 
-from tailored_llama import checkpoint, families
+from tailored_llama import checkpoint, families, world
 from tailored_llama.cut import draw_layers, in_words, layers_before_and_after
 from tailored_llama.export import again
 
@@ -101,7 +101,7 @@ def _base_card(origin: Origin) -> dict[str, Any]:
 
 def _summary(config: PreTrainedConfig, origin: Origin) -> str:
     params = families.parameter_count(config)
-    lines = [f"`{origin.hub_id or Path(origin.base).name}`" if origin.base else "A model"]
+    lines = [f"`{_name(origin)}`" if origin.base else "A model"]
     cut = origin.plan.get("params")
     if cut:
         share = 1 - cut["after"] / cut["before"]
@@ -134,6 +134,12 @@ def picture(config: PreTrainedConfig, origin: Origin, path: Path) -> bool:
     # Without the library's version, so that equal cuts give equal bytes.
     figure.savefig(path, dpi=140, metadata={"Software": None})
     return True
+
+
+def _name(origin: Origin) -> str:
+    """The base: the bundled model by its name, any other place on this disk by its last part."""
+    place = Path(origin.base or "")
+    return "world" if place == world.model_path() else origin.hub_id or place.name
 
 
 def _widths(config: PreTrainedConfig, origin: Origin) -> str:
