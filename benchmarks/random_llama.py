@@ -22,16 +22,20 @@ LLAMA_70B: dict[str, Any] = {
     "vocab_size": 32000, "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80,
     "num_attention_heads": 64, "num_key_value_heads": 8,
 }  # fmt: skip
+BLOCK = 2**20 + 7
 
 
 class RandomWeights:
-    """A LLaMA of random numbers in bf16, drawn tensor by tensor; with `recycle` every layer is the first one,
+    """A LLaMA of random numbers in bf16, made tensor by tensor; with `recycle` every layer is the first one,
     drawn once and kept, so that a model of any depth fits into memory."""
 
     def __init__(self, config: LlamaConfig, *, recycle: bool = False, device: str = "cpu") -> None:
         self.config, self.recycle, self.device = config, recycle, device
         self._shapes = expected_tensors(config)[0]
         self._kept: dict[str, Tensor] = {}
+        generator = torch.Generator(device).manual_seed(0)
+        block = torch.empty(BLOCK, dtype=torch.float32, device=device).normal_(0.0, 0.02, generator=generator)
+        self._block = block.to(torch.bfloat16)
 
     def names(self) -> list[str]:
         return list(self._shapes)
@@ -48,13 +52,14 @@ class RandomWeights:
         if key in self._kept:
             return self._kept[key]
         shape = self._shapes[name]
-        seed = sum(map(ord, key if self.recycle else name))
-        generator = torch.Generator(self.device).manual_seed(seed)
-        drawn = torch.empty(shape, dtype=torch.bfloat16, device=self.device)
         if len(shape) == 1:
-            drawn.fill_(1.0)
+            drawn = torch.ones(shape, dtype=torch.bfloat16, device=self.device)
         else:
-            drawn.normal_(0.0, 0.02, generator=generator)
+            # One block of numbers over and over: drawing seven billion takes longer than pruning them.
+            numbers = torch.Size(shape).numel()
+            at = sum(map(ord, name)) % (BLOCK // 2)
+            block = self._block[at:].repeat(-(-numbers // (BLOCK - at)))
+            drawn = block[:numbers].view(shape)
         if self.recycle:
             self._kept[key] = drawn
         return drawn

@@ -33,6 +33,15 @@ HELD_OUT = 0.2
 """Share of the calibration samples, the last ones, by which the damping is chosen."""
 
 
+def check_samples(samples: int) -> None:
+    """DataError for a calibration of which nothing can be held out."""
+    if samples < 2:
+        raise DataError(
+            "prune.reconstruct: the damping is chosen on held-out samples, and the calibration has only one; "
+            "set prune.calibration.samples to 2 or more"
+        )
+
+
 class Reconstructed:
     """`cut` with the matrices that write to the residual stream fitted anew; itself a `Weights`.
 
@@ -50,11 +59,7 @@ class Reconstructed:
         precision: Precision = "fp32",
         device: str | torch.device | None = None,
     ) -> None:
-        if len(tokens) < 2:
-            raise DataError(
-                "prune.reconstruct: the damping is chosen on held-out samples, and the calibration has only "
-                "one; set prune.calibration.samples to 2 or more"
-            )
+        check_samples(len(tokens))
         self.cut, self.config = cut, cut.config
         self.record: dict[str, dict[str, float | None]] = {}
         self._tokens = tokens

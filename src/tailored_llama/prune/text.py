@@ -15,6 +15,7 @@ from tailored_llama.errors import DataError, RecipeError
 from tailored_llama.prune.criteria import criterion
 from tailored_llama.prune.margin import ChoiceMargin, questions
 from tailored_llama.prune.objective import Objective, Tokens
+from tailored_llama.prune.reconstruct import check_samples
 from tailored_llama.recipe import Prune
 from tailored_llama.tasks import load_task
 from tailored_llama.tasks.fewshot import draw
@@ -33,7 +34,12 @@ class Source:
     tokenizer: PreTrainedTokenizerBase | None
 
     def text(self, weights: Weights) -> Tokens | Objective | None:
-        """What the criterion is measured on; None where it reads nothing."""
+        """What the criterion is measured on; None where it reads nothing.
+
+        Raises RecipeError, DataError for what the criterion or, later, reconstruction could not work with.
+        """
+        if self.settings.reconstruct:
+            check_samples(self.settings.calibration.samples if self.tokens is None else len(self.tokens))
         needs = criterion(self.settings.criterion).needs
         if self.settings.objective == "margin":
             self._check_margin("gradient" in needs)
