@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from scoring_pico import ROWS, pico, tokenizer, write_split
 from tailored_llama import evaluate, world
 from tailored_llama.cli import execute
 from tailored_llama.errors import DataError
 from tailored_llama.matrix import matrix
+from tailored_llama.report.crossed import matrix_table
 from tailored_llama.tasks.general import general_task, read_instructions, world_instructions
 
 GENERAL = [{"instruction": f"Say {n}.", "input": "" if n % 2 else "Now.", "output": f"{n}"} for n in range(6)]
@@ -89,6 +92,22 @@ def test_it_is_shown(finished: tuple[Path, dict[str, Any]], recipe: dict[str, An
     assert execute([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cells"] == json.loads(json.dumps(found["cells"]))
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json")} == made
+
+
+def test_eight_tasks_fit_a_terminal() -> None:
+    names = [f"world_{name}" for name in ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "tell")]
+    names += ["world_arc_challenge", "world_openbookqa"]
+    rows = ["untuned", *names, "general"]
+    found = {
+        "columns": names, "means": dict.fromkeys(rows, 1.0), "diagonal": 1.0, "beside": 1.0,
+        "cells": {row: {name: {"main": 1.0} for name in names} for row in rows},
+    }  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(matrix_table(found))
+    text = console.export_text()
+    assert "…" not in text
+    assert text.count("*100.0") == 8
+    assert ["untuned", *["100.0"] * 9] in [line.split() for line in text.splitlines()]
 
 
 def test_a_lost_cell_is_made_again_alone(

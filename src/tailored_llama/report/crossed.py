@@ -18,6 +18,7 @@ from rich.table import Table
 from tailored_llama.report.words import WORLD, named, percent, short
 
 TEMPLATE = "matrix.html.jinja"
+WIDE = 6
 INK, PAPER = "#1f2328", "#ffffff"
 
 
@@ -27,10 +28,11 @@ def matrix_table(found: Mapping[str, Any]) -> Table:
     table = Table(
         title="Tuned on the row, tested on the column, %", title_justify="left", title_style="bold",
         caption=says(found), caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=60,
+        padding=0,
     )  # fmt: skip
     table.add_column("tuned on", no_wrap=True)
     for column in (*columns, "mean"):
-        table.add_column(_folded(short(column)), justify="right")
+        table.add_column(_folded(short(column)), justify="right", no_wrap=True)
     for row, cells in found["cells"].items():
         table.add_row(
             short(row),
@@ -81,7 +83,7 @@ def heat_map(found: Mapping[str, Any], form: str) -> bytes:
             for x, column in enumerate(columns):
                 axes.text(
                     x, y, _bare(found["cells"][row][column]["main"]), ha="center", va="center",
-                    color=PAPER if abs(gains[y][x]) > 0.7 * limit else INK,
+                    color=_ink(gains[y][x] / limit),
                     weight="bold" if row == column else "normal",
                 )  # fmt: skip
         axes.tick_params(length=0)
@@ -114,10 +116,15 @@ def write_matrix(found: Mapping[str, Any], directory: Path) -> None:
     (directory / "matrix.html").write_text(matrix_page(found), encoding="utf-8")
 
 
+def _ink(shade: float) -> str:
+    """The colour of letters on a field of this shade, from -1 (orange) to 1 (purple, the darker one)."""
+    return PAPER if shade > 0.5 or shade < -0.75 else INK
+
+
 def _bare(share: float) -> str:
     return percent(share).removesuffix("%")
 
 
 def _folded(name: str) -> str:
-    """A long name in two lines, so that eight columns fit a terminal."""
-    return name.replace("_", "_\n", 1) if len(name) > 8 else name
+    """A name in lines of WIDE letters, so that eight columns fit a terminal."""
+    return "\n".join(name[start : start + WIDE] for start in range(0, len(name), WIDE))
