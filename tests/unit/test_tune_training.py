@@ -200,20 +200,26 @@ def test_the_rate_rises_over_the_share_of_the_steps_and_falls_as_a_cosine() -> N
 
 
 @pytest.mark.parametrize(
-    ("able", "expected"),
+    ("able", "gain", "expected"),
     [
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True}, "bf16"),
-        ({"avx512_f": True}, "fp32"),
-        ({}, "fp32"),
+        ({"avx512_bf16": True}, 2.0, "bf16"),
+        ({"amx_bf16": True}, 4.0, "bf16"),
+        ({"avx512_bf16": True}, 0.7, "fp32"),
+        ({"avx512_f": True}, 2.0, "fp32"),
+        ({}, 2.0, "fp32"),
     ],
 )
-def test_auto_is_bf16_only_where_the_cpu_computes_it(
-    able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_bf16_only_where_the_cpu_computes_it_and_gains(
+    able: dict[str, bool], gain: float, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setattr(precision, "gain_of_bf16", lambda: gain)
     assert precision.choose_precision("auto", torch.device("cpu")) == expected
     assert precision.choose_precision("fp32", torch.device("cpu")) == "fp32"
+
+
+def test_the_gain_is_measured_once() -> None:
+    assert 0.05 < precision.gain_of_bf16() == precision.gain_of_bf16() < 50
 
 
 def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation() -> None:

@@ -13,6 +13,14 @@ from torch import Tensor, nn
 LEVELS = 2**16
 
 
+def keep(x: Tensor, p: float) -> Tensor:
+    """What `x` is multiplied with: 0 at a share `p` of its elements, 1 / (1 - p) at the others."""
+    draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    level = draws.view(torch.int16)[: x.numel()].view(x.shape)
+    kept = level >= round(p * LEVELS) - LEVELS // 2
+    return torch.where(kept, 1 / (1 - p), 0.0).to(x.dtype)
+
+
 class QuickDropout(nn.Module):
     """`nn.Dropout` for the CPU: zeroes a share `p` of the elements, scales the others by 1 / (1 - p)."""
 
@@ -23,10 +31,7 @@ class QuickDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        level = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        kept = level >= round(self.p * LEVELS) - LEVELS // 2
-        return x * torch.where(kept, 1 / (1 - self.p), 0.0).to(x.dtype)
+        return x * keep(x, self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

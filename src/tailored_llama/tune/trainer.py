@@ -19,6 +19,7 @@ from tailored_llama.recipe import Tune
 from tailored_llama.scoring import can_branch
 from tailored_llama.tune.data import Batch, Kind, Material, epochs, micro_batches
 from tailored_llama.tune.forward import logprobs
+from tailored_llama.tune.fused import fused
 from tailored_llama.tune.losses import LOSSES, Loss
 from tailored_llama.tune.precision import Precision, choose_precision
 
@@ -83,27 +84,31 @@ def fit(
     history: list[dict[str, Any]] = []
     watch, started = Watch(), time.perf_counter()
     model.train()
-    for number, epoch, step in track(numbered(plan), title, total):
-        parts = accumulate(model, step, terms, precision)
-        loss = weighted(terms, parts)
-        watch.check(loss, epoch, number)
-        norm = nn.utils.clip_grad_norm_(parameters, MAX_NORM)
-        if not torch.isfinite(norm):
-            raise TuneError(f"tuning stopped at step {number}: a gradient is not finite; {REMEDY}")
-        rate = schedule.get_last_lr()[0]
-        optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        history.append(
-            {"step": number, "epoch": epoch, "loss": loss, "lr": rate, "tokens": sum(b.tokens for b in step),
-             "seconds": round(time.perf_counter() - started, 3)}
-        )  # fmt: skip
-        if len(parts) > 1:
-            history[-1]["parts"] = parts
-        if best and number % in_epoch == 0:
-            history[-1]["held_out"] = held_out_loss(model, held, terms, precision)
-            if best.over(history[-1]["held_out"], parameters):
-                break
+    with fused(model):
+        for number, epoch, step in track(numbered(plan), title, total):
+            parts = accumulate(model, step, terms, precision)
+            loss = weighted(terms, parts)
+            watch.check(loss, epoch, number)
+            norm = nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+            if not torch.isfinite(norm):
+                raise TuneError(f"tuning stopped at step {number}: a gradient is not finite; {REMEDY}")
+            rate = schedule.get_last_lr()[0]
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            history.append(
+                {
+                    "step": number, "epoch": epoch, "loss": loss, "lr": rate,
+                    "tokens": sum(batch.tokens for batch in step),
+                    "seconds": round(time.perf_counter() - started, 3),
+                }
+            )  # fmt: skip
+            if len(parts) > 1:
+                history[-1]["parts"] = parts
+            if best and number % in_epoch == 0:
+                history[-1]["held_out"] = held_out_loss(model, held, terms, precision)
+                if best.over(history[-1]["held_out"], parameters):
+                    break
     if best:
         best.restore(parameters)
     model.eval()

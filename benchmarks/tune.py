@@ -1,0 +1,156 @@
+"""Tuning against plain Trainer + PEFT: the same model, shots, batches, loss and tokens, in one run.
+
+`python benchmarks/tune.py [--steps 4] [--repeats 3]`. A random LLaMA of 268M parameters (M: hidden 1024, 16
+layers), 50 shots of 128 tokens of which the last `--answer` are to be predicted, batch 4, LoRA as in the
+recipes. Both sides train on the same batches in the same order from the same adapters with the same schedule
+and share of dropout, in fp32 and in bf16. Repeats are interleaved, the first round warms up, and what is
+reported is the median of samples a second, of the wall clock and of the process. Losses stand beside one
+another by step: with `--dropout 0` in fp32 they are equal to rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import sys
+import tempfile
+import time
+from typing import Any
+
+import torch
+from torch.utils.data import SequentialSampler
+from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+
+from tailored_llama.recipe import Lora, Tune
+from tailored_llama.scoring import Request
+from tailored_llama.tune.adapter import MODULES, attach
+from tailored_llama.tune.data import Material, Shot, epochs
+from tailored_llama.tune.trainer import fit
+
+SHOTS, TOKENS, BATCH, RATE, SEED = 50, 128, 4, 1e-4, 1
+SIDES = ("Trainer", "tailor")
+
+
+class InOrder(Trainer):
+    """A Trainer that takes the rows as they come."""
+
+    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+
+def random_model(hidden: int, layers: int) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
+            intermediate_size=hidden * 43 // 16,
+        )
+    )  # fmt: skip
+
+
+def random_shots(count: int, answer: int) -> list[Shot]:
+    draw = torch.Generator().manual_seed(0)
+    tokens = torch.randint(32000, (count, TOKENS), generator=draw).tolist()
+    return [
+        Shot((Request(i, 0, tuple(ids[:-1]), tuple(ids[-answer:]), cut=False),))
+        for i, ids in enumerate(tokens)
+    ]
+
+
+def ours(model: LlamaForCausalLM, shots: list[Shot], lora: Lora, precision: str) -> list[float]:
+    """Losses by step of our loop."""
+    settings = Tune(epochs=1, batch_size=BATCH, learning_rate=RATE, warmup=0, lora=lora, precision=precision)
+    attach(model, lora)
+    return [record["loss"] for record in fit(model, Material(shots), settings, seed=SEED)]
+
+
+def theirs(model: LlamaForCausalLM, shots: list[Shot], lora: Lora, precision: str) -> list[float]:
+    """Losses by step of Trainer and PEFT, on the batches that our loop makes."""
+    from peft import LoraConfig, get_peft_model
+
+    (steps,) = epochs(Material(shots), BATCH, 1, SEED)
+    rows = []
+    for (batch,) in steps:
+        for row in range(len(batch.ids)):
+            own = batch.targets[batch.choice == row]
+            ids = torch.cat([batch.ids[row], own[-1:]])
+            labels = torch.full_like(ids, -100)
+            labels[-len(own) :] = own
+            rows.append({"input_ids": ids, "labels": labels})
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
+        target_modules=sorted({name for names in MODULES.values() for name in names}),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=RATE,
+            lr_scheduler_type="cosine", warmup_steps=0, weight_decay=0.0, max_grad_norm=1.0, logging_steps=1,
+            save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, bf16=precision == "bf16",
+            seed=SEED, optim="adamw_torch_fused", dataloader_drop_last=False,
+        )  # fmt: skip
+        trainer = InOrder(get_peft_model(model, config), arguments, train_dataset=rows)
+        trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Every side in every precision, in turns."""
+    model = random_model(chosen.hidden, chosen.layers)
+    count = min(SHOTS, BATCH * chosen.steps) if chosen.steps else SHOTS
+    shots, lora = random_shots(count, chosen.answer), Lora(dropout=chosen.dropout)
+    found: dict[str, dict[str, Any]] = {}
+    for repeat in range(chosen.repeats + 1):  # the first warms up
+        for precision in chosen.precisions:
+            for side, function in zip(SIDES, (theirs, ours), strict=True):
+                own = copy.deepcopy(model)
+                torch.manual_seed(SEED)
+                used, started = time.process_time(), time.perf_counter()
+                losses = function(own, shots, lora, precision)
+                wall, cpu = time.perf_counter() - started, time.process_time() - used
+                entry = found.setdefault(f"{side} {precision}", {"wall": [], "cpu": [], "losses": losses})
+                if repeat:
+                    entry["wall"].append(wall)
+                    entry["cpu"].append(cpu)
+                print(f"{side} {precision}: {wall:.1f} s, {cpu:.1f} s of the CPU", file=sys.stderr)
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"shots": count, "parameters": parameters, "sides": found}
+
+
+def main() -> None:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=0, help="of batch 4; 0 is all 50 shots")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--answer", type=int, default=8, help="tokens of a shot that are predicted")
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--hidden", type=int, default=1024)
+    parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    chosen = parser.parse_args()
+    results = measure(chosen)
+    count = results["shots"]
+    print(
+        f"\n{results['parameters'] / 1e6:.0f}M parameters, {count} shots of {TOKENS} tokens, {chosen.answer} "
+        f"of them predicted, dropout {chosen.dropout:g}, {torch.get_num_threads()} threads, "
+        f"medians of {chosen.repeats}\n"
+    )
+    print("| | samples/s | samples/CPU s | over Trainer fp32, wall | CPU |\n|---|---:|---:|---:|---:|")
+    medians = {
+        name: tuple(count / statistics.median(entry[key]) for key in ("wall", "cpu"))
+        for name, entry in results["sides"].items()
+    }
+    base = medians.get("Trainer fp32", next(iter(medians.values())))
+    for name, (wall, cpu) in medians.items():
+        print(f"| {name} | {wall:.2f} | {cpu:.2f} | {wall / base[0]:.2f} | {cpu / base[1]:.2f} |")
+    print("\nLoss by step:\n\n| step | " + " | ".join(medians) + " |\n|---|" + "---:|" * len(medians))
+    for step, losses in enumerate(
+        zip(*(entry["losses"] for entry in results["sides"].values()), strict=True), start=1
+    ):
+        print(f"| {step} | " + " | ".join(f"{loss:.4f}" for loss in losses) + " |")
+    print(json.dumps(results["sides"]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
