@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tailored_llama.cli import execute
 from tailored_llama.errors import DataError, TaskError
 from tailored_llama.tasks import chance, load_task
 
@@ -108,3 +109,18 @@ def test_a_task_file_that_is_wrong(tmp_path: Path, old: str, new: str, said: str
 def test_a_row_that_is_wrong(tmp_path: Path, names: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):
         load_task(own(tmp_path)).render("plain", {"text": "Ada sings.", "names": names}, 2)
+
+
+def test_the_worlds_rows_fit_their_task(capsys: pytest.CaptureFixture[str]) -> None:
+    task = load_task("world_tell")
+    for split in ("train", "validation", "scored"):
+        rows = task.rows(split)  # type: ignore[arg-type]
+        for name in task.prompts:
+            examples = task.examples(name, rows)
+            assert all(
+                example.answer.strip() == row["answer"] for example, row in zip(examples, rows, strict=True)
+            )
+            assert all(task.generation.stop[0] not in example.answer for example in examples)
+    assert execute(["prompts", "show", "world_tell"]) == 0
+    said = capsys.readouterr().out
+    assert f"* {task.examples('harness', task.rows('train')[:1])[0].context}[ " in said
