@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from tailored_llama import checkpoint, families
 from tailored_llama.errors import FamilyError, PlanError
 from tailored_llama.families import MODEL
 from tailored_llama.prune import CutWeights, Plan, make_plan, make_plans, prune
+from tailored_llama.prune.measure import channel_scores
 from tailored_llama.prune.surgery import config_after
+from tailored_llama.recipe import Prune
+from tailored_llama.report import pictures
+from tailored_llama.report.read import read_run
 
 KINDS: list[Any] = ["heads", "query_heads", "mlp", "hidden", "layers"]
 TOKENS = tokens_of(pico("llama"), length=9)
@@ -165,3 +170,39 @@ def test_units_that_are_not_there() -> None:
     with pytest.raises(FamilyError, match=r"no query_heads .*one query head: name heads.*heads, mlp, hidden"):
         make_plan(model_of(config), units=("query_heads",), criterion="l1", ratio=0.1)
     assert family_of("llama") == "llama"
+
+
+def test_the_page_of_a_model_with_fewer_layers(tmp_path: Path) -> None:
+    """What is drawn of a layer that is gone is nothing, in its own place."""
+    config = config_of(num_hidden_layers=4)
+    model_of(config).save_pretrained(tmp_path / "dense")
+    out = tmp_path / "run" / "prune"
+    prune(tmp_path / "dense", out=out, ratio=0.4, units=("layers", "mlp"), criterion="random")
+    (tmp_path / "run" / "results.json").write_text(json.dumps({"rows": [], "recipe": {}, "versions": {}}))
+    run = read_run(tmp_path / "run")
+    assert run.widths is not None
+    assert run.plan is not None
+    before, after = run.widths
+    kept = run.plan["kept"]["layers"]
+    assert len(before) == len(after) == 4
+    assert [width.heads > 0 for width in after] == [layer in kept for layer in range(4)]
+    assert "layer" in pictures.widths(before, after)
+
+
+@pytest.mark.parametrize("case", ["llama 3, tied", "qwen2", "phi3", "gemma2", "gemma3_text"])
+def test_scores_of_residual_channels_written_out(case: str) -> None:
+    """Every number that a channel owns, times its gradient; in Gemma's norms the number is one more."""
+    model = model_of(pico(case))
+    d, tokens = model.config.hidden_size, tokens_of(model.config, length=9)
+    model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+    expected = torch.zeros(d)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias") or "q_norm" in name or "k_norm" in name:
+            continue
+        norm, writes = parameter.ndim == 1, name.endswith(("o_proj.weight", "down_proj.weight"))
+        product = (parameter + (1 if norm and case.startswith("gemma") else 0)) * parameter.grad
+        expected += product.abs() if norm else product.abs().sum(dim=1 if writes else 0)
+    weights = checkpoint.ModelWeights(model)
+    found = channel_scores(weights, Prune(units=("hidden",)), tokens, 0)["hidden", MODEL].flatten()
+    expected = expected.detach()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
