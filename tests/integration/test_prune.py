@@ -33,12 +33,14 @@ def loss(model_directory: Path) -> float:
 def test_half_of_the_parameters_by_every_criterion(
     shared: Path, stories: Path, tmp_path: Path, criterion: str, allocate: str
 ) -> None:
+    layers = criterion == "block_influence"  # whole ones, of which there are five
     out = prune(
         stories, out=tmp_path / "out", criterion=criterion, allocate=allocate, ratio=0.5,
+        units=("layers",) if layers else ("heads", "mlp"),
         calibration=Calibration(source="c4"), data={"c4": str(shared / "data" / "c4" / "demo.jsonl")},
     )  # fmt: skip
     plan = Plan.load(Path(str(out)) / "plan.json")
-    assert plan.params["after"] / plan.params["before"] == pytest.approx(0.5, abs=0.0025)
+    assert plan.params["after"] / plan.params["before"] == pytest.approx(0.5, abs=0.1 if layers else 0.0025)
     assert torch.isfinite(torch.tensor(loss(tmp_path / "out")))
 
 
