@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import SequentialSampler
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainingArguments
+from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainingArguments
 
 from tailored_llama.recipe import Lora, Tune
 from tailored_llama.scoring import Request
@@ -91,6 +91,7 @@ def theirs(model: LlamaForCausalLM, shots: list[Shot], lora: Lora, precision: st
             seed=SEED, optim="adamw_torch_fused", dataloader_drop_last=False,
         )  # fmt: skip
         trainer = InOrder(get_peft_model(model, config), arguments, train_dataset=rows)
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
