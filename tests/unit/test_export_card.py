@@ -11,6 +11,7 @@ import pytest
 from checkpoint_picos import SIZES, plain, saved, shaped
 from test_export import cut, tuned
 
+from gguf_cases import byte_level, pico
 from tailored_llama import export
 from tailored_llama.checkpoint import write_json
 from tailored_llama.cli import execute
@@ -48,6 +49,14 @@ def test_whole_layers_that_went_stand_in_the_picture_as_nothing(tmp_path: Path) 
     assert after == [LayerWidths(4, 2, 10), LayerWidths(0, 0, 0), LayerWidths(4, 2, 10)]
     plan["kept"] = {}
     assert layers_before_and_after(plan, config) is None, "two layers are not what is left of three"
+
+
+def test_a_card_says_how_its_own_form_is_loaded(tmp_path: Path) -> None:
+    pico([LayerWidths(4, 2, 64)]).save_pretrained(tmp_path / "base")
+    byte_level(tmp_path / "base")
+    text = (export(tmp_path / "base", to="gguf", out=tmp_path / "out") / "README.md").read_text()
+    assert "Any llama.cpp loads" in text
+    assert "from_pretrained" not in text
 
 
 def recipe_of(out: Path) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def card(
         _widths(config, origin),
         _tuning(origin.shots),
         _results(results),
-        _loading(config) if form == "hf" else "",
+        _loading(config) if form == "hf" else _LOADING[form],
         again.section(again.recipe(origin.base, origin.plan, origin.shots, results), form),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -219,6 +219,12 @@ def _loading(config: PreTrainedConfig) -> str:
 def _perplexity(row: Mapping[str, Any], text: str) -> str:
     found = (row.get("perplexity") or {}).get(text)
     return f"{found['perplexity']:.2f}" if found else ""
+
+
+_LOADING = {
+    "gguf": "## Loading\n\nAny llama.cpp loads the `.gguf` file beside this; nothing else is needed.",
+    "onnx": "## Loading\n\n`model.onnx` and its `model.onnx.data` run in ONNX Runtime.",
+}
 
 
 def _percent(value: float | None) -> str:
