@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -193,3 +194,25 @@ def test_a_budget_out_of_reach_says_what_is(allocate: Any) -> None:
 def test_align_that_leaves_nothing() -> None:
     with pytest.raises(PlanError, match="align: 32 is more than the 24 MLP channels of layer 0"):
         select(pools_of(config_of()), Prune(align=32), 0.5, None)
+
+
+def test_what_is_compared_globally() -> None:
+    """Magnitudes and activations by block, what estimates the loss as it is; units as LLM-Pruner does."""
+    config = config_of(num_hidden_layers=2, intermediate_size=100)
+    pools, sizes = pools_of(config), families.parameter_sizes(config)
+    # One layer's scores are of a scale of their own.
+    pools = [replace(p, scores=tuple(100 * s for s in p.scores)) if p.group.layer else p for p in pools]
+
+    def kept(criterion: Any, normalise: Any, of: Any = "params") -> Kept:
+        asked = Prune(ratio=0.3, allocate="global", criterion=criterion, normalise=normalise, of=of)
+        return select(pools, asked, 0.3, None if of == "units" else sizes)
+
+    for criterion, how in (("l2", "block"), ("wanda", "block"), ("taylor", "none"), ("random", "none")):
+        assert kept(criterion, "auto") == kept(criterion, how)
+        assert kept(criterion, "auto", "units") == kept(criterion, "none", "units")
+    assert kept("taylor", "none") != kept("taylor", "kind") != kept("taylor", "block")
+    by_layer = [len(units) for units in kept("taylor", "block")["mlp"].values()]
+    assert len(by_layer) == 2
+    assert abs(by_layer[0] - by_layer[1]) < 30
+    raw = [len(units) for units in kept("taylor", "none")["mlp"].values()]
+    assert raw[1] > 1.5 * raw[0]

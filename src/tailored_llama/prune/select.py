@@ -16,6 +16,7 @@ from math import ceil
 from tailored_llama.errors import PlanError
 from tailored_llama.families import MODEL, Kept, Sizes
 from tailored_llama.prune.budget import CLOSE, SIZES, Tally, check_reach, even, ranked
+from tailored_llama.prune.criteria import criterion
 from tailored_llama.prune.track import Pool, Track, least_left, tracks
 from tailored_llama.recipe import Prune
 
@@ -55,7 +56,7 @@ def select(
         if settings.allocate == "uniform":
             positions = even(tally, share, total)
         else:
-            positions = ranked(tally.place([0] * len(cut)), share, total, settings.normalise)
+            positions = ranked(tally.place([0] * len(cut)), share, total, normalisation(settings))
         missed = 1 - tally.at(positions) / total - share
         if warn and share == settings.ratio and abs(missed) > 2 * CLOSE * min(share, 1 - share):
             what = SIZES[settings.of]
@@ -63,10 +64,19 @@ def select(
     elif settings.allocate == "uniform":
         positions = [_uniform(track, share) for track in cut]
     elif settings.alike:
-        positions = ranked(tally, share, sum(p.size * p.group.blocks for p in pools), settings.normalise)
+        positions = ranked(tally, share, sum(p.size * p.group.blocks for p in pools), normalisation(settings))
     else:
-        positions = _global(cut, share, settings.normalise)
+        positions = _global(cut, share, normalisation(settings))
     return _kept(cut, positions)
+
+
+def normalisation(settings: Prune) -> str:
+    """What `auto` comes to: scores of the loss itself (by gradients) are of one scale in every layer and
+    kind, magnitudes and activations are not. Units are compared as LLM-Pruner compares them."""
+    if settings.normalise != "auto":
+        return settings.normalise
+    by_size = criterion(settings.criterion).needs in ("weights", "inputs")
+    return "block" if by_size and settings.of != "units" else "none"
 
 
 def _kept(cut: Sequence[Track], positions: Sequence[int]) -> Kept:

@@ -47,7 +47,7 @@ class Prune(Strict):
     objective: Literal["lm", "margin"] = "lm"
     reduce: Reduce = "sum"
     allocate: Literal["uniform", "global"] = "uniform"
-    normalise: Literal["none", "kind", "block"] = "none"
+    normalise: Literal["auto", "none", "kind", "block"] = "auto"
     steps: int = Field(1, ge=1)
     trajectory: tuple[Ratio, ...] = ()
     align: int = Field(1, ge=1)
