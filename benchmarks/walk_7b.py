@@ -20,6 +20,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -141,6 +142,8 @@ def main() -> None:
             f"{chosen.folder}: needs {needed:.0f} GB where {free:.0f} GB are free; name another --folder"
         )
     folder = Path(tempfile.mkdtemp(prefix="walk-7b-", dir=chosen.folder))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stopped, it clears away what it made
+    process = None
     try:
         # In processes of their own: a child's peak begins with what its parent held when it was made.
         spawn = multiprocessing.get_context("spawn").Process
@@ -155,6 +158,9 @@ def main() -> None:
                 sys.exit(f"{target.__name__} ended with {process.exitcode}")
         show(json.loads((folder / "figures.json").read_text()))
     finally:
+        if process and process.is_alive():
+            process.kill()
+            process.join()
         if chosen.keep:
             print(f"kept: {folder}", file=sys.stderr)
         else:
