@@ -24,8 +24,8 @@ from tailored_llama.prune import walk as walk_module
 from tailored_llama.prune.reconstruct import Reconstructed
 from tailored_llama.prune.ridge import DAMPINGS, Ridge
 
-PLAIN: Kept = {"heads": {i: [0, 2] for i in range(3)}, "mlp": {i: [1, 2, 5, 7, 9, 19] for i in range(3)}}
-SHAPED: Kept = {"heads": {0: [1], 2: [0, 2]}, "mlp": {1: [0, 7, 19], 2: [3, 4]}}
+PLAIN: Kept = {"heads": {i: [0, 1] for i in range(3)}, "mlp": {i: [1, 2, 5, 7, 9, 19] for i in range(3)}}
+SHAPED: Kept = {"heads": {0: [1], 2: [0, 1]}, "mlp": {1: [0, 7, 19], 2: [3, 4]}}
 
 NARROW: Kept = {"hidden": {MODEL: list(range(0, 24, 2))}}
 SHALLOW: Kept = {"layers": {MODEL: [0, 2]}, "query_heads": {2: [0, 2, 4]}}
@@ -153,6 +153,8 @@ def test_equals_hooks_and_normal_equations(biases: bool, monkeypatch: pytest.Mon
 def test_every_family_is_nearer_to_the_whole_model_and_never_farther(case: str, kept: Kept) -> None:
     dense = model_of(pico(case))
     tokens = tokens_of(dense.config, samples=20, length=9)
+    if kept is SHALLOW and case == "llama 3, tied":  # three query heads to each of two KV heads
+        kept = {**SHALLOW, "query_heads": {2: [0, 2, 3, 4]}}
     cut = CutWeights(ModelWeights(dense), kept)
     fitted = Reconstructed(cut, tokens)
     model = checkpoint.load_model(fitted)
