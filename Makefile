@@ -23,7 +23,7 @@ test: lint
 
 lint: install
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet src tests || true
+	$(BIN)/ruff format --check --quiet src tests benchmarks
 	$(BIN)/mypy
 
 docs: install

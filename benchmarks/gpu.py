@@ -64,7 +64,7 @@ def walk(weights: Weights, precision: str) -> Kept:
     plans = step(
         f"walk, {config.num_hidden_layers} layers",
         tokens.numel(),
-        products_of_walk(config, SAMPLES, LENGTH, range(first, last)),
+        sum(products_of_walk(config, SAMPLES, LENGTH, range(first, last)).values()),
         bare,
         lambda: plan_units(weights, settings, tokens, 42, device=DEVICE),
     )

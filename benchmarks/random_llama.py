@@ -72,8 +72,8 @@ def layer_parameters(config: LlamaConfig) -> int:
     return width * head * 2 * (heads + config.num_key_value_heads) + 3 * width * config.intermediate_size
 
 
-def products_of_walk(config: LlamaConfig, samples: int, length: int, scored: range) -> float:
-    """Floating-point operations of all matrix products of a Taylor walk.
+def products_of_walk(config: LlamaConfig, samples: int, length: int, scored: range) -> dict[str, float]:
+    """Floating-point operations of the matrix products of a Taylor walk, by the names of `matmul_rate`.
 
     Forward through every layer; back through those from the first scored one on, where each is computed again
     (2), gives the gradient of its inputs (2), and of its matrices if it is scored (2); the head forward and
@@ -86,13 +86,15 @@ def products_of_walk(config: LlamaConfig, samples: int, length: int, scored: ran
     matrices = 2.0 * tokens * layer_parameters(config)
     attention = 2.0 * 2 * tokens * length * width
     back = range(scored.start, layers)
-    flops = layers * (matrices + attention)
-    flops += len(back) * (2 * matrices + 3 * attention) + len(scored) * matrices
     # Nothing in front of the first scored layer wants a gradient, so q, k, v need not pass one on.
-    flops -= 2.0 * tokens * config.hidden_size * (width + 2 * width * config.num_key_value_heads
+    spared = 2.0 * tokens * config.hidden_size * (width + 2 * width * config.num_key_value_heads
                                                   // config.num_attention_heads)  # fmt: skip
     head = 2.0 * samples * (length - 1) * config.vocab_size * config.hidden_size
-    return flops + 2 * head
+    return {
+        "forward": (layers + len(back)) * (matrices + attention) + head,
+        "by inputs": len(back) * (matrices + 2 * attention) - spared + head,
+        "by weights": len(scored) * matrices,
+    }
 
 
 def matmul_rate(

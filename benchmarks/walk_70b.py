@@ -54,7 +54,7 @@ def main() -> None:
     channel_scores(weights, settings, tokens, 42)
     seconds, cpu = time.perf_counter() - started, time.process_time() - used
     rates.append(matmul_rate(config, SAMPLES * LENGTH, dtype))
-    flops = products_of_walk(config, SAMPLES, LENGTH, range(first, last))
+    flops = sum(products_of_walk(config, SAMPLES, LENGTH, range(first, last)).values())
     best = max(statistics.mean(rate[name] for rate, _ in rates) for name in rates[0][0])
     print(
         f"{chosen.layers} layers of {layer_parameters(config) / 1e6:.0f}M numbers, {first} to {last} scored, "

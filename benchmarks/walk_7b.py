@@ -50,11 +50,12 @@ def measure(folder: Path, layers: int, precision: str, threads: int, results: Pa
     from random_llama import matmul_rate, peak_memory, products_of_walk, read_from_disk
 
     torch.set_num_threads(threads)
-    from tailored_llama import checkpoint
+    from tailored_llama import checkpoint, machine
     from tailored_llama.prune.steps import plan_units
     from tailored_llama.prune.surgery import CutWeights
     from tailored_llama.recipe import Prune
 
+    machine.settle()  # as the command does
     figures: dict[str, Any] = {}
 
     @contextmanager
@@ -83,7 +84,8 @@ def measure(folder: Path, layers: int, precision: str, threads: int, results: Pa
     with timed("walk and scores"):
         kept = plan_units(weights, settings, tokens, 42)[RATIO]
     rates.append(matmul_rate(weights.config, SAMPLES * LENGTH, dtype))
-    flops = products_of_walk(weights.config, SAMPLES, LENGTH, scored)
+    products = products_of_walk(weights.config, SAMPLES, LENGTH, scored)
+    flops = sum(products.values())
     own, per_cpu = ({name: [pair[i][name] for pair in rates] for name in rates[0][i]} for i in (0, 1))
     with timed("cut, written"):
         checkpoint.write_checkpoint(CutWeights(weights, kept), folder / "cut")
@@ -100,6 +102,7 @@ def measure(folder: Path, layers: int, precision: str, threads: int, results: Pa
         "bare_products_seconds": bare, "walk_over_products": figures["walk and scores"]["seconds"] / bare,
         "walk_over_products_cpu": figures["walk and scores"]["cpu_seconds"]
         / (flops / max(statistics.mean(rate) for rate in per_cpu.values())),
+        "own_shapes_seconds": sum(work / statistics.mean(own[name]) for name, work in products.items()),
         "cut_gb_per_s": written / 1e9 / figures["cut, written"]["seconds"],
         "copy_gb_per_s": copied / 1e9 / figures["copy of as much"]["seconds"],
         "threads": threads, "precision": precision, "layers": layers, "scored": [scored.start, scored.stop],
@@ -182,7 +185,9 @@ def show(figures: dict[str, Any]) -> None:
         f"the walk's own products: {figures['flops'] / 1e12:.1f} TFLOP, "
         f"{figures['bare_products_seconds']:.1f} s at the best of these rates; the walk took "
         f"{figures['walk_over_products']:.2f} times that "
-        f"({figures['walk_over_products_cpu']:.2f} in CPU seconds)\n"
+        f"({figures['walk_over_products_cpu']:.2f} in CPU seconds); "
+        f"{figures['own_shapes_seconds']:.1f} s at the rates of their own shapes, "
+        f"{figures['walk and scores']['seconds'] / figures['own_shapes_seconds']:.2f} times that\n"
         f"cut {figures['cut_gb_per_s']:.2f} GB/s, copy {figures['copy_gb_per_s']:.2f} GB/s"
     )
 

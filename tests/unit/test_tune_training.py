@@ -184,11 +184,17 @@ def test_an_exploding_loss_stops() -> None:
 
 
 def test_the_watch_lets_small_losses_wander() -> None:
-    watch = trainer.Watch()
+    watch = trainer.Watch(slack=1.0)
     for step, loss in enumerate([0.01, 0.02, 0.5, 0.9], start=1):
         watch.check(loss, epoch=1 + step // 3, step=step)
     with pytest.raises(TuneError, match="step 5"):
         watch.check(1.2, epoch=2, step=5)
+
+
+def test_one_wrong_answer_among_sure_ones_is_no_explosion() -> None:
+    watch = trainer.Watch(slack=math.log(1024))
+    watch.check(0.004, epoch=1, step=1)
+    watch.check(1.05, epoch=1, step=2)
 
 
 def test_the_rate_rises_over_the_share_of_the_steps_and_falls_as_a_cosine() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, TyperException
 
+from tailored_llama import machine
 from tailored_llama.cli import catalogue, runs, stages
 from tailored_llama.errors import TailorError
 
@@ -30,8 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 2 the user's to mend, 1 ours, 130 interrupted."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    # A thread that spins while it waits takes the core from the one it waits for.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    machine.settle()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("tailored_llama").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)

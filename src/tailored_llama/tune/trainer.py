@@ -30,12 +30,15 @@ EXPLODED = 10.0  # times the first epoch's mean loss
 
 @dataclass
 class Watch:
-    """Stops a run whose loss is not a number, or above EXPLODED times the first epoch's mean plus 1 nat.
+    """Stops a run whose loss is not a number, or above EXPLODED times the first epoch's mean plus `slack`.
 
-    The nat is for tasks whose answers are nearly certain from the start, where ten times nothing is nothing.
-    Within the first epoch its mean so far stands in; the first step has nothing to be compared with.
+    `slack`, in nats, is for tasks whose answers are nearly certain from the start, where ten times nothing is
+    nothing and one wrong answer in a step is no explosion: `fit` gives it what knowing nothing costs, the
+    logarithm of the vocabulary. Within the first epoch its mean so far stands in; the first step has
+    nothing to be compared with.
     """
 
+    slack: float
     first: list[float] = field(default_factory=list)
 
     def check(self, loss: float, epoch: int, step: int) -> None:
@@ -43,7 +46,7 @@ class Watch:
         if not math.isfinite(loss):
             raise TuneError(f"tuning stopped at step {step}: the loss is {loss}; {REMEDY}")
         mean = sum(self.first) / len(self.first) if self.first else loss
-        if loss > EXPLODED * mean + 1.0:
+        if loss > EXPLODED * mean + self.slack:
             raise TuneError(
                 f"tuning stopped at step {step}: the loss exploded from {mean:.3g} to {loss:.3g}; {REMEDY}"
             )
@@ -82,7 +85,7 @@ def fit(
     held = micro_batches(material.held, branching=branching)
     best = Best(settings.early_stop.patience) if settings.early_stop and held else None
     history: list[dict[str, Any]] = []
-    watch, started = Watch(), time.perf_counter()
+    watch, started = Watch(math.log(model.config.vocab_size)), time.perf_counter()
     model.train()
     with fused(model):
         for number, epoch, step in track(numbered(plan), title, total):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tailored_llama import machine
 from tailored_llama.world.architecture import SIZES, config, make_model
 from tailored_llama.world.batches import Batch, batches
 from tailored_llama.world.facts import SEED
@@ -199,6 +200,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    machine.settle()
     torch.set_num_threads(options.threads)
     settings = Settings(
         size=options.size,
