@@ -24,3 +24,10 @@ def settle() -> None:
         if mallopt:
             mallopt(M_MMAP_MAX, 0)
             mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def release() -> None:
+    """Give freed memory back to the kernel, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)

@@ -18,7 +18,8 @@ PACKAGE = ROOT / "src" / "tailored_llama"
 
 # Lower floors first. A module may import from floors below its own, and from its own room.
 FLOORS = [
-    {"errors", "progress", "memory", "machine"},
+    {"errors", "progress", "machine"},
+    {"memory"},
     {"recipe"},
     {"world"},
     {"shaped", "families", "tasks"},

@@ -22,7 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def faults(*arguments: str, **environment: str) -> int:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     command = [sys.executable, "-c", FAULTS, *arguments]
-    return int(subprocess.check_output(command, env=plain | environment))
+    return int(subprocess.check_output(command, env=plain | {"NUMPY_MADVISE_HUGEPAGE": "0"} | environment))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
@@ -45,3 +45,13 @@ def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     machine.settle()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
+def test_a_new_peak_begins_without_what_was_kept() -> None:
+    code = (
+        "from tailored_llama import machine, memory; machine.settle(); import torch;"
+        "x = [torch.ones(1_000_000) for _ in range(100)]; full = memory.peak_memory(); del x;"
+        "memory.reset_peak(); print(full - memory.peak_memory())"
+    )
+    assert int(subprocess.check_output([sys.executable, "-c", code])) > 300e6
