@@ -206,8 +206,9 @@ def test_lm_eval_scores_a_shaped_checkpoint(shaped: Path) -> None:
 
 def test_an_interrupted_stage_leaves_nothing(tmp_path: Path) -> None:
     code = """
-import sys, time
+import signal, sys, time
 from tailored_llama.checkpoint import stage_directory
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 with stage_directory(sys.argv[1], stage="prune", settings={}, inputs={}, seed=1) as partial:
     (partial / "half").write_text("written")
     print("ready", flush=True)
