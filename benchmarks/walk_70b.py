@@ -36,9 +36,11 @@ def main() -> None:
     )
     from transformers import LlamaConfig
 
+    from tailored_llama import machine
     from tailored_llama.prune.measure import channel_scores
     from tailored_llama.recipe import Prune
 
+    machine.settle()  # as the command does
     torch.set_num_threads(chosen.threads)
     config = LlamaConfig(**{**LLAMA_70B, "num_hidden_layers": chosen.layers})
     weights = RandomWeights(config, recycle=True)
