@@ -1,8 +1,9 @@
-"""Seconds and peak memory of `tailor prune`, whole process, on random LLaMAs of two sizes.
+"""Seconds and peak memory of `tailor prune`, whole process, on random LLaMAs of three sizes.
 
-`python benchmarks/prune.py [--sizes S M] [--repeats 3]`. S has 58M parameters (hidden 512, 8 layers), M 268M
-(hidden 1024, 16 layers); bf16 on disk, ratio 0.25 of the units of layers 4 to N - 2, calibration 10 samples
-of 64 tokens. Each run is a process of its own: import, score, plan and write the cut checkpoint.
+`python benchmarks/prune.py [--sizes S M L] [--repeats 3]`. S has 58M parameters (hidden 512, 8 layers), M
+268M (hidden 1024, 16 layers), L 1.26B (hidden 2048, 22 layers); bf16 on disk, ratio 0.25 of the units of
+layers 4 to N - 2, calibration 10 samples of 64 tokens. Each run is a process of its own: import, score, plan
+and write the cut checkpoint.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SHAPES = {"S": (512, 8), "M": (1024, 16)}
+SHAPES = {"S": (512, 8), "M": (1024, 16), "L": (2048, 22)}
 CRITERIA = ("l2", "taylor", "taylor_mix")
 
 
