@@ -12,25 +12,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from random_llama import write_llama
+
 from tailored_llama.measure import measure
 from tailored_llama.prune import prune
 from tailored_llama.recipe import load_recipe
 
 SHAPES = {"S": (512, 8), "M": (1024, 16), "L": (2048, 22)}
-
-
-def make(folder: Path, hidden: int, layers: int) -> Path:
-    """A random LLaMA with heads of 64 on the disk."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
-        intermediate_size=hidden * 43 // 16,
-    )  # fmt: skip
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    return folder
 
 
 def read_a_token(fact: dict[str, int], hidden: int, words: int) -> int:
@@ -59,7 +47,7 @@ def main() -> None:
     for size in chosen.sizes:
         hidden, layers = SHAPES[size]
         with tempfile.TemporaryDirectory() as folder:
-            dense = make(Path(folder) / "dense", hidden, layers)
+            dense = write_llama(Path(folder) / "dense", hidden, layers)
             cut = Path(str(prune(dense, settings=settings, out=Path(folder) / "pruned")))
             for dtype in chosen.dtypes:
                 found = measure(

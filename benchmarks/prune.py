@@ -25,16 +25,11 @@ CRITERIA = ("l2", "taylor", "taylor_mix")
 def make(folder: Path, hidden: int, layers: int) -> None:
     """A random LLaMA and its calibration tokens on disk."""
     import torch
+    from random_llama import write_llama
     from safetensors.torch import save_file
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
-        intermediate_size=hidden * 43 // 16,
-    )  # fmt: skip
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    save_file({"input_ids": torch.randint(config.vocab_size, (10, 64))}, folder.with_suffix(".safetensors"))
+    write_llama(folder, hidden, layers)
+    save_file({"input_ids": torch.randint(32000, (10, 64))}, folder.with_suffix(".safetensors"))
 
 
 def run(model: Path, layers: int, criterion: str, out: Path) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from tailored_llama import machine
 from tailored_llama.checkpoint.config import expected_tensors
 
 LLAMA_7B: dict[str, Any] = {
@@ -135,7 +135,18 @@ def wait(device: str) -> None:
 
 def peak_memory() -> float:
     """Largest resident memory of this process so far, GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return machine.peak_memory() / 1e9
+
+
+def write_llama(folder: Path, hidden: int, layers: int) -> Path:
+    """A random LLaMA with heads of 64 and 32000 words, in bf16 on the disk."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=hidden // 64,
+        intermediate_size=hidden * 43 // 16,
+    )  # fmt: skip
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
 
 
 def read_from_disk() -> int:

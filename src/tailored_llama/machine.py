@@ -1,17 +1,22 @@
-"""What a process of ours asks of the machine, before any heavy library is loaded."""
+"""What a process of ours asks of the machine, and what memory it has taken."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import sys
+from pathlib import Path
 
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def settle() -> None:
-    """Waiting threads sleep, and freed memory is kept for the next tensor. For programs, not for a library.
+    """Waiting threads sleep, and freed memory is kept for the next tensor. For programs, not for a library,
+    and before any heavy library is loaded.
 
     A walk makes and drops tensors of hundreds of megabytes all the time. By default each comes from the
     kernel, which hands out zeroed pages one by one: a quarter of the seconds (benchmarks/walk_7b.py). What
@@ -31,3 +36,27 @@ def release() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)
+
+
+def reset_peak() -> None:
+    """Begin a new peak, so that one measurement does not show the one before. Without effect where not
+    Linux.
+    """
+    release()  # what is freed but kept is nobody's peak
+    try:
+        CLEAR_REFS.write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory() -> int:
+    """Bytes of the largest resident set since the last `reset_peak`, else since the process began.
+
+    The interpreter and its libraries are part of it (some 0.5 GB), so differences say more than ratios.
+    """
+    if STATUS.is_file():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -19,7 +19,6 @@ PACKAGE = ROOT / "src" / "tailored_llama"
 # Lower floors first. A module may import from floors below its own, and from its own room.
 FLOORS = [
     {"errors", "progress", "machine"},
-    {"memory"},
     {"recipe"},
     {"world"},
     {"shaped", "families", "tasks"},

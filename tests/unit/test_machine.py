@@ -50,8 +50,8 @@ def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyP
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
 def test_a_new_peak_begins_without_what_was_kept() -> None:
     code = (
-        "from tailored_llama import machine, memory; machine.settle(); import torch;"
-        "x = [torch.ones(1_000_000) for _ in range(100)]; full = memory.peak_memory(); del x;"
-        "memory.reset_peak(); print(full - memory.peak_memory())"
+        "from tailored_llama import machine; machine.settle(); import torch;"
+        "x = [torch.ones(1_000_000) for _ in range(100)]; full = machine.peak_memory(); del x;"
+        "machine.reset_peak(); print(full - machine.peak_memory())"
     )
     assert int(subprocess.check_output([sys.executable, "-c", code])) > 300e6

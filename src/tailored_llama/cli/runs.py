@@ -12,6 +12,7 @@ import typer
 
 from tailored_llama.cli import options as opt
 from tailored_llama.cli.show import show, show_matrix
+from tailored_llama.recipe import Recipe
 
 
 def run(
@@ -32,11 +33,7 @@ def run(
         **opt.prune_flags(ratio, criterion, layers), "tune.shots": shots, "tune.prompt": prompt,
         "evaluate.limit": limit, "seed": seed,
     }  # fmt: skip
-    wanted = opt.recipe_of(recipe, sets, flags)
-    from tailored_llama.pipeline import run as run_pipeline
-
-    show(run_pipeline(wanted, out), as_json)
-    print(f"report: {out / 'report.html'}", file=sys.stderr)
+    _run(opt.recipe_of(recipe, sets, flags), out, as_json)
 
 
 def demo(
@@ -46,10 +43,13 @@ def demo(
     as_json: opt.Json = False,
 ) -> None:
     """Run the bundled recipe on the bundled model and tasks: no network, a few minutes on two cores."""
-    wanted = opt.recipe_of("demo", sets, {"seed": seed})
+    _run(opt.recipe_of("demo", sets, {"seed": seed}), out, as_json)
+
+
+def _run(recipe: Recipe, out: Path, as_json: bool) -> None:
     from tailored_llama.pipeline import run as run_pipeline
 
-    show(run_pipeline(wanted, out), as_json)
+    show(run_pipeline(recipe, out), as_json)
     print(f"report: {out / 'report.html'}", file=sys.stderr)
 
 

@@ -17,7 +17,7 @@ from tailored_llama.errors import CheckpointError
 from tailored_llama.evaluate.perplexity import corpus, window_of
 from tailored_llama.evaluate.perplexity import perplexity as measure_perplexity
 from tailored_llama.evaluate.questions import Asked, Questions
-from tailored_llama.memory import peak_memory, reset_peak
+from tailored_llama.machine import peak_memory, reset_peak
 from tailored_llama.tasks import Task, load_task
 
 __all__ = ["evaluate"]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tailored_llama.errors import TailorError
-from tailored_llama.memory import peak_memory, reset_peak
+from tailored_llama.machine import peak_memory, reset_peak
 
 Timed = Callable[[int], tuple[float, float]]
 """Rows -> seconds to their first tokens, and from there to their last."""

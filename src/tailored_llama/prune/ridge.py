@@ -21,8 +21,6 @@ from torch import Tensor
 
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Tried beside the plain cut; in units of the mean eigenvalue of X^T X."""
-ROUNDING = 1e-6
-"""A relative error up to this is none: targets are computed in fp32."""
 
 
 @dataclass(frozen=True)

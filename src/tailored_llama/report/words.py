@@ -47,22 +47,21 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def cut_prompts(row: Mapping[str, Any]) -> str:
     """Which tasks' prompts were longer than the context, in a sentence; nothing where none was."""
-    tasks = [
-        f"{short(name)} {figures['cut']} of {figures['n']}"
-        for name, figures in row["tasks"].items()
-        if figures.get("cut")
-    ]
-    return f"Prompts longer than the context, cut on the left: {', '.join(tasks)}." if tasks else ""
+    return _counted(row, "cut", "Prompts longer than the context, cut on the left")
 
 
 def unended(row: Mapping[str, Any]) -> str:
     """How many written answers ran to the last token allowed, in a sentence; nothing where none did."""
+    return _counted(row, "unended", "Answers that did not end by themselves")
+
+
+def _counted(row: Mapping[str, Any], key: str, what: str) -> str:
     tasks = [
-        f"{short(name)} {figures['unended']} of {figures['n']}"
+        f"{short(name)} {figures[key]} of {figures['n']}"
         for name, figures in row["tasks"].items()
-        if figures.get("unended")
+        if figures.get(key)
     ]
-    return f"Answers that did not end by themselves: {', '.join(tasks)}." if tasks else ""
+    return f"{what}: {', '.join(tasks)}." if tasks else ""
 
 
 def picked(shots: Mapping[str, Any]) -> str:
