@@ -3,9 +3,10 @@
 `python benchmarks/tune.py [--steps 4] [--repeats 3]`. A random LLaMA of 268M parameters (M: hidden 1024, 16
 layers), 50 shots of 128 tokens of which the last `--answer` are to be predicted, batch 4, LoRA as in the
 recipes. Both sides train on the same batches in the same order from the same adapters with the same schedule
-and share of dropout, in fp32 and in bf16. Repeats are interleaved, the first round warms up, and what is
-reported is the median of samples a second, of the wall clock and of the process. Losses stand beside one
-another by step: with `--dropout 0` in fp32 they are equal to rounding.
+and share of dropout, in fp32 and in bf16. Each side has a process of its own, set up as its users have it:
+ours keeps freed memory, as the command `tailor` does (`machine.settle`). They run in turns, the first round
+warms up, and what is reported is the median of samples a second, of the wall clock and of the process.
+Losses stand beside one another by step: with `--dropout 0` in fp32 they are equal to rounding.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import copy
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +25,7 @@ import torch
 from torch.utils.data import SequentialSampler
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainingArguments
 
+from tailored_llama import machine
 from tailored_llama.recipe import Lora, Tune
 from tailored_llama.scoring import Request
 from tailored_llama.tune.adapter import MODULES, attach
@@ -96,27 +99,50 @@ def theirs(model: LlamaForCausalLM, shots: list[Shot], lora: Lora, precision: st
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Every side in every precision, in turns."""
+def work(chosen: argparse.Namespace) -> None:
+    """One side in one precision: a training for every line that is read, a line of JSON for each."""
+    side, precision = chosen.worker
+    if side == "tailor":
+        machine.settle()
     model = random_model(chosen.hidden, chosen.layers)
     count = min(SHOTS, BATCH * chosen.steps) if chosen.steps else SHOTS
     shots, lora = random_shots(count, chosen.answer), Lora(dropout=chosen.dropout)
-    found: dict[str, dict[str, Any]] = {}
+    for _ in sys.stdin:
+        own = copy.deepcopy(model)
+        torch.manual_seed(SEED)
+        used, started = time.process_time(), time.perf_counter()
+        losses = (theirs if side == "Trainer" else ours)(own, shots, lora, precision)
+        wall, cpu = time.perf_counter() - started, time.process_time() - used
+        parameters = sum(p.numel() for p in model.parameters())
+        found = {"wall": wall, "cpu": cpu, "losses": losses, "shots": count, "parameters": parameters}
+        print(json.dumps(found), flush=True)
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Every side in every precision, in turns."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--worker"]
+    workers = {
+        f"{side} {precision}": subprocess.Popen(
+            [*command, side, precision], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for precision in chosen.precisions
+        for side in SIDES
+    }
+    found: dict[str, dict[str, Any]] = {name: {"wall": [], "cpu": []} for name in workers}
     for repeat in range(chosen.repeats + 1):  # the first warms up
-        for precision in chosen.precisions:
-            for side, function in zip(SIDES, (theirs, ours), strict=True):
-                own = copy.deepcopy(model)
-                torch.manual_seed(SEED)
-                used, started = time.process_time(), time.perf_counter()
-                losses = function(own, shots, lora, precision)
-                wall, cpu = time.perf_counter() - started, time.process_time() - used
-                entry = found.setdefault(f"{side} {precision}", {"wall": [], "cpu": [], "losses": losses})
-                if repeat:
-                    entry["wall"].append(wall)
-                    entry["cpu"].append(cpu)
-                print(f"{side} {precision}: {wall:.1f} s, {cpu:.1f} s of the CPU", file=sys.stderr)
-    parameters = sum(p.numel() for p in model.parameters())
-    return {"shots": count, "parameters": parameters, "sides": found}
+        for name, worker in workers.items():
+            assert worker.stdin
+            assert worker.stdout
+            worker.stdin.write("once\n")
+            worker.stdin.flush()
+            entry = json.loads(worker.stdout.readline())
+            print(f"{name}: {entry['wall']:.1f} s, {entry['cpu']:.1f} s of the CPU", file=sys.stderr)
+            found[name]["losses"] = entry["losses"]
+            for key in ("wall", "cpu") if repeat else ():
+                found[name][key].append(entry[key])
+    for worker in workers.values():
+        worker.communicate()
+    return {"shots": entry["shots"], "parameters": entry["parameters"], "sides": found}
 
 
 def main() -> None:
@@ -129,7 +155,11 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=1024)
     parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.worker:
+        work(chosen)
+        return
     results = measure(chosen)
     count = results["shots"]
     print(

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from tailored_llama.export import export
     from tailored_llama.pipeline import run
     from tailored_llama.prune import prune
-    from tailored_llama.tune import tune
+    from tailored_llama.tune import heal, tune
 
     __version__: str
 
-__all__ = ["__version__", "evaluate", "export", "prune", "run", "tune"]
+__all__ = ["__version__", "evaluate", "export", "heal", "prune", "run", "tune"]
 
-_HOMES = {"prune": "prune", "tune": "tune", "evaluate": "evaluate", "export": "export", "run": "pipeline"}
+_HOMES = {
+    "prune": "prune", "heal": "tune", "tune": "tune", "evaluate": "evaluate", "export": "export",
+    "run": "pipeline",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

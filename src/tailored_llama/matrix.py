@@ -14,9 +14,8 @@ from typing import Any
 from tailored_llama import checkpoint
 from tailored_llama.errors import RecipeError
 from tailored_llama.evaluate import evaluate
-from tailored_llama.pipeline import check, name_of, tune_all, wordings
+from tailored_llama.pipeline import check, name_of, shrink, tune_all, wordings
 from tailored_llama.places import Places
-from tailored_llama.prune import prune
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.report import report_matrix
 from tailored_llama.results import mean
@@ -46,11 +45,7 @@ def matrix(
     instructions = _instructions(recipe, general)
     out = Path(out)
     with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
-        dense = checkpoint.resolve(recipe.model)
-        pruned = prune(
-            dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
-            out=out / "prune",
-        )  # fmt: skip
+        pruned = [*shrink(recipe, checkpoint.resolve(recipe.model), Places(out)).values()][-1]
         tuned = tune_all(recipe, pruned, Places(out), "tune")
         prompts = {task: chosen_prompt(adapter) for task, adapter in tuned.items()}
         asked = wordings(recipe, prompts, recipe.evaluate.prompt)

@@ -1,4 +1,4 @@
-"""The whole story on one screen: prune, tune, evaluate, export, report.
+"""The whole story on one screen: prune, heal, tune, evaluate, export, report.
 
 Every stage maps a directory to a directory and returns at once where its directory is already complete,
 so a run that was interrupted goes on where it stopped.
@@ -20,7 +20,7 @@ from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.report import report
 from tailored_llama.results import assemble, combine
 from tailored_llama.tasks import fewshot, load_task
-from tailored_llama.tune import chosen_prompt, tune
+from tailored_llama.tune import chosen_prompt, heal, tune
 
 Row = dict[str, Any]
 SAME, HARNESS = "same", "harness"
@@ -40,11 +40,11 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
     check(recipe)
     out = Path(out)
     with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
-        results, pruned, adapters = tailor(recipe, Places(out))
+        results, base, adapters = tailor(recipe, Places(out))
         for task, adapter in adapters.items():
             for form in recipe.export.formats:
                 export(
-                    pruned,
+                    base,
                     to=form,
                     adapter=adapter,
                     results=results,
@@ -58,24 +58,55 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
 def tailor(
     recipe: Recipe, places: Places, asked: Sequence[str] = (SAME, HARNESS)
 ) -> tuple[dict[str, Any], Path, dict[str, Path]]:
-    """Prune, tune and evaluate: `results.json`, the pruned directory and each task's adapter on it.
+    """Prune, heal, tune and evaluate: `results.json`, the directory that tuning began with, and each task's
+    adapter on it.
 
     Of a recipe that scores in the tuned wording (`same`), the wordings in `asked` are scored.
     """
     dense = checkpoint.resolve(recipe.model)
-    data = {"tasks": recipe.tasks, "data": recipe.data}
-    pruned = prune(
-        dense, settings=recipe.prune, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
-        out=places.of("prune", model=recipe.model, settings=recipe.prune, seed=recipe.seed, **data),
-    )  # fmt: skip
-    adapters = {"pruned": tune_all(recipe, pruned, places, "tune")}
+    small = shrink(recipe, dense, places)
+    base = [*small.values()][-1]
+    adapters = {"tuned": tune_all(recipe, base, places, "tune")}
     # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
-    prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["pruned"].items()}
-    adapters["dense"] = tune_all(recipe, dense, places, "tune-dense", prompts)
+    prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["tuned"].items()}
+    adapters["dense_tuned"] = tune_all(recipe, dense, places, "tune-dense", prompts)
+    bases = {"dense": dense, **small, "dense_tuned": dense, "tuned": base}
     rows: list[Row] = []
     for wording in asked if recipe.evaluate.prompt == SAME else (HARNESS,):
-        rows += evaluate_all(recipe, {"dense": dense, "pruned": pruned}, adapters, prompts, wording, places)
-    return assemble(rows, recipe), pruned, adapters["pruned"]
+        rows += evaluate_all(recipe, bases, adapters, prompts, wording, places)
+    return assemble(rows, recipe), base, adapters["tuned"]
+
+
+def shrink(recipe: Recipe, dense: Path, places: Places) -> dict[str, Path]:
+    """The smaller models by the names of their rows: `pruned`, cut for the last time, and `healed` after it.
+
+    Tuning starts from the last. Of several rounds each cuts the same share of what is left.
+    """
+    rounds = recipe.heal.rounds if recipe.heal else 1
+    share = 1 - (1 - recipe.prune.ratio) ** (1 / rounds) if rounds > 1 else recipe.prune.ratio
+    settings = recipe.prune.model_copy(update={"ratio": share})
+    base, found = dense, dict[str, Path]()
+    for number in range(1, rounds + 1):
+        which = "" if number == rounds else f"-{number}"
+        depends: dict[str, Any] = {
+            "model": recipe.model,
+            "seed": recipe.seed,
+            "tasks": recipe.tasks,
+            "data": recipe.data,
+        }
+        if number > 1:
+            depends["base"] = base
+        base = found["pruned"] = prune(
+            base, settings=settings, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
+            out=places.of(f"prune{which}", settings=settings, **depends),
+        )  # fmt: skip
+        if recipe.heal:
+            depends |= {"base": base, "settings": recipe.heal, "drawn": recipe.tune.drawing}
+            base = found["healed"] = heal(
+                base, teacher=recipe.model, tasks=recipe.tasks, settings=recipe.heal, shots=recipe.tune,
+                seed=recipe.seed, round=number, data=recipe.data, out=places.of(f"heal{which}", **depends),
+            )  # fmt: skip
+    return found
 
 
 def check(recipe: Recipe) -> None:
@@ -131,17 +162,19 @@ def evaluate_all(
     wording: str,
     places: Places,
 ) -> list[Row]:
-    """The rows of one wording: each base alone, each of its adapters, and the adapters of a base together."""
+    """The rows of one wording: each model alone or, where its row has `adapters`, with each of them, and with
+    all of them together.
+    """
     asked = wordings(recipe, prompts, wording)
     scored = tuple(asked)
     if not scored:
         return []
 
-    def row(stage: str, base: Path, tasks: tuple[str, ...], task: str | None = None) -> Row:
-        settings = recipe.evaluate
+    def row(stage: str, tasks: tuple[str, ...], task: str | None = None) -> Row:
+        settings, base = recipe.evaluate, bases[stage]
         tuned_to = name_of(task) if task else None
         name = "-".join(part for part in ("evaluate", stage, wording, tuned_to) if part)
-        adapter = adapters["pruned" if stage == "tuned" else "dense"][task] if task else None
+        adapter = adapters[stage][task] if task else None
         # Perplexity knows no wording: it is measured once.
         corpora = settings.perplexity if wording == settings.prompt else ()
         chosen = {t: asked[t] for t in tasks}
@@ -156,13 +189,15 @@ def evaluate_all(
         )  # fmt: skip
         return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
 
-    rows = [row(stage, base, scored) for stage, base in bases.items()]
-    for stage, base in (("dense_tuned", "dense"), ("tuned", "pruned")):
-        if len(recipe.tasks) == 1:
-            rows.append(row(stage, bases[base], scored, recipe.tasks[0]))
-            continue
-        own = [row(stage, bases[base], (task,), task) for task in recipe.tasks if task in asked]
-        rows += [*own, combine(own)] if own else []
+    rows = []
+    for stage in bases:
+        if stage not in adapters:
+            rows.append(row(stage, scored))
+        elif len(recipe.tasks) == 1:
+            rows.append(row(stage, scored, recipe.tasks[0]))
+        else:
+            own = [row(stage, (task,), task) for task in recipe.tasks if task in asked]
+            rows += [*own, combine(own)] if own else []
     return rows
 
 

@@ -58,7 +58,7 @@ def recovery(row: Row, dense: Row) -> dict[str, float | None]:
     }
 
 
-STAGE_OF = {"prune": "pruned", "tune": "tuned", "export": "tuned"}
+STAGE_OF = {"prune": "pruned", "heal": "healed", "tune": "tuned", "export": "tuned"}
 """What a directory of ours holds, by the stage that wrote it; anything else is a model as it came."""
 
 

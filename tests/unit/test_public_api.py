@@ -11,7 +11,7 @@ import tailored_llama
 
 
 def test_the_public_names() -> None:
-    assert tailored_llama.__all__ == ["__version__", "evaluate", "export", "prune", "run", "tune"]
+    assert tailored_llama.__all__ == ["__version__", "evaluate", "export", "heal", "prune", "run", "tune"]
     assert tailored_llama.__version__ == metadata.version("tailored-llama")
 
 

@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import Request
 from tailored_llama.scoring.choices import Scored
-from tailored_llama.tune import data, teacher
+from tailored_llama.tune import data, teacher, writing
 from tailored_llama.tune.data import Distributions, Shot, collate, micro_batches, rows_of
 from tailored_llama.tune.losses import LOSSES
 from tailored_llama.tune.trainer import accumulate, terms_of, weighted
@@ -177,9 +177,9 @@ def test_the_teacher_writes_from_the_prompts_by_seed(tmp_path: Path) -> None:
     class Tokenizer:
         eos_token_id = None
 
-    chosen = Tune(distill={"texts": 5, "length": 6}).distill
+    prompts = writing.prompts_of(shots())
     first, again, other = (
-        teacher.write_texts(another(), Tokenizer(), shots(), chosen, seed) for seed in (1, 1, 2)
+        writing.write_texts(another(), Tokenizer(), prompts, 5, 6, seed) for seed in (1, 1, 2)
     )
     assert first == again != other
     assert len(first) == 5

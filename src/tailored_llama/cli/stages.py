@@ -1,4 +1,4 @@
-"""The verbs of single stages: plan, prune, tune, evaluate, measure, export."""
+"""The verbs of single stages: plan, prune, heal, tune, evaluate, measure, export."""
 
 from __future__ import annotations
 
@@ -64,6 +64,30 @@ def prune(
     )  # fmt: skip
     sizes = read_json(Path(str(written)) / "plan.json")["params"]
     show_facts({"checkpoint": str(out), **{f"params_{k}": v for k, v in sizes.items()}}, as_json)
+
+
+def heal(
+    model: opt.Model,
+    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="Whose prompts the text begins with.")],
+    teacher: Annotated[str, typer.Option("--teacher", metavar="MODEL", help="The model before the cut.")],
+    out: opt.Out,
+    recipe: opt.BaseRecipe = None,
+    sets: opt.Set = None,
+    shots: opt.Shots = None,
+    seed: opt.Seed = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Distil a cut model from the unpruned one, on text that this writes; no label is read."""
+    wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
+    from tailored_llama.checkpoint import read_json
+    from tailored_llama.tune import heal as heal_stage
+
+    written = heal_stage(
+        model, teacher=teacher, tasks=opt.names(tasks), settings=wanted.heal, shots=wanted.tune,
+        seed=wanted.seed, data=wanted.data, out=out,
+    )  # fmt: skip
+    told = read_json(Path(str(written)) / "texts.json")
+    show_facts({"checkpoint": str(out), "texts": told["texts"], "tokens": told["tokens"]}, as_json)
 
 
 def tune(
@@ -185,4 +209,4 @@ def export(
     )
 
 
-VERBS = (plan, prune, tune, evaluate, measure, export)
+VERBS = (plan, prune, heal, tune, evaluate, measure, export)

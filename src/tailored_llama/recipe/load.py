@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -122,7 +122,9 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
 def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
     for part in location:
         annotation = model.model_fields[str(part)].annotation
-        assert isinstance(annotation, type), part
-        assert issubclass(annotation, BaseModel), part
-        model = annotation
+        # A part that may be left out is `Part | None`.
+        (model,) = (
+            kind for kind in get_args(annotation) or (annotation,)
+            if isinstance(kind, type) and issubclass(kind, BaseModel)
+        )  # fmt: skip
     return list(model.model_fields)

@@ -153,6 +153,11 @@ class Tune(Strict):
     batch_size: int = Field(64, ge=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What decides which rows are the shots and in which words they may be put."""
+        return {key: getattr(self, key) for key in ("shots", "select", "overlap", "prompt")}
+
     @field_validator("loss", mode="before")
     @classmethod
     def _weights(cls, loss: Any) -> Any:
@@ -165,6 +170,29 @@ class Tune(Strict):
             if name not in LOSS_NAMES:
                 raise ValueError(f"there is no loss '{name}'; name one or more of {', '.join(LOSS_NAMES)}")
         return named
+
+
+class Heal(Strict):
+    """The whole model learns again from its unpruned self after each of `rounds` cuts (healing: Gromov et al.
+    2024), by distillation on text that the unpruned model writes from the shots' prompts. No label is read.
+    """
+
+    rounds: int = Field(1, ge=1)
+    """Cuts, each taking the same share of what is left, and after each a healing with new text."""
+    texts: int = Field(3000, ge=1)
+    """Written for each round, from the prompts of all tasks in turn."""
+    length: int = Field(40, ge=2)
+    """Tokens that the unpruned model writes of each text."""
+    top_k: int = Field(64, ge=1)
+    """Tokens of each distribution that are kept, of vocabularies too large to keep it whole."""
+    lora: Lora = Lora(r=32, alpha=64, dropout=0)
+    """Folded into the model after the round."""
+    epochs: int = Field(2, ge=1)
+    learning_rate: float = Field(3.0e-4, gt=0)
+    warmup: float = Field(0.1, ge=0, le=1)
+    batch_size: int = Field(16, ge=1)
+    """Texts of a step."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class Evaluate(Strict):
@@ -194,6 +222,8 @@ class Recipe(Strict):
     tasks: tuple[str, ...] = ()
     data: dict[str, str] = {}
     prune: Prune = Prune()
+    heal: Heal | None = None
+    """Without it, tuning starts from the model as it was cut."""
     tune: Tune = Tune()
     evaluate: Evaluate = Evaluate()
     export: Export = Export()
@@ -209,4 +239,19 @@ class Recipe(Strict):
     def _tasks_once(self) -> Recipe:
         if len(set(self.tasks)) != len(self.tasks):
             raise ValueError("tasks: each task once")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_the_ratio(self) -> Recipe:
+        several = self.heal is not None and self.heal.rounds > 1
+        if several and self.prune.trajectory:
+            raise ValueError(
+                "heal.rounds: several cuts make no plans on the way; leave prune.trajectory out, or set "
+                "heal.rounds to 1"
+            )
+        if several and self.prune.layers and "layers" in self.prune.units:
+            raise ValueError(
+                "heal.rounds: after a cut of whole layers prune.layers would name others; leave it out, or "
+                "set heal.rounds to 1"
+            )
         return self

@@ -50,8 +50,8 @@ class Line:
 
     @property
     def best(self) -> Row | None:
-        """The model that the run made: tuned, else only pruned."""
-        return self.stages.get("tuned") or self.stages.get("pruned")
+        """The model that the run made: tuned, else healed, else only pruned."""
+        return next((self.stages[s] for s in ("tuned", "healed", "pruned") if s in self.stages), None)
 
     def speed_up(self, way: Way) -> float | None:
         """Decode speed of the pruned model over the dense one's, measured the same way."""
@@ -62,10 +62,10 @@ class Line:
 
     def points(self) -> list[Point]:
         """The run's models. A tuned one, merged, has the shape and so the speed of its base."""
-        bases = {"dense": "dense", "dense_tuned": "dense", "pruned": "pruned", "tuned": "pruned"}
+        shapes = {stage: "dense" if stage in ("dense", "dense_tuned") else "pruned" for stage in self.stages}
         whole = {"dense": 1.0, "pruned": self.left}
         return [
-            Point(self.name, stage, row, whole[bases[stage]], self.speeds.get(bases[stage], {}))
+            Point(self.name, stage, row, whole[shapes[stage]], self.speeds.get(shapes[stage], {}))
             for stage, row in self.stages.items()
         ]
 

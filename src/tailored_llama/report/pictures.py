@@ -27,9 +27,12 @@ from tailored_llama.report.words import LABELS, named, quantity, short
 
 # Stand-ins that matplotlib draws with, and the page's variables that take their place.
 INK, MUTED, LINE = "#010203", "#040506", "#070809"
-COLOURS = {"dense": "#0072b2", "dense_tuned": "#b0568a", "pruned": "#d55e00", "tuned": "#009e73"}
+COLOURS = {
+    "dense": "#0072b2", "dense_tuned": "#b0568a", "pruned": "#d55e00", "healed": "#e69f00",
+    "tuned": "#009e73",
+}  # fmt: skip
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line"}
-MARKERS = {"dense": "o", "dense_tuned": "D", "pruned": "s", "tuned": "^"}
+MARKERS = {"dense": "o", "dense_tuned": "D", "pruned": "s", "healed": "P", "tuned": "^"}
 STYLE = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "text.color": INK,
     "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": INK,

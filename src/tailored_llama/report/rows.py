@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tailored_llama.report.words import quantity
+from tailored_llama.report.words import STAGES, quantity
 
 Row = dict[str, Any]
-STAGES = ("dense", "dense_tuned", "pruned", "tuned")
 WORDINGS = ("same", "harness")
 
 

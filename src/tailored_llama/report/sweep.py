@@ -10,8 +10,8 @@ from rich.table import Table
 
 Entry = Mapping[str, Any]
 COLUMNS = (
-    "setting", "seeds", "parameters", "dense", "dense, tuned", "pruned", "tuned", "recovery",
-    "recovery above chance", "of dense, tuned", "against the first",
+    "setting", "seeds", "parameters", "dense", "dense, tuned", "pruned", "healed", "tuned", "recovery",
+    "recovery above chance", "of dense, tuned", "against the first", "perplexity",
 )  # fmt: skip
 
 NARROW = ("setting", "dense", "dense, tuned", "pruned", "tuned", "recovery", "against the first")
@@ -38,7 +38,11 @@ def markdown(document: Mapping[str, Any]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-TITLE = "Mean accuracy over tasks and seeds, %; in brackets 95% by bootstrap over seeds and questions."
+TITLE = (
+    "Mean accuracy over tasks and seeds, %; in brackets 95% by bootstrap over seeds and questions. "
+    "Perplexity: dense, before tuning to a task, after it."
+)
+NOTHING = "\N{EN DASH}"
 
 
 def line(entry: Entry) -> list[str]:
@@ -50,10 +54,21 @@ def line(entry: Entry) -> list[str]:
         entry["group"] or "the recipe",
         str(len(entry["seeds"])),
         f"{100 * params['pruned'] / params['dense']:.1f}%",
-        *(f"{100 * stages[stage]['mean']['value']:.1f}" for stage in ("dense", "dense_tuned", "pruned")),
+        *(
+            f"{100 * stages[stage]['mean']['value']:.1f}" if stage in stages else NOTHING
+            for stage in ("dense", "dense_tuned", "pruned", "healed")
+        ),
         *(spanned(tuned[key]) for key in ("mean", "recovery", "recovery_above_chance", "of_dense_tuned")),
         spanned(versus, sign="+") if versus else "",
+        perplexities(stages),
     ]
+
+
+def perplexities(stages: Mapping[str, Any]) -> str:
+    """Of the first text that was measured: dense, what tuning began with, tuned."""
+    asked = ("dense", "healed" if "healed" in stages else "pruned", "tuned")
+    found = [next(iter(stages[stage]["perplexity"].values()), None) for stage in asked]
+    return ", ".join(f"{value:.1f}" for value in found if value is not None)
 
 
 def spanned(figure: Mapping[str, float] | None, sign: str = "") -> str:

@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 
 from tailored_llama.report.pictures import COLOURS, MARKERS, MUTED, STYLE, WIDTH, as_svg
 from tailored_llama.report.sweep import COLUMNS, TITLE, Entry, failures, line
-from tailored_llama.report.words import LABELS
+from tailored_llama.report.words import LABELS, STAGES
 
 TEMPLATE = "sweep.html.jinja"
-STAGES = ("dense", "dense_tuned", "pruned", "tuned")
 AXES = {
     "prune.ratio": "share of the parameters that is gone, %",
     "tune.shots": "shots a task",
@@ -44,10 +43,11 @@ def sweep_page(document: Mapping[str, Any]) -> str:
         tasks=entries[0]["tasks"] if entries else [],
         per_task=[(entry["group"], entry["stages"]["tuned"]["tasks"]) for entry in entries],
         perplexity=[
-            (entry["group"], {stage: entry["stages"][stage]["perplexity"] for stage in STAGES})
+            (entry["group"], {s: entry["stages"][s]["perplexity"] for s in STAGES if s in entry["stages"]})
             for entry in entries if entry["stages"]["dense"]["perplexity"]
         ],
         labels=LABELS,
+        shown=[s for s in STAGES if any(s in entry["stages"] for entry in entries)],
         recipe=json.dumps(document["recipe"], indent=2, ensure_ascii=False),
         versions=document["versions"],
     )  # fmt: skip
@@ -73,6 +73,8 @@ def curve(entries: Sequence[Entry], key: str) -> str:
         for number, (name, own) in enumerate(shown):
             ordered = sorted(own, key=lambda entry: place(entry, key))
             for stage in STAGES if number == 0 else ("pruned", "tuned"):
+                if not all(stage in entry["stages"] for entry in ordered):
+                    continue
                 figures = [entry["stages"][stage]["mean"] for entry in ordered]
                 values = [100 * figure["value"] for figure in figures]
                 axes.errorbar(

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-LABELS = {"dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "tuned": "pruned, tuned"}
+LABELS = {
+    "dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "healed": "pruned, healed",
+    "tuned": "pruned, tuned",
+}  # fmt: skip
+STAGES = tuple(LABELS)
+"""In the order in which they are read; a run without healing has no `healed`."""
 WORDINGS = {
     "same": "In the wording each task was tuned in",
     "harness": "In the stock wording of lm-evaluation-harness",

@@ -8,10 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from tailored_llama import checkpoint
+from tailored_llama.report.words import STAGES
 from tailored_llama.sweep.cells import Cell, groups_of
 from tailored_llama.sweep.statistics import Draws, difference, ratio, stage_draws
 
-STAGES = ("dense", "dense_tuned", "pruned", "tuned")
 Entry = dict[str, Any]
 
 
@@ -41,8 +41,10 @@ def table(cells: Sequence[Cell], home: Path) -> list[Entry]:
 
 def _entry(group: str, cells: Sequence[Cell], home: Path) -> tuple[dict[str, Draws], Entry]:
     results = [checkpoint.read_json(home / cell.name / "results.json") for cell in cells]
-    rows = {stage: [_row(content, stage) for content in results] for stage in STAGES}
-    draws = {stage: stage_draws(_answers(stage, rows[stage], cells, home)) for stage in STAGES}
+    there = {row["stage"] for row in results[0]["rows"]}
+    stages = [stage for stage in STAGES if stage in there]
+    rows = {stage: [_row(content, stage) for content in results] for stage in stages}
+    draws = {stage: stage_draws(_answers(stage, rows[stage], cells, home)) for stage in stages}
     chance = rows["dense"][0]["chance"]
     first = rows["pruned"][0]
     entry: Entry = {
@@ -55,7 +57,7 @@ def _entry(group: str, cells: Sequence[Cell], home: Path) -> tuple[dict[str, Dra
         "params": {"dense": rows["dense"][0]["params"], "pruned": fmean(r["params"] for r in rows["pruned"])},
         "stages": {
             stage: _figures(draws[stage], draws["dense"], draws["dense_tuned"], chance, rows[stage])
-            for stage in STAGES
+            for stage in stages
         },
     }
     return draws, entry

@@ -15,11 +15,12 @@ from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune, validate
 from tailored_llama.scoring import Ranking
 from tailored_llama.tasks import Task, load_task
+from tailored_llama.tune.healing import heal
 from tailored_llama.tune.job import SHOTS, Job
 from tailored_llama.tune.shots import draw_shots, ranked
 from tailored_llama.tune.specificity import specificities
 
-__all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
+__all__ = ["chosen_prompt", "heal", "rank_wordings", "specificities", "tune"]
 
 
 def tune(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from contextlib import nullcontext
@@ -21,13 +20,14 @@ from tailored_llama.recipe import Tune
 from tailored_llama.tasks import Task
 from tailored_llama.tasks.task import CHOICE_METRICS, Metric
 from tailored_llama.tune.adapter import attach, save_adapter
+from tailored_llama.tune.base import load_base, tokenizer_of, write_model
 from tailored_llama.tune.data import Material, Shot, encode
 from tailored_llama.tune.losses import LOSSES
 from tailored_llama.tune.material import general_text, hold_out
-from tailored_llama.tune.precision import choose_precision
 from tailored_llama.tune.shots import choose
 from tailored_llama.tune.teacher import Teacher
 from tailored_llama.tune.trainer import fit
+from tailored_llama.tune.writing import prompts_of
 
 STAGE = "tune"
 HISTORY = "history.jsonl"
@@ -83,11 +83,7 @@ class Job:
             (folder / HISTORY).write_text(lines, encoding="utf-8")
             (folder / SHOTS).write_text(json.dumps(tuned.shots, indent=1) + "\n", encoding="utf-8")
             if merge:
-                weights = checkpoint.ModelWeights(tuned.model(merge=True))
-                on_disk = isinstance(self.base, Path)
-                checkpoint.write_checkpoint(weights, folder, copy_from=self.base if on_disk else None)
-                if not on_disk:
-                    self._tokenizer().save_pretrained(str(folder))
+                write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)
         return out
 
     def run(self, cache: Path | None = None) -> Tuned:
@@ -110,7 +106,9 @@ class Job:
         if self._needs_teacher():
             loaded.clear()  # the teacher is never in memory together with its student
             with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
-                shots, texts = self._teacher().teach(shots, Path(place), tokenizer, int(config.vocab_size))
+                shots, texts = self._teacher().teach(
+                    shots, Path(place), tokenizer, int(config.vocab_size), prompts_of(shots)
+                )
         held = hold_out(shots, self.settings.early_stop, self.seed)
         replay = general_text(self.settings, tokenizer, config, self.seed, self.texts)
         model, dtype = loaded.pop() if loaded else self._model()
@@ -147,29 +145,10 @@ class Job:
         return self._model()[0].eval(), self._tokenizer()
 
     def _model(self) -> tuple[PreTrainedModel, torch.dtype]:
-        """The base, ready to be changed, and the dtype of its checkpoint.
-
-        It computes in that dtype, but where fp32 was asked for, or the checkpoint is fp16, in fp32: fp16
-        overflows, and most CPUs have no arithmetic for it.
-        """
-        if isinstance(self.base, PreTrainedModel):
-            model = copy.deepcopy(self.base)
-        else:
-            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-            model = checkpoint.load_model(self.base, device=device)
-        dtype = model.dtype
-        if dtype == torch.float16 or choose_precision(self.settings.precision, model.device) == "fp32":
-            model = model.float()
-        return model, dtype
+        return load_base(self.base, self.settings.precision, self.device)
 
     def _tokenizer(self) -> PreTrainedTokenizerBase:
-        if self.tokenizer is not None:
-            return self.tokenizer
-        if isinstance(self.base, Path):
-            return checkpoint.load_tokenizer(self.base)
-        if not Path(self.base.name_or_path or "-").is_dir():
-            raise TuneError("a model in memory says nothing about its tokenizer; give it: tokenizer=...")
-        return checkpoint.load_tokenizer(Path(self.base.name_or_path))
+        return tokenizer_of(self.base, self.tokenizer)
 
     def _inputs(self) -> dict[str, str]:
         """Digests of what is read; rows from the hub or the bundled world are known by the task's name."""

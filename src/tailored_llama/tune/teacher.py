@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +21,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.progress import track
-from tailored_llama.recipe import Distill
+from tailored_llama.recipe import Distill, Heal
 from tailored_llama.scoring import can_branch
 from tailored_llama.tune.data import Distributions, Shot, collate, split_reads, windows
 from tailored_llama.tune.forward import logprobs
 from tailored_llama.tune.precision import Precision, choose_precision
+from tailored_llama.tune.writing import write_texts
 
 STAGE = "teacher"
 FILE = "outputs.safetensors"
 WHOLE = 4096
 """Vocabularies up to this are kept whole, larger ones as each place's `top_k`."""
-WRITTEN_TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -40,31 +39,38 @@ class Teacher:
     """An unpruned model, asked about the same token ids that its student reads."""
 
     model: PreTrainedModel | Path
-    settings: Distill
+    settings: Distill | Heal
     precision: str
     seed: int
     device: str | None
 
     def teach(
-        self, shots: Sequence[Shot], cache: Path, tokenizer: PreTrainedTokenizerBase, vocabulary: int
+        self,
+        shots: Sequence[Shot],
+        cache: Path,
+        tokenizer: PreTrainedTokenizerBase,
+        vocabulary: int,
+        prompts: Sequence[Sequence[int]],
     ) -> tuple[list[Shot], list[Shot]]:
-        """`shots` with the teacher's distributions, and the texts it wrote with theirs.
+        """`shots` with the teacher's distributions, and the texts it wrote from `prompts` with theirs.
 
         Its outputs are in a directory of `cache` named by what they depend on; nothing is computed where that
         is complete. Raises TuneError for a teacher of another tokenizer or `vocabulary`, the student's.
         """
         weights = checkpoint.open_weights(self.model)
         self._check_tokens(int(weights.config.vocab_size), vocabulary, tokenizer)
-        settings = {**self.settings.model_dump(mode="json"), "precision": self.precision}
+        asked_for = ("texts", "length", "top_k")
+        settings = {key: getattr(self.settings, key) for key in asked_for} | {"precision": self.precision}
         inputs = {
             "teacher": checkpoint.weights_digest(weights),
             "shots": _digest([[choice.ids, choice.answer] for shot in shots for choice in shot.choices]),
+            "prompts": _digest([list(prompt) for prompt in prompts]),
         }
         name = f"{STAGE}-{_digest([settings, inputs, self.seed])[:16]}"
         asked: dict[str, Any] = {"stage": STAGE, "settings": settings, "inputs": inputs, "seed": self.seed}
         if not checkpoint.completed(cache / name, **asked):
             with checkpoint.stage_directory(cache / name, **asked) as folder:
-                save_file(self._outputs(shots, tokenizer), folder / FILE)
+                save_file(self._outputs(shots, tokenizer, prompts), folder / FILE)
         return _read(load_file(cache / name / FILE), shots)
 
     def _check_tokens(self, theirs: int, ours: int, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -78,13 +84,15 @@ class Teacher:
                 "the student was cut from"
             )
 
-    def _outputs(self, shots: Sequence[Shot], tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
+    def _outputs(
+        self, shots: Sequence[Shot], tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[int]]
+    ) -> dict[str, Tensor]:
         model = self.model
         if isinstance(model, Path):
             device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
             model = checkpoint.load_model(model, device=device)
         precision = choose_precision(self.precision, model.device)  # type: ignore[arg-type]
-        written = write_texts(model, tokenizer, shots, self.settings, self.seed)
+        written = write_texts(model, tokenizer, prompts, self.settings.texts, self.settings.length, self.seed)
         found = {
             "texts.ids": torch.tensor([token for text in written for token in text], dtype=torch.int32),
             "texts.lengths": torch.tensor([len(text) for text in written], dtype=torch.int32),
@@ -123,48 +131,6 @@ def _groups(shots: Sequence[Shot]) -> list[list[int]]:
     """Indices of shots of similar length, a few together."""
     order = sorted(range(len(shots)), key=lambda i: max(len(choice.ids) for choice in shots[i].choices))
     return [order[i : i + 8] for i in range(0, len(order), 8)]
-
-
-def write_texts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    shots: Sequence[Shot],
-    settings: Distill,
-    seed: int,
-) -> list[list[int]]:
-    """`settings.texts` texts of token ids: the beginning of a shot's prompt, of a random length, and up to
-    `settings.length` tokens that `model` samples after it, as it is (temperature 1). No label is read.
-    """
-    draw = random.Random(seed)
-    beginnings = []
-    for i in range(settings.texts):
-        chosen = shots[i % len(shots)].choices[0]
-        context = chosen.ids[: len(chosen.ids) - len(chosen.answer) + 1]
-        beginnings.append(list(context[: draw.randint(1, len(context))]))
-    limit = int(model.config.max_position_embeddings)
-    end = tokenizer.eos_token_id
-    texts: dict[int, list[int]] = {}
-    order = sorted(range(len(beginnings)), key=lambda i: len(beginnings[i]))
-    with torch.inference_mode(), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for start in track(range(0, len(order), WRITTEN_TOGETHER), "the teacher writes"):
-            group = order[start : start + WRITTEN_TOGETHER]
-            width = max(len(beginnings[i]) for i in group)
-            ids = torch.zeros(len(group), width, dtype=torch.long)
-            seen = torch.zeros_like(ids)
-            for row, i in enumerate(group):
-                ids[row, width - len(beginnings[i]) :] = torch.tensor(beginnings[i])
-                seen[row, width - len(beginnings[i]) :] = 1
-            out = model.generate(
-                input_ids=ids.to(model.device), attention_mask=seen.to(model.device), do_sample=True,
-                temperature=1.0, top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=end or 0,
-                max_new_tokens=max(1, min(settings.length, limit - width)),
-            )  # fmt: skip
-            for row, i in enumerate(group):
-                new = out[row, width:].tolist()
-                stop = new.index(end) + 1 if end in new else len(new)
-                texts[i] = (beginnings[i] + new[:stop])[:limit]
-    return [texts[i] for i in range(len(beginnings))]
 
 
 def _read(found: dict[str, Tensor], shots: Sequence[Shot]) -> tuple[list[Shot], list[Shot]]:

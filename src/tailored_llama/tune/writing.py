@@ -1,0 +1,72 @@
+"""Text that a model writes from the beginnings of prompts, a batch at a time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama.progress import track
+from tailored_llama.tune.data import Shot
+
+CACHE = 2**29
+"""Bytes of keys and values while a batch is written: a few rows of a 7B model."""
+MOST = 64
+
+
+def prompts_of(shots: Sequence[Shot]) -> list[tuple[int, ...]]:
+    """Token ids of what stands before each shot's first choice; no label is read."""
+    firsts = [shot.choices[0] for shot in shots]
+    return [choice.ids[: len(choice.ids) - len(choice.answer) + 1] for choice in firsts]
+
+
+def write_texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    count: int,
+    length: int,
+    seed: int,
+) -> list[list[int]]:
+    """`count` texts of token ids: the beginning of one of `prompts` (token ids, in turn), of a random length,
+    and up to `length` tokens that `model` samples after it, as it is (temperature 1).
+    """
+    draw = random.Random(seed)
+    beginnings = []
+    for i in range(count):
+        context = prompts[i % len(prompts)]
+        beginnings.append(list(context[: draw.randint(1, len(context))]))
+    limit = int(model.config.max_position_embeddings)
+    end = tokenizer.eos_token_id
+    texts: dict[int, list[int]] = {}
+    order = sorted(range(len(beginnings)), key=lambda i: len(beginnings[i]))
+    together = rows_at_once(model, max(map(len, beginnings), default=0) + length)
+    with torch.inference_mode(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for start in track(range(0, len(order), together), "the teacher writes"):
+            group = order[start : start + together]
+            width = max(len(beginnings[i]) for i in group)
+            ids = torch.zeros(len(group), width, dtype=torch.long)
+            seen = torch.zeros_like(ids)
+            for row, i in enumerate(group):
+                ids[row, width - len(beginnings[i]) :] = torch.tensor(beginnings[i])
+                seen[row, width - len(beginnings[i]) :] = 1
+            out = model.generate(
+                input_ids=ids.to(model.device), attention_mask=seen.to(model.device), do_sample=True,
+                temperature=1.0, top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=end or 0,
+                max_new_tokens=max(1, min(length, limit - width)),
+            )  # fmt: skip
+            for row, i in enumerate(group):
+                new = out[row, width:].tolist()
+                stop = new.index(end) + 1 if end in new else len(new)
+                texts[i] = (beginnings[i] + new[:stop])[:limit]
+    return [texts[i] for i in range(len(beginnings))]
+
+
+def rows_at_once(model: PreTrainedModel, tokens: int) -> int:
+    """Rows of so many tokens whose keys and values take at most CACHE, were every head to have its own."""
+    config = model.config
+    each = 2 * config.num_hidden_layers * config.hidden_size * model.dtype.itemsize * tokens
+    return max(1, min(MOST, int(CACHE // each)))

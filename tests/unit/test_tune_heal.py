@@ -1,0 +1,152 @@
+"""Healing: what the unpruned model writes teaches the cut one, without a label."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_tune_stage import base, data  # noqa: F401  (fixtures)
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
+
+from tailored_llama import checkpoint, heal, run
+from tailored_llama.cli import execute
+from tailored_llama.errors import RecipeError, TuneError
+from tailored_llama.recipe import Heal, Tune, load_recipe
+from tailored_llama.tune import healing, teacher
+
+QUICK = Heal(texts=40, length=8, epochs=8, batch_size=8, learning_rate=1e-2, precision="fp32")
+SHOTS = Tune(shots=8)
+
+
+@pytest.fixture(scope="module")
+def unpruned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """A model whose layers the student differs in."""
+    out = tmp_path_factory.mktemp("teacher") / "pico"
+    model = LlamaForCausalLM.from_pretrained(base)
+    torch.manual_seed(7)
+    for name, parameter in model.named_parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter) * ("proj" in name)
+    model.save_pretrained(out)
+    checkpoint.load_tokenizer(base).save_pretrained(str(out))
+    return out
+
+
+def healed(model: Path, taught_by: Path, rows: dict[str, str], **more: Any) -> Any:
+    arguments = {"settings": QUICK, "shots": SHOTS, "data": rows, **more}
+    return heal(model, teacher=taught_by, tasks=["boolq"], **arguments)
+
+
+def apart(model: PreTrainedModel, other: PreTrainedModel) -> float:
+    """Mean KL(other || model) over text that `other` writes after `<s>` and a word; none was trained on."""
+    torch.manual_seed(5)
+    begun = torch.tensor([[0, word] for word in range(16)] * 4)
+    ids = other.generate(begun, attention_mask=torch.ones_like(begun), do_sample=True, max_new_tokens=8)
+    with torch.no_grad():
+        ours, theirs = (m(ids).logits.log_softmax(-1) for m in (model, other))
+    return float((theirs.exp() * (theirs - ours)).sum(-1).mean())
+
+
+def test_the_student_expects_more_of_what_its_teacher_expects(
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    out = healed(base, unpruned, data, out=tmp_path / "out")
+    before, after, other = (AutoModelForCausalLM.from_pretrained(path) for path in (base, out, unpruned))
+    assert apart(after, other) < 0.7 * apart(before, other)
+    told = json.loads((out / "texts.json").read_text())
+    assert told["texts"] == 40
+    assert told["prompts"] == 8 * 5, "every wording of every shot"
+    assert all(len(text.split()) > 1 for text in told["examples"])
+    losses = [json.loads(line)["loss"] for line in (out / "history.jsonl").read_text().splitlines()]
+    assert len(losses) == 8 * 5
+    assert sum(losses[-5:]) < sum(losses[:5])
+    in_memory = healed(base, unpruned, data)
+    for name, value in after.state_dict().items():
+        torch.testing.assert_close(in_memory.state_dict()[name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_a_complete_healing_is_not_done_again_and_the_teacher_is_asked_once(
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    out = healed(base, unpruned, data, out=tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(healing, "fit", None)
+        assert healed(base, unpruned, data, out=tmp_path / "out") == out
+    monkeypatch.setattr(teacher, "distributions", None)
+    healed(base, unpruned, data, out=tmp_path / "again")
+    weights = "model.safetensors"
+    assert (out / weights).read_bytes() == (tmp_path / "again" / weights).read_bytes()
+
+
+def test_no_label_is_read(base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path) -> None:  # noqa: F811
+    turned = tmp_path / "turned"
+    turned.mkdir()
+    for split in ("train", "validation"):
+        lines = (Path(data["boolq"]) / f"{split}.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        flipped = "".join(json.dumps({**row, "label": 1 - row["label"]}) + "\n" for row in rows)
+        (turned / f"{split}.jsonl").write_text(flipped)
+    every = Tune(shots=30, overlap="drop")  # which rows are drawn follows the labels; all of them do not
+    first = healed(base, unpruned, data, shots=every).state_dict()
+    other = healed(base, unpruned, {"boolq": str(turned)}, shots=every).state_dict()
+    for name, value in first.items():
+        assert torch.equal(value, other[name]), name
+
+
+def test_each_round_has_text_of_its_own(
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    texts = []
+    for number in (1, 2):
+        out = healed(base, unpruned, data, round=number, out=tmp_path / str(number))
+        texts.append(json.loads((out / "texts.json").read_text())["examples"])
+    assert texts[0] != texts[1]
+
+
+def test_a_model_is_no_better_for_healing_from_itself(base: Path, data: dict[str, str]) -> None:  # noqa: F811
+    itself = AutoModelForCausalLM.from_pretrained(base)
+    assert apart(healed(base, base, data), itself) < 0.01
+
+
+def test_what_cannot_be_healed_is_one_line(
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:  # fmt: skip
+    with pytest.raises(TuneError, match="no task is named"):
+        heal(base, teacher=unpruned, tasks=[])
+    with pytest.raises(TuneError, match="another vocabulary"):
+        heal(base, teacher="world", tasks=["boolq"], data=data, shots=SHOTS, out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(RecipeError, match=r"heal\.rounds: several cuts"):
+        load_recipe({"model": "world", "prune": {"trajectory": [0.2]}, "heal": {"rounds": 2}})
+    with pytest.raises(RecipeError, match="round"):
+        load_recipe({"model": "world", "heal": {"round": 2}})
+    command = ["heal", str(base), "--teacher", str(unpruned), "--tasks", "bolq", "--out", str(tmp_path / "y")]
+    assert execute(command) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_run_in_rounds_ends_at_the_ratio_it_was_asked_for(
+    base: Path, data: dict[str, str], tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    recipe = {
+        "model": str(base), "tasks": ["boolq"], "data": data,
+        "prune": {"ratio": 0.4, "criterion": "l2", "allocate": "global"},
+        "heal": {"rounds": 3, "texts": 8, "length": 4, "epochs": 1},
+        "tune": {"shots": 8, "prompt": "paper", "epochs": 1, "batch_size": 8},
+        "evaluate": {"limit": 4}, "export": {"formats": []},
+    }  # fmt: skip
+    results = run(recipe, tmp_path / "run")
+    rows = {row["stage"]: row for row in results["rows"] if row["prompt"] == "same"}
+    assert [*rows] == ["dense", "pruned", "healed", "dense_tuned", "tuned"]
+    dense = rows["dense"]["params"]
+    unit = 3 * 32 + 32  # an MLP channel is less than this; a round may miss by one unit
+    assert rows["tuned"]["params"] == rows["healed"]["params"] == rows["pruned"]["params"]
+    assert abs(rows["tuned"]["params"] - 0.6 * dense) < 3 * unit * 8
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"prune-1", "heal-1", "prune-2", "heal-2", "prune", "heal"} <= names
+    manifest = json.loads((tmp_path / "run" / "tune-boolq" / "adapter" / "base.json").read_text())
+    healed_weights = checkpoint.weights_digest(checkpoint.open_weights(tmp_path / "run" / "heal"))
+    assert manifest["weights"] == healed_weights
+    assert "pruned, healed" in (tmp_path / "run" / "report.html").read_text()
