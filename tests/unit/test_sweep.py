@@ -82,6 +82,7 @@ def test_names_tell_keys_of_the_same_end_apart() -> None:
         ({"prune.ratio": [2]}, "prune.ratio: input should be less than 1"),
         ({"seed": list(range(501))}, r"501 cells \(501\) are more than 500; shorten its lists or set"),
         ({"seed": [1, 2], "max_cells": 1}, r"2 cells \(2\) are more than 1"),
+        ({"seed": [1], "dense_tuned": "no"}, r"sweep\.dense_tuned: true or false is needed"),
         ({"variants": {}}, "name each variant"),
         ({"variants": {"a": 3}}, r"sweep.variants.a: a mapping of keys"),
         ({"variants": {"a/b": {}}}, "is no directory's name"),
@@ -196,6 +197,28 @@ def test_the_table_and_its_pages(tmp_path: Path) -> None:
     assert "ratio=0.5,shots=50" in page
 
 
+def test_variants_are_compared_with_the_first_at_the_same_values(tmp_path: Path) -> None:
+    variants = {"plain": {}, "other": {"tune.epochs": 3}}
+    found = cells(**{"prune.ratio": [0.2, 0.5], "variants": variants, "seed": [1], "dense_tuned": False})
+    right = {("plain", 0.2): 4, ("other", 0.2): 3, ("plain", 0.5): 2, ("other", 0.5): 3}
+    for cell in found:
+        assert not cell.dense_tuned
+        assert cell.settings["dense_tuned"] is False
+        count = right[cell.chosen["variant"], cell.recipe.prune.ratio]
+        finished(tmp_path, cell, [1.0] * count + [0.0] * (4 - count))
+        results = json.loads((tmp_path / cell.name / "results.json").read_text())
+        results["rows"] = [row for row in results["rows"] if row["stage"] != "dense_tuned"]
+        (tmp_path / cell.name / "results.json").write_text(json.dumps(results))
+    entries = table(found, tmp_path)
+    gains = {entry["group"]: entry["versus_first"]["value"] for entry in entries}
+    assert gains == {
+        "plain,ratio=0.2": 0.0, "other,ratio=0.2": -0.25, "plain,ratio=0.5": 0.0, "other,ratio=0.5": 0.25,
+    }  # fmt: skip
+    document = {"settings": entries, "failed": {}, "recipe": {}, "versions": {}}
+    assert all(line.count("|") == len(COLUMNS) + 1 for line in markdown(document).splitlines())
+    assert sweep_page(document).count("<svg") == 1
+
+
 def test_nothing_finished_is_an_empty_table(tmp_path: Path) -> None:
     entries = table(cells(seed=[1]), tmp_path)
     assert entries == []
@@ -227,7 +250,7 @@ def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("lab-paper", 30), ("lab-one-change", 115), ("lab-ratios", 70), ("lab-shots", 60)]
+    ("name", "count"), [("lab-paper", 30), ("lab-one-change", 105), ("lab-ratios", 45), ("lab-shots", 60)]
 )
 def test_the_lab_recipes_are_sound_and_their_tables_have_a_place(name: str, count: int) -> None:
     found = cells_of(load_recipe(name))
@@ -236,3 +259,14 @@ def test_the_lab_recipes_are_sound_and_their_tables_have_a_place(name: str, coun
     page = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text()
     assert "\n| x |\n" in fill(page, name, "| x |")
     assert f"tailor run {name} --out runs/{name}\n" in page
+
+
+@pytest.mark.parametrize(("variant", "name"), [("default", "demo"), ("best", "best")])
+def test_the_lab_measures_the_recipes_that_are_bundled(variant: str, name: str) -> None:
+    recipe = load_recipe(name)
+    own = [cell.recipe for cell in cells_of(load_recipe("lab-ratios")) if cell.chosen["variant"] == variant]
+    half = next(each for each in own if each.prune.ratio == 0.5)
+    assert (half.model, half.tasks, half.prune, half.heal) == (
+        recipe.model, recipe.tasks, recipe.prune, recipe.heal,
+    )  # fmt: skip
+    assert (half.tune, half.evaluate) == (recipe.tune, recipe.evaluate)

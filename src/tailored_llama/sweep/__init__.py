@@ -58,7 +58,7 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
 
 def _run(cell: Cell, out: Path) -> None:
     home = out / "cells" / cell.name
-    settings = cell.recipe.model_dump(mode="json")
+    settings = cell.settings
     if (home / "manifest.json").is_file() and checkpoint.completed(
         home, stage="run", settings=settings, inputs={}, seed=cell.seed
     ):
@@ -66,7 +66,9 @@ def _run(cell: Cell, out: Path) -> None:
     (out / "stages").mkdir(parents=True, exist_ok=True)
     with checkpoint.run_directory(home, settings=settings):
         (home / "results.json").unlink(missing_ok=True)
-        results, _, _ = tailor(cell.recipe, Places(home, out / "stages"), (SAME,))
+        results, _, _ = tailor(
+            cell.recipe, Places(home, out / "stages"), (SAME,), dense_tuned=cell.dense_tuned
+        )
         checkpoint.write_json(home / "results.json", results)
 
 

@@ -14,7 +14,7 @@ from tailored_llama.recipe import Recipe, load_recipe
 
 MOST = 500
 """Cells that a sweep may have unless `max_cells` says otherwise."""
-VARIANTS, MAX_CELLS, SEED = "variants", "max_cells", "seed"
+VARIANTS, MAX_CELLS, SEED, FAIR = "variants", "max_cells", "seed", "dense_tuned"
 LONGEST = 40
 
 Value = tuple[str, Any]
@@ -28,6 +28,14 @@ class Cell:
     seed: int
     chosen: dict[str, Any]
     recipe: Recipe
+    dense_tuned: bool = True
+    """Whether the unpruned model is tuned too."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the cell's run depends on."""
+        left_out = {} if self.dense_tuned else {FAIR: False}
+        return {**self.recipe.model_dump(mode="json"), **left_out}
 
     @property
     def name(self) -> str:
@@ -45,6 +53,9 @@ def cells_of(recipe: Recipe) -> list[Cell]:
     most = axes.pop(MAX_CELLS, MOST)
     if not isinstance(most, int) or most < 1:
         raise RecipeError(f"sweep.{MAX_CELLS}: a number of cells is needed (it is {most!r})")
+    fair = axes.pop(FAIR, True)
+    if not isinstance(fair, bool):
+        raise RecipeError(f"sweep.{FAIR}: true or false is needed (it is {fair!r})")
     variants = _variants(axes.pop(VARIANTS, {"": {}}), [*axes])
     seeds = _values(SEED, axes.pop(SEED, [recipe.seed]))
     lists = {key: _values(key, values) for key, values in axes.items()}
@@ -69,7 +80,7 @@ def cells_of(recipe: Recipe) -> list[Cell]:
         group = ",".join(part for part in parts if part)
         settled = load_recipe(base, [*changes.items(), *chosen.items(), (SEED, seed)])
         shown = {**({"variant": variant} if variant else {}), **changes, **chosen}
-        found.append(Cell(group, settled.seed, shown, settled))
+        found.append(Cell(group, settled.seed, shown, settled, fair))
     return found
 
 

@@ -20,21 +20,21 @@ def table(cells: Sequence[Cell], home: Path) -> list[Entry]:
 
     `stages` has for each stage its `mean` accuracy over tasks, `recovery` (over the dense mean),
     `recovery_above_chance` and `of_dense_tuned` (over the mean of the dense model with the same tuning), each
-    with its 95% interval; `versus_first` is the tuned mean minus that of the first setting, on the same
-    seeds and questions (None where they are not the same).
+    with its 95% interval; `versus_first` is the tuned mean minus that of the first setting, or of the first
+    variant at the same values of all lists, on the same seeds and questions (else None).
     """
     entries: list[Entry] = []
-    first: tuple[list[int], Draws] | None = None
+    firsts: dict[str, tuple[list[int], Draws]] = {}
     for group, members in groups_of(cells):
         done = [cell for cell in members if (home / cell.name / "results.json").is_file()]
         if not done:
             continue
         draws, entry = _entry(group, done, home)
         seeds = entry["seeds"]
-        if first is None:
-            first = seeds, draws["tuned"]
-        same = first[0] == seeds
-        entry["versus_first"] = difference(draws["tuned"], first[1]).summary() if same else None
+        variant = members[0].chosen.get("variant")
+        values = group.removeprefix(variant) if variant else ""
+        of, first = firsts.setdefault(values, (seeds, draws["tuned"]))
+        entry["versus_first"] = difference(draws["tuned"], first).summary() if of == seeds else None
         entries.append(entry)
     return entries
 
@@ -56,19 +56,19 @@ def _entry(group: str, cells: Sequence[Cell], home: Path) -> tuple[dict[str, Dra
         "chance": chance,
         "params": {"dense": rows["dense"][0]["params"], "pruned": fmean(r["params"] for r in rows["pruned"])},
         "stages": {
-            stage: _figures(draws[stage], draws["dense"], draws["dense_tuned"], chance, rows[stage])
+            stage: _figures(draws[stage], draws["dense"], draws.get("dense_tuned"), chance, rows[stage])
             for stage in stages
         },
     }
     return draws, entry
 
 
-def _figures(own: Draws, dense: Draws, dense_tuned: Draws, chance: float, rows: list[Entry]) -> Entry:
+def _figures(own: Draws, dense: Draws, dense_tuned: Draws | None, chance: float, rows: list[Entry]) -> Entry:
     compared = {
         "mean": own,
         "recovery": ratio(own, dense),
         "recovery_above_chance": ratio(own, dense, chance),
-        "of_dense_tuned": ratio(own, dense_tuned),
+        "of_dense_tuned": ratio(own, dense_tuned) if dense_tuned else None,
     }
     corpora = rows[0]["perplexity"]
     return {
