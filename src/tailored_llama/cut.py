@@ -14,6 +14,7 @@ from tailored_llama.errors import TailorError
 from tailored_llama.families import LayerWidths
 
 PANELS = {"heads": "attention heads (query)", "mlp": "MLP channels"}
+CUT = "cut.json"
 GONE = LayerWidths(0, 0, 0)
 """A layer that was cut whole."""
 
@@ -40,6 +41,33 @@ def layers_before_and_after(
         return None  # a base of that name, but not the one that was cut
     left = dict(zip(kept, after, strict=True))
     return before, [left.get(layer, GONE) for layer in range(len(before))]
+
+
+def what_was_cut(directory: str | Path) -> dict[str, Any]:
+    """What is gone of the model in `directory`, all its cuts together; empty where nothing is known.
+
+    Of one cut that is its plan.json. A model that was cut more than once, or healed since, has CUT beside it:
+    `source`, `params`, `settings` and, where whole layers went, `kept.layers` of the model all began with.
+    """
+    for name in (CUT, "plan.json"):
+        if (Path(directory) / name).is_file():
+            return dict(checkpoint.read_json(Path(directory) / name))
+    return {}
+
+
+def one_after_another(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """Two cuts as one: `then` is the plan for what `first` left."""
+    before, after = first["params"]["before"], then["params"]["after"]
+    layers = [cut.get("kept", {}).get("layers") for cut in (first, then)]
+    kept = layers[0] if layers[1] is None else layers[1]
+    if None not in layers:
+        kept = [layers[0][layer] for layer in layers[1]]
+    return {
+        "source": first["source"],
+        "params": {"before": before, "after": after},
+        "settings": {**then["settings"], "ratio": 1 - after / before},
+        "kept": {} if kept is None else {"layers": kept},
+    }
 
 
 def draw_layers(

@@ -11,8 +11,9 @@ import torch
 from test_tune_stage import base, data  # noqa: F401  (fixtures)
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
 
-from tailored_llama import checkpoint, heal, run
+from tailored_llama import checkpoint, export, heal, run
 from tailored_llama.cli import execute
+from tailored_llama.cut import one_after_another, what_was_cut
 from tailored_llama.errors import RecipeError, TuneError
 from tailored_llama.recipe import Heal, Tune, load_recipe
 from tailored_llama.tune import healing, teacher
@@ -150,3 +151,26 @@ def test_a_run_in_rounds_ends_at_the_ratio_it_was_asked_for(
     healed_weights = checkpoint.weights_digest(checkpoint.open_weights(tmp_path / "run" / "heal"))
     assert manifest["weights"] == healed_weights
     assert "pruned, healed" in (tmp_path / "run" / "report.html").read_text()
+    told = what_was_cut(tmp_path / "run" / "heal")
+    assert told["params"] == {"before": dense, "after": rows["tuned"]["params"]}
+    assert told["source"]["model"] == str(base)
+    card = card_of(tmp_path / "run" / "heal")
+    assert f"`pico`, cut from {dense:,} to {rows['tuned']['params']:,} parameters" in card
+
+
+def card_of(directory: Path) -> str:
+    return (export(directory, to="hf", out=directory.parent / "exported") / "README.md").read_text()
+
+
+def test_layers_that_go_in_two_cuts_are_told_by_their_first_numbers() -> None:
+    first = {
+        "source": {"model": "m"}, "params": {"before": 100, "after": 80}, "settings": {"ratio": 0.2},
+        "kept": {"layers": [0, 2, 3, 5]},
+    }  # fmt: skip
+    then = {"source": {"model": "x"}, "params": {"before": 80, "after": 60}, "settings": {"ratio": 0.25}}
+    assert one_after_another(first, {**then, "kept": {"layers": [1, 3]}})["kept"]["layers"] == [2, 5]
+    assert one_after_another(first, {**then, "kept": {}})["kept"]["layers"] == [0, 2, 3, 5]
+    told = one_after_another({**first, "kept": {}}, {**then, "kept": {"layers": [1, 3]}})
+    assert told["kept"]["layers"] == [1, 3]
+    assert told["settings"]["ratio"] == pytest.approx(0.4)
+    assert told["source"] == {"model": "m"}

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
 from transformers import PreTrainedConfig
 
 from tailored_llama import checkpoint, families, world
-from tailored_llama.cut import draw_layers, in_words, layers_before_and_after
+from tailored_llama.cut import draw_layers, in_words, layers_before_and_after, what_was_cut
 from tailored_llama.export import again
 
 Table = Sequence[Sequence[object]]
@@ -30,8 +30,8 @@ class Origin:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan it was cut by, or nothing."""
-        return _json(self.directory / "plan.json") if self.directory else {}
+        """What was cut of the model all began with, or nothing."""
+        return what_was_cut(self.directory) if self.directory else {}
 
     @property
     def shots(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import Checkpoint, Weights
+from tailored_llama.cut import CUT, one_after_another, what_was_cut
 from tailored_llama.families import parameter_count
 from tailored_llama.prune.objective import Tokens
 from tailored_llama.prune.plan import Plan, save_trajectory
@@ -131,6 +133,10 @@ def prune(
         cut = _cut(weights, made, request)
         checkpoint.write_checkpoint(cut, partial, copy_from=tokenizer_home)
         made.save(partial / "plan.json")
+        earlier = what_was_cut(tokenizer_home) if tokenizer_home else {}
+        if earlier:
+            told = one_after_another(earlier, json.loads(made.to_json()))
+            checkpoint.write_json(partial / CUT, told)
         if isinstance(cut, Reconstructed):
             checkpoint.write_json(partial / "reconstruction.json", cut.record)
         save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, partial)

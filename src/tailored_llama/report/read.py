@@ -12,7 +12,7 @@ from typing import Any, Literal
 from transformers import PreTrainedConfig
 
 from tailored_llama import checkpoint
-from tailored_llama.cut import layers_before_and_after, local_config
+from tailored_llama.cut import layers_before_and_after, local_config, what_was_cut
 from tailored_llama.errors import OutputError
 from tailored_llama.families import LayerWidths
 from tailored_llama.report.rows import Results
@@ -75,12 +75,11 @@ def read_run(directory: str | Path) -> Run:
     directory = Path(directory)
     if not (directory / "results.json").is_file():
         raise OutputError(f"{directory} holds no results.json; name a directory that run or evaluate wrote")
-    plan = directory / "prune" / "plan.json"
     results = Results(checkpoint.read_json(directory / "results.json"))
     return Run(
         directory=directory,
         results=results,
-        plan=checkpoint.read_json(plan) if plan.is_file() else None,
+        plan=what_was_cut(directory / "prune") or None,
         tunings=_tunings(directory, results.tasks),
     )
 

@@ -21,6 +21,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
+from tailored_llama.cut import CUT, what_was_cut
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.tasks import Task, load_task
@@ -113,6 +114,9 @@ class _Job:
             (folder / HISTORY).write_text(lines, encoding="utf-8")
             checkpoint.write_json(folder / TEXTS, healed.record)
             write_model(healed.model, folder, self.base, self.tokenizer)
+            told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+            if told:
+                checkpoint.write_json(folder / CUT, told)
         return out
 
     def run(self, cache: Path | None) -> _Healed:
