@@ -39,7 +39,9 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
     for settled in {cell.recipe.model_dump_json(exclude={"prune"}): cell.recipe for cell in cells}.values():
         check(settled)
     out = out.resolve()
-    if out.exists() and any(out.iterdir()) and not (out / SWEEP).is_file():
+    # Stages of another sweep may have been put there, to be used again.
+    found = {path.name for path in out.iterdir()} - {"stages"} if out.exists() else set()
+    if found and not (out / SWEEP).is_file():
         raise OutputError(f"{out} holds something else than a sweep; name an empty or new directory")
     log.info("sweep: %d cells", len(cells))
     failed: dict[str, str] = {}

@@ -17,8 +17,9 @@ def keep(x: Tensor, p: float) -> Tensor:
     """What `x` is multiplied with: 0 at a share `p` of its elements, 1 / (1 - p) at the others."""
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     level = draws.view(torch.int16)[: x.numel()].view(x.shape)
-    kept = level >= round(p * LEVELS) - LEVELS // 2
-    return torch.where(kept, 1 / (1 - p), 0.0).to(x.dtype)
+    # Straight into numbers: a pass over booleans, and choosing by them, takes twice as long.
+    kept = torch.ge(level, round(p * LEVELS) - LEVELS // 2, out=torch.empty(x.shape, dtype=x.dtype))
+    return kept.mul_(1 / (1 - p))
 
 
 class QuickDropout(nn.Module):
