@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ def test_a_sweep_is_resumed_and_shares_its_stages(tmp_path: Path, monkeypatch: p
     out, done = tmp_path / "sweep", []
     tailor = sweep.tailor
 
-    def stopped(recipe: Any, *more: Any) -> Any:
+    def stopped(recipe: Any, *more: Any, **named: Any) -> Any:
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append(recipe)
         if recipe.seed == 1 and recipe.tune.loss == {"choice": 1.0}:
             raise TuneError("tuning stopped at step 1: the loss is nan")
-        return tailor(recipe, *more)
+        return tailor(recipe, *more, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "tailor", stopped)
@@ -67,6 +68,19 @@ def test_a_sweep_is_resumed_and_shares_its_stages(tmp_path: Path, monkeypatch: p
     run(RECIPE, out)
     assert (out / "sweep.json").read_text() == before
     assert execute(["report", str(cell), "--out", str(tmp_path / "cell.html")]) == 0
+
+
+def test_stages_of_another_sweep_are_used_again(tmp_path: Path) -> None:
+    recipe = {**RECIPE, "sweep": {"seed": [1], "dense_tuned": False}}
+    first = run(recipe, tmp_path / "one")
+    assert [*first["settings"][0]["stages"]] == ["dense", "pruned", "tuned"]
+    shutil.copytree(tmp_path / "one" / "stages", tmp_path / "two" / "stages")
+    stages = [path for path in (tmp_path / "two" / "stages").iterdir() if "evaluate" not in path.name]
+    before = [path.stat().st_mtime_ns for path in stages]
+    second = run(recipe, tmp_path / "two")
+    assert second["settings"] == first["settings"]
+    assert len(stages) == 2
+    assert [path.stat().st_mtime_ns for path in stages] == before, "the cut and the tuning"
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
