@@ -250,7 +250,7 @@ def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("lab-paper", 30), ("lab-one-change", 105), ("lab-ratios", 45), ("lab-shots", 60)]
+    ("name", "count"), [("lab-paper", 30), ("lab-one-change", 90), ("lab-ratios", 45), ("lab-shots", 60)]
 )
 def test_the_lab_recipes_are_sound_and_their_tables_have_a_place(name: str, count: int) -> None:
     found = cells_of(load_recipe(name))
