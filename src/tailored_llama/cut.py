@@ -47,17 +47,25 @@ def what_was_cut(directory: str | Path) -> dict[str, Any]:
     """What is gone of the model in `directory`, all its cuts together; empty where nothing is known.
 
     Of one cut that is its plan.json. A model that was cut more than once, or healed since, has CUT beside it:
-    `source`, `params`, `settings` and, where whole layers went, `kept.layers` of the model all began with.
+    `source`, `params`, `settings`, `heal` and, where whole layers went, `kept.layers` of the model all began
+    with. A plan that lies beside the very model it is to cut says nothing of how that came about.
     """
     for name in (CUT, "plan.json"):
-        if (Path(directory) / name).is_file():
-            return dict(checkpoint.read_json(Path(directory) / name))
+        path = Path(directory) / name
+        if path.is_file():
+            told = dict(checkpoint.read_json(path))
+            sizes = told.get("params", {})
+            if sizes.get("before") == sizes.get("after"):
+                return told
+            ahead = sizes["before"] == families.parameter_count(checkpoint.load_config(directory))
+            return {} if ahead else told
     return {}
 
 
 def one_after_another(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
     """Two cuts as one: `then` is the plan for what `first` left."""
     before, after = first["params"]["before"], then["params"]["after"]
+    left = (1 - first["settings"].get("ratio", 0)) * (1 - then["settings"].get("ratio", 0))
     layers = [cut.get("kept", {}).get("layers") for cut in (first, then)]
     kept = layers[0] if layers[1] is None else layers[1]
     if None not in layers:
@@ -65,8 +73,9 @@ def one_after_another(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict
     return {
         "source": first["source"],
         "params": {"before": before, "after": after},
-        "settings": {**then["settings"], "ratio": 1 - after / before},
+        "settings": {**then["settings"], "ratio": round(1 - left, 6)},
         "kept": {} if kept is None else {"layers": kept},
+        **({"heal": first["heal"]} if "heal" in first else {}),
     }
 
 

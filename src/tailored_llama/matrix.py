@@ -1,7 +1,8 @@
 """The cross-prompt experiment (Aftab and Davy 2024): tuned on each task's prompts, tested on every task.
 
-One pruned model, an adapter for every task and one for general instructions, and a cell for each adapter on
-each task. Stages are those of a run: in the directory of a run of the same recipe what is there is used.
+One pruned (and healed) model, an adapter for every task and one for general instructions, and a cell for each
+adapter on each task. Stages are those of a run: in the directory of a run of the same recipe what is there is
+used.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ FILE = "matrix.json"
 def matrix(
     recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, general: str | Path | None = None
 ) -> dict[str, Any]:
-    """Prune once, tune on each of the recipe's tasks and on general instructions, test each on all tasks.
+    """Prune (and heal) once, tune on each of the recipe's tasks and on general instructions, test on all.
 
     Every column is asked in one wording, the one that its own task was tuned in, so that a column compares.
     The general instructions are rows of the file `general` (`instruction`, `input`, `output`), of which as

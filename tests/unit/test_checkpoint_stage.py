@@ -88,6 +88,24 @@ def test_an_earlier_result_of_the_same_stage_is_replaced(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_of_two_that_do_the_same_at_once_the_first_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, raced = Path.rename, []
+
+    def overtaken(self: Path, target: Path) -> Path:
+        if "partial" in self.name and not raced:
+            raced.append(self)
+            finish(tmp_path / "out", "the other's")
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    finish(tmp_path / "out", "mine")
+    assert (tmp_path / "out" / "result.txt").read_text() == "the other's"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_an_earlier_result_survives_a_failed_replacement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

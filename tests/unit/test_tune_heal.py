@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tailored_llama import checkpoint, export, heal, run
 from tailored_llama.cli import execute
 from tailored_llama.cut import one_after_another, what_was_cut
 from tailored_llama.errors import RecipeError, TuneError
+from tailored_llama.prune import make_plan, prune
 from tailored_llama.recipe import Heal, Tune, load_recipe
 from tailored_llama.tune import healing, teacher
 
@@ -81,7 +83,7 @@ def test_a_complete_healing_is_not_done_again_and_the_teacher_is_asked_once(
     assert (out / weights).read_bytes() == (tmp_path / "again" / weights).read_bytes()
 
 
-def test_no_label_is_read(base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_no_answer_is_read(base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path) -> None:  # noqa: F811
     turned = tmp_path / "turned"
     turned.mkdir()
     for split in ("train", "validation"):
@@ -119,8 +121,15 @@ def test_what_cannot_be_healed_is_one_line(
     with pytest.raises(TuneError, match="another vocabulary"):
         heal(base, teacher="world", tasks=["boolq"], data=data, shots=SHOTS, out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
-    with pytest.raises(RecipeError, match=r"heal\.rounds: several cuts"):
+    with pytest.raises(RecipeError, match=r"recipe: heal\.rounds: prune\.trajectory: several cuts"):
         load_recipe({"model": "world", "prune": {"trajectory": [0.2]}, "heal": {"rounds": 2}})
+    for prune_keys in ({"of": "units"}, {"units": ["layers"]}, {"floor": 0.5}):
+        with pytest.raises(RecipeError, match=r"recipe: heal\.rounds: prune\.") as refused:
+            load_recipe({"model": "world", "prune": prune_keys, "heal": {"rounds": 2}})
+        assert len(str(refused.value)) < 200
+    part = load_recipe({"model": "world", "heal": {"lora": {"r": 16}}}).heal
+    assert part
+    assert (part.lora.r, part.lora.alpha, part.lora.dropout) == (16, 64, 0)
     with pytest.raises(RecipeError, match="round"):
         load_recipe({"model": "world", "heal": {"round": 2}})
     command = ["heal", str(base), "--teacher", str(unpruned), "--tasks", "bolq", "--out", str(tmp_path / "y")]
@@ -154,8 +163,22 @@ def test_a_run_in_rounds_ends_at_the_ratio_it_was_asked_for(
     told = what_was_cut(tmp_path / "run" / "heal")
     assert told["params"] == {"before": dense, "after": rows["tuned"]["params"]}
     assert told["source"]["model"] == str(base)
+    assert told["heal"]["rounds"] == 3
     card = card_of(tmp_path / "run" / "heal")
+    assert '"rounds": 3' in card
     assert f"`pico`, cut from {dense:,} to {rows['tuned']['params']:,} parameters" in card
+
+
+def test_a_plan_that_waits_beside_its_model_is_not_what_was_cut(base: Path, tmp_path: Path) -> None:  # noqa: F811
+    model = shutil.copytree(base, tmp_path / "model")
+    make_plan(model, ratio=0.2, criterion="l2").save(model / "plan.json")
+    assert what_was_cut(model) == {}
+    small = prune(model, plan=model / "plan.json", out=tmp_path / "small")
+    assert not (small / "cut.json").exists()
+    smaller = prune(small, ratio=0.2, criterion="l2", out=tmp_path / "smaller")
+    told, second = what_was_cut(smaller), json.loads((smaller / "plan.json").read_text())
+    assert told["params"]["before"] > second["params"]["before"]
+    assert told["settings"]["ratio"] == pytest.approx(0.36)
 
 
 def card_of(directory: Path) -> str:

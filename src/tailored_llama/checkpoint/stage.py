@@ -211,6 +211,9 @@ def _put_in_place(partial: Path, out: Path) -> None:
     except BaseException as error:
         if replaced and aside.exists():
             aside.rename(out)
+        if isinstance(error, OSError) and not replaced and (out / MANIFEST).is_file():
+            shutil.rmtree(partial, ignore_errors=True)  # another process has just put the same stage there
+            return
         if isinstance(error, OSError):  # a mount point, or a place where we may write but not rename
             raise OutputError(f"{out} cannot be replaced ({error.strerror}); name a new directory") from None
         raise

@@ -74,17 +74,18 @@ def heal(
     recipe: opt.BaseRecipe = None,
     sets: opt.Set = None,
     shots: opt.Shots = None,
+    round: Annotated[int, typer.Option("--round", min=1, help="Each has text of its own.")] = 1,
     seed: opt.Seed = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Distil a cut model from the unpruned one, on text that this writes; no label is read."""
+    """Distil a cut model from the unpruned one, on text that the unpruned one writes."""
     wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
     from tailored_llama.checkpoint import read_json
     from tailored_llama.tune import heal as heal_stage
 
     written = heal_stage(
         model, teacher=teacher, tasks=opt.names(tasks), settings=wanted.heal, shots=wanted.tune,
-        seed=wanted.seed, data=wanted.data, out=out,
+        seed=wanted.seed, round=round, data=wanted.data, out=out,
     )  # fmt: skip
     told = read_json(Path(str(written)) / "texts.json")
     show_facts({"checkpoint": str(out), "texts": told["texts"], "tokens": told["tokens"]}, as_json)

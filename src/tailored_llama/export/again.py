@@ -44,6 +44,8 @@ def _from_parts(base: str | None, plan: Mapping[str, Any], shots: Mapping[str, A
     tasks, data = settings.pop("tasks", None), settings.pop("data", None)
     if settings:
         made["prune"] = settings
+    if "heal" in plan:
+        made["heal"] = plan["heal"]
     if shots:
         tasks = [shots["task"]]
         made["tune"] = {"shots": len(shots["rows"]), "prompt": shots["prompt"]}

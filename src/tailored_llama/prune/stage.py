@@ -134,7 +134,7 @@ def prune(
         checkpoint.write_checkpoint(cut, partial, copy_from=tokenizer_home)
         made.save(partial / "plan.json")
         earlier = what_was_cut(tokenizer_home) if tokenizer_home else {}
-        if earlier:
+        if "params" in earlier:
             told = one_after_another(earlier, json.loads(made.to_json()))
             checkpoint.write_json(partial / CUT, told)
         if isinstance(cut, Reconstructed):

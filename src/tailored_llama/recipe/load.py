@@ -116,6 +116,8 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
         return f"'{key}' is missing; set it in the recipe or by --set {key}=VALUE"
     value = problem["input"]
     message = problem["msg"].removeprefix("Value error, ")
+    if isinstance(value, Mapping) and not problem["loc"]:
+        return message  # of several keys together, which it names itself
     return f"{key}: {message[0].lower()}{message[1:]} (it is {value!r})"
 
 

@@ -172,20 +172,28 @@ class Tune(Strict):
         return named
 
 
+class HealLora(Lora):
+    """Wider than for a task, since the whole model has to come back."""
+
+    r: int = Field(32, ge=1)
+    alpha: float = Field(64, gt=0)
+    dropout: float = Field(0, ge=0, lt=1)
+
+
 class Heal(Strict):
     """The whole model learns again from its unpruned self after each of `rounds` cuts (healing: Gromov et al.
-    2024), by distillation on text that the unpruned model writes from the shots' prompts. No label is read.
+    2024), by distillation on text that the unpruned model writes from the shots' prompts.
     """
 
     rounds: int = Field(1, ge=1)
     """Cuts, each taking the same share of what is left, and after each a healing with new text."""
     texts: int = Field(3000, ge=1)
-    """Written for each round, from the prompts of all tasks in turn."""
+    """Written for each round, from the prompts of all tasks."""
     length: int = Field(40, ge=2)
     """Tokens that the unpruned model writes of each text."""
     top_k: int = Field(64, ge=1)
     """Tokens of each distribution that are kept, of vocabularies too large to keep it whole."""
-    lora: Lora = Lora(r=32, alpha=64, dropout=0)
+    lora: HealLora = HealLora()
     """Folded into the model after the round."""
     epochs: int = Field(2, ge=1)
     learning_rate: float = Field(3.0e-4, gt=0)
@@ -243,15 +251,16 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _one_way_to_the_ratio(self) -> Recipe:
-        several = self.heal is not None and self.heal.rounds > 1
-        if several and self.prune.trajectory:
-            raise ValueError(
-                "heal.rounds: several cuts make no plans on the way; leave prune.trajectory out, or set "
-                "heal.rounds to 1"
-            )
-        if several and self.prune.layers and "layers" in self.prune.units:
-            raise ValueError(
-                "heal.rounds: after a cut of whole layers prune.layers would name others; leave it out, or "
-                "set heal.rounds to 1"
-            )
+        if self.heal is None or self.heal.rounds == 1:
+            return self
+        prune = self.prune
+        refused = {
+            "trajectory: several cuts make no plans on the way": bool(prune.trajectory),
+            "of: units is too coarse to be shared out over several cuts": prune.of == "units",
+            "units: whole layers are too coarse to be shared out over several cuts": "layers" in prune.units,
+            "floor: a share would be taken of each cut's model anew": prune.floor < 1,
+        }
+        for problem, there in refused.items():
+            if there:
+                raise ValueError(f"heal.rounds: prune.{problem}; leave it out, or set heal.rounds to 1")
         return self

@@ -63,9 +63,7 @@ def curve(entries: Sequence[Entry], key: str) -> str:
     rest: dict[str, list[Entry]] = {}
     for entry in entries:
         if key in entry["settings"]:
-            # A variant's name says nothing that its keys do not.
-            others = {n: value for n, value in entry["settings"].items() if n not in (key, "variant")}
-            rest.setdefault(", ".join(f"{name}: {value}" for name, value in others.items()), []).append(entry)
+            rest.setdefault(_but(entry, key), []).append(entry)
     shown = [(name, own) for name, own in rest.items() if len(own) > 1][:MOST_LINES]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
@@ -103,6 +101,13 @@ def curve(entries: Sequence[Entry], key: str) -> str:
     return as_svg(
         figure, f"curve-{key}", f"Tuned accuracy in percent against {AXES[key]}: {'; '.join(said)}."
     )
+
+
+def _but(entry: Entry, key: str) -> str:
+    """What a setting is beside its value of `key`: its variant by name, and the values of the other lists."""
+    settings = entry["settings"]
+    variant = [settings["variant"]] if "variant" in settings else []
+    return ", ".join([*variant, *(f"{n}: {settings[n]}" for n in entry["lists"] if n != key)])
 
 
 def place(entry: Entry, key: str) -> float:

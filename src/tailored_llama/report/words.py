@@ -129,6 +129,12 @@ def headline(stages: dict[str, dict[str, Any]], shots: int) -> list[str]:
             f"{count(pruned['params'])}. Cut and not tuned, the model keeps "
             f"{percent(pruned.get('recovery'))} of the dense model’s mean {what}."
         )
+    healed = stages.get("healed")
+    if healed:
+        said.append(
+            "Healed on text that the dense model writes, before any task is trained on, it keeps "
+            f"{percent(healed.get('recovery'))}."
+        )
     if tuned:
         said.append(
             f"Tuned on {shots} examples a task it is back at {percent(tuned.get('recovery'))}, and counted "

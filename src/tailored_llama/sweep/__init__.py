@@ -39,8 +39,10 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
     for settled in {cell.recipe.model_dump_json(exclude={"prune"}): cell.recipe for cell in cells}.values():
         check(settled)
     out = out.resolve()
-    # Stages of another sweep may have been put there, to be used again.
-    found = {path.name for path in out.iterdir()} - {"stages"} if out.exists() else set()
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; name an empty or new directory")
+    # Stages of another sweep may have been put there, to be used again; what has a dot is being written.
+    found = {path.name for path in out.glob("[!.]*")} - {"stages"}
     if found and not (out / SWEEP).is_file():
         raise OutputError(f"{out} holds something else than a sweep; name an empty or new directory")
     log.info("sweep: %d cells", len(cells))
@@ -60,11 +62,11 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
 
 def _run(cell: Cell, out: Path) -> None:
     home = out / "cells" / cell.name
-    settings = cell.settings
-    if (home / "manifest.json").is_file() and checkpoint.completed(
-        home, stage="run", settings=settings, inputs={}, seed=cell.seed
-    ):
-        return
+    settings = cell.recipe.model_dump(mode="json")
+    if checkpoint.completed(home, stage="run", settings=settings, inputs={}, seed=cell.seed):
+        rows = checkpoint.read_json(home / "results.json")["rows"]
+        if not cell.dense_tuned or any(row["stage"] == "dense_tuned" for row in rows):
+            return
     (out / "stages").mkdir(parents=True, exist_ok=True)
     with checkpoint.run_directory(home, settings=settings):
         (home / "results.json").unlink(missing_ok=True)

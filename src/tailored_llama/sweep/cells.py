@@ -28,14 +28,10 @@ class Cell:
     seed: int
     chosen: dict[str, Any]
     recipe: Recipe
+    lists: tuple[str, ...] = ()
+    """The keys that were swept over values, not set by a variant."""
     dense_tuned: bool = True
     """Whether the unpruned model is tuned too."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What the cell's run depends on."""
-        left_out = {} if self.dense_tuned else {FAIR: False}
-        return {**self.recipe.model_dump(mode="json"), **left_out}
 
     @property
     def name(self) -> str:
@@ -80,7 +76,7 @@ def cells_of(recipe: Recipe) -> list[Cell]:
         group = ",".join(part for part in parts if part)
         settled = load_recipe(base, [*changes.items(), *chosen.items(), (SEED, seed)])
         shown = {**({"variant": variant} if variant else {}), **changes, **chosen}
-        found.append(Cell(group, settled.seed, shown, settled, fair))
+        found.append(Cell(group, settled.seed, shown, settled, tuple(lists), fair))
     return found
 
 

@@ -24,17 +24,19 @@ def table(cells: Sequence[Cell], home: Path) -> list[Entry]:
     variant at the same values of all lists, on the same seeds and questions (else None).
     """
     entries: list[Entry] = []
-    firsts: dict[str, tuple[list[int], Draws]] = {}
+    firsts: dict[str, tuple[list[int], Draws] | None] = {}
     for group, members in groups_of(cells):
         done = [cell for cell in members if (home / cell.name / "results.json").is_file()]
+        variant = members[0].chosen.get("variant")
+        values = group.removeprefix(variant) if variant else ""
         if not done:
+            firsts.setdefault(values, None)
             continue
         draws, entry = _entry(group, done, home)
         seeds = entry["seeds"]
-        variant = members[0].chosen.get("variant")
-        values = group.removeprefix(variant) if variant else ""
-        of, first = firsts.setdefault(values, (seeds, draws["tuned"]))
-        entry["versus_first"] = difference(draws["tuned"], first).summary() if of == seeds else None
+        first = firsts.setdefault(values, (seeds, draws["tuned"]))
+        same = first is not None and first[0] == seeds
+        entry["versus_first"] = difference(draws["tuned"], first[1]).summary() if first and same else None
         entries.append(entry)
     return entries
 
@@ -50,6 +52,7 @@ def _entry(group: str, cells: Sequence[Cell], home: Path) -> tuple[dict[str, Dra
     entry: Entry = {
         "group": group,
         "settings": cells[0].chosen,
+        "lists": list(cells[0].lists),
         "cells": [cell.name for cell in cells],
         "seeds": [cell.seed for cell in cells],
         "tasks": list(first["tasks"]),

@@ -2,7 +2,9 @@
 
 Between pruning and the tuning to a task, for all tasks at once. The unpruned model begins with a piece of a
 task's prompt and writes on; the cut one is trained to expect at every token what the other expects
-(Hinton et al. 2015; healing: Gromov et al. 2024). No label is read, and the adapters are folded in.
+(Hinton et al. 2015; healing: Gromov et al. 2024); the adapters are folded in. Of the shots only the prompts
+are used, no answer is trained on; where a wording puts the choices into the prompt itself (WinoGrande's
+`harness`, by partial evaluation), that is the prompt with the right one.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def heal(
     model: str | Path | PreTrainedModel,
     *,
     teacher: str | Path | PreTrainedModel,
-    tasks: Sequence[str | Path],
+    tasks: str | Path | Sequence[str | Path],
     settings: Heal | None = None,
     shots: Tune | None = None,
     seed: int = 42,
@@ -63,6 +65,7 @@ def heal(
     directory, at once where it is complete; what the teacher said is kept beside it, in `teacher-*`. Without,
     returns a new model. Raises what `tune` raises, and TuneError without a task or for another vocabulary.
     """
+    tasks = [tasks] if isinstance(tasks, str | Path) else tasks
     if not tasks:
         raise TuneError("heal: no task is named, and its text begins with their prompts; name at least one")
     job = _Job(
@@ -116,7 +119,9 @@ class _Job:
             write_model(healed.model, folder, self.base, self.tokenizer)
             told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
             if told:
-                checkpoint.write_json(folder / CUT, told)
+                rounds = told.get("heal", {}).get("rounds", 0) + 1
+                how = self.settings.model_dump(mode="json") | {"rounds": rounds}
+                checkpoint.write_json(folder / CUT, {**told, "heal": how})
         return out
 
     def run(self, cache: Path | None) -> _Healed:

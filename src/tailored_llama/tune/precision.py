@@ -43,7 +43,7 @@ def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.devi
         able = computes_bf16(device) and (device.type != "cpu" or gain_of_bf16() >= WORTH)
         return "bf16" if able else "fp32"
     if wanted == "bf16" and device.type == "cuda" and not computes_bf16(device):
-        raise TuneError("tune.precision: this GPU does not compute bf16; use fp32 or auto")
+        raise TuneError("precision: this GPU does not compute bf16; use fp32 or auto")
     return wanted
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tailored_llama.errors import TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Distill, Heal
 from tailored_llama.scoring import can_branch
+from tailored_llama.tune.base import load_base
 from tailored_llama.tune.data import Distributions, Shot, collate, split_reads, windows
 from tailored_llama.tune.forward import logprobs
 from tailored_llama.tune.precision import Precision, choose_precision
@@ -89,8 +91,7 @@ class Teacher:
     ) -> dict[str, Tensor]:
         model = self.model
         if isinstance(model, Path):
-            device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
-            model = checkpoint.load_model(model, device=device)
+            model, _ = load_base(model, self.precision, self.device)
         precision = choose_precision(self.precision, model.device)  # type: ignore[arg-type]
         written = write_texts(model, tokenizer, prompts, self.settings.texts, self.settings.length, self.seed)
         found = {
@@ -136,7 +137,7 @@ def _groups(shots: Sequence[Shot]) -> list[list[int]]:
 def _read(found: dict[str, Tensor], shots: Sequence[Shot]) -> tuple[list[Shot], list[Shot]]:
     ids = found["texts.ids"].tolist()
     lengths = found["texts.lengths"].tolist()
-    ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
+    ends = accumulate(lengths)
     texts = windows([ids[end - length : end] for end, length in zip(ends, lengths, strict=True)])
     return _taught(found, "shots", shots), _taught(found, "texts", texts)
 

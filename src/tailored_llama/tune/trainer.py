@@ -39,22 +39,27 @@ class Watch:
     """
 
     slack: float
+    key: str = "tune"
+    """Of the recipe, whose settings a message names."""
     first: list[float] = field(default_factory=list)
 
     def check(self, loss: float, epoch: int, step: int) -> None:
         """Raises TuneError for a loss no step should follow; steps and epochs count from 1."""
         if not math.isfinite(loss):
-            raise TuneError(f"tuning stopped at step {step}: the loss is {loss}; {REMEDY}")
+            raise self.stopped(step, f"the loss is {loss}")
         mean = sum(self.first) / len(self.first) if self.first else loss
         if loss > EXPLODED * mean + self.slack:
-            raise TuneError(
-                f"tuning stopped at step {step}: the loss exploded from {mean:.3g} to {loss:.3g}; {REMEDY}"
-            )
+            raise self.stopped(step, f"the loss exploded from {mean:.3g} to {loss:.3g}")
         if epoch == 1:
             self.first.append(loss)
 
-
-REMEDY = "lower tune.learning_rate, or set tune.precision: fp32"
+    def stopped(self, step: int, why: str) -> TuneError:
+        """The error that says so, and what to do."""
+        doing = {"tune": "tuning", "heal": "healing"}[self.key]
+        return TuneError(
+            f"{doing} stopped at step {step}: {why}; lower {self.key}.learning_rate, or set "
+            f"{self.key}.precision: fp32"
+        )
 
 
 @torch.enable_grad()  # whatever the caller has switched off
@@ -75,7 +80,7 @@ def fit(
     total = settings.epochs * in_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, cosine_with_warmup(total, settings.warmup))
     precision = choose_precision(settings.precision, model.device)
-    logger.info("%s: %d shots, %d steps, %s", title, len(material.shots), total, precision)
+    logger.info("%s: %d examples, %d steps, %s", title, len(material.shots), total, precision)
 
     terms, branching = terms_of(settings), can_branch(model)
     share = settings.replay.share if settings.replay else 0.0
@@ -85,7 +90,7 @@ def fit(
     held = micro_batches(material.held, branching=branching)
     best = Best(settings.early_stop.patience) if settings.early_stop and held else None
     history: list[dict[str, Any]] = []
-    watch, started = Watch(math.log(model.config.vocab_size)), time.perf_counter()
+    watch, started = Watch(math.log(model.config.vocab_size), title.split(maxsplit=1)[0]), time.perf_counter()
     model.train()
     with fused(model):
         for number, epoch, step in track(numbered(plan), title, total):
@@ -94,7 +99,7 @@ def fit(
             watch.check(loss, epoch, number)
             norm = nn.utils.clip_grad_norm_(parameters, MAX_NORM)
             if not torch.isfinite(norm):
-                raise TuneError(f"tuning stopped at step {number}: a gradient is not finite; {REMEDY}")
+                raise watch.stopped(number, "a gradient is not finite")
             rate = schedule.get_last_lr()[0]
             optimizer.step()
             schedule.step()

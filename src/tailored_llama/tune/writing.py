@@ -6,13 +6,13 @@ import random
 from collections.abc import Sequence
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.progress import track
 from tailored_llama.tune.data import Shot
 
-CACHE = 2**29
-"""Bytes of keys and values while a batch is written: a few rows of a 7B model."""
+CACHE = 2**31
+"""Bytes of keys and values while a batch is written: some thirty rows of a 7B model."""
 MOST = 64
 
 
@@ -43,6 +43,9 @@ def write_texts(
     texts: dict[int, list[int]] = {}
     order = sorted(range(len(beginnings)), key=lambda i: len(beginnings[i]))
     together = rows_at_once(model, max(map(len, beginnings), default=0) + length)
+    model.eval()
+    # As the model is, without the penalties and cut-offs that its generation_config.json may ask for.
+    own, model.generation_config = model.generation_config, GenerationConfig()
     with torch.inference_mode(), torch.random.fork_rng():
         torch.manual_seed(seed)
         for start in track(range(0, len(order), together), "the teacher writes"):
@@ -62,11 +65,14 @@ def write_texts(
                 new = out[row, width:].tolist()
                 stop = new.index(end) + 1 if end in new else len(new)
                 texts[i] = (beginnings[i] + new[:stop])[:limit]
+    model.generation_config = own
     return [texts[i] for i in range(len(beginnings))]
 
 
 def rows_at_once(model: PreTrainedModel, tokens: int) -> int:
     """Rows of so many tokens whose keys and values take at most CACHE, were every head to have its own."""
     config = model.config
-    each = 2 * config.num_hidden_layers * config.hidden_size * model.dtype.itemsize * tokens
+    heads = config.num_attention_heads * (getattr(config, "head_dim", None) or 0)
+    width = max(config.hidden_size, heads)
+    each = 2 * config.num_hidden_layers * width * model.dtype.itemsize * tokens
     return max(1, min(MOST, int(CACHE // each)))
