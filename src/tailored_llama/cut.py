@@ -103,6 +103,14 @@ def in_words(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str
     )
 
 
+def residual_in_words(plan: Mapping[str, Any], config: PreTrainedConfig) -> str:
+    """`Residual channels: 197 of 256`; nothing where none went, or the base's config is not at hand."""
+    dense = local_config(plan.get("source", {}).get("model"))
+    if dense is None or dense.hidden_size == config.hidden_size:
+        return ""
+    return f"Residual channels: {config.hidden_size} of {dense.hidden_size}"
+
+
 def local_config(model: str | Path | None) -> PreTrainedConfig | None:
     """The config of a model that is at hand; none is fetched from the hub for a picture."""
     if model is None:

@@ -12,7 +12,7 @@ from checkpoint_picos import SIZES, plain, saved, shaped
 from test_export import cut, tuned
 
 from gguf_cases import byte_level, pico
-from tailored_llama import export
+from tailored_llama import export, prune
 from tailored_llama.checkpoint import write_json
 from tailored_llama.cli import execute
 from tailored_llama.cut import layers_before_and_after
@@ -148,3 +148,12 @@ def test_offline_the_export_stays_and_one_line_says_so(
     assert "is exported, but was not pushed to me/mine" in said.err
     assert len(said.err.splitlines()) == 1
     assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+def test_what_is_left_of_the_residual_stream_is_said(tmp_path: Path) -> None:
+    dense = saved(plain(), tmp_path / "dense")
+    small = prune(dense, ratio=0.3, criterion="l2", units=("hidden",), out=tmp_path / "small")
+    left = json.loads((small / "config.json").read_text())["hidden_size"]
+    card = (export(small, out=tmp_path / "out") / "README.md").read_text()
+    assert f"\n\nResidual channels: {left} of {SIZES['hidden_size']}.\n" in card
+    assert "Residual" not in (export(dense, out=tmp_path / "whole") / "README.md").read_text()

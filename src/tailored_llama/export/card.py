@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
 from transformers import PreTrainedConfig
 
 from tailored_llama import checkpoint, families, world
-from tailored_llama.cut import draw_layers, in_words, layers_before_and_after, what_was_cut
+from tailored_llama.cut import draw_layers, in_words, layers_before_and_after, residual_in_words, what_was_cut
 from tailored_llama.export import again
 
 Table = Sequence[Sequence[object]]
@@ -152,7 +152,8 @@ def _widths(config: PreTrainedConfig, origin: Origin) -> str:
         runs.append((span, width.heads, width.kv_heads, width.mlp))
     title = "What was cut" if origin.plan else "Widths"
     table = _table(("layers", "query heads", "KV heads", "MLP channels"), runs)
-    return f"## {title}\n\n{shown}{table}"
+    residual = residual_in_words(origin.plan, config)
+    return f"## {title}\n\n{shown}{table}" + (f"\n\n{residual}." if residual else "")
 
 
 def _tuning(shots: Mapping[str, Any]) -> str:

@@ -80,6 +80,7 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
         "tune": tuning,
         "accuracy": {w: _picture(pictures.accuracies(results, w), f"{anchor}-{w}") for w in results.wordings},
         "widths": _picture(pictures.widths(*run.widths), f"{anchor}-widths") if run.widths else None,
+        "residual": run.residual,
         "losses": _picture(pictures.losses(run.tunings), f"{anchor}-losses") if run.tunings else None,
         "sizes": _sizes(run),
         "prompts": [t for t in run.tunings if t.base == "pruned"],
@@ -91,13 +92,13 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
 
 
 def _sizes(run: Run) -> list[dict[str, Any]]:
-    """Parameters, MACs and bytes of the weights of the dense and the pruned model, in the pruned one's dtype:
+    """Parameters, MACs and bytes of the weights of the models without adapters, in the pruned one's dtype:
     pruning does not change it."""
     dtype = getattr(run.pruned_config, "dtype", None)
     return [
         {"stage": stage, "params": row["params"], "macs": row["macs"], "peak_memory": row["peak_memory"],
          "bytes": row["params"] * dtype.itemsize if dtype else None}
-        for stage, row in run.results.stages().items() if stage in ("dense", "pruned")
+        for stage, row in run.results.stages().items() if stage in ("dense", "pruned", "healed")
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from transformers import PreTrainedConfig
 
 from tailored_llama import checkpoint
-from tailored_llama.cut import layers_before_and_after, local_config, what_was_cut
+from tailored_llama.cut import layers_before_and_after, local_config, residual_in_words, what_was_cut
 from tailored_llama.errors import OutputError
 from tailored_llama.families import LayerWidths
 from tailored_llama.report.rows import Results
@@ -68,6 +68,12 @@ class Run:
         """Widths per layer, before and after; None where nothing was cut or the first are not known."""
         after = self.pruned_config
         return layers_before_and_after(self.plan, after) if self.plan is not None and after else None
+
+    @property
+    def residual(self) -> str:
+        """What is left of the residual stream, in words; nothing where all is."""
+        after = self.pruned_config
+        return residual_in_words(self.plan, after) if self.plan is not None and after else ""
 
 
 def read_run(directory: str | Path) -> Run:
