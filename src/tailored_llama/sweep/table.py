@@ -21,35 +21,47 @@ def table(cells: Sequence[Cell], home: Path) -> list[Entry]:
     `stages` has for each stage its `mean` accuracy over tasks, `recovery` (over the dense mean),
     `recovery_above_chance` and `of_dense_tuned` (over the mean of the dense model with the same tuning), each
     with its 95% interval; `versus_first` is the tuned mean minus that of the first setting, or of the first
-    variant at the same values of all lists, on the same seeds and questions (else None).
+    variant at the same values of all lists, on the seeds that both have and on the same questions (None where
+    they share none).
     """
     entries: list[Entry] = []
-    firsts: dict[str, tuple[list[int], Draws] | None] = {}
+    firsts: dict[str, list[Cell]] = {}
     for group, members in groups_of(cells):
         done = [cell for cell in members if (home / cell.name / "results.json").is_file()]
         variant = members[0].chosen.get("variant")
         values = group.removeprefix(variant) if variant else ""
-        if not done:
-            firsts.setdefault(values, None)
-            continue
-        draws, entry = _entry(group, done, home)
-        seeds = entry["seeds"]
-        first = firsts.setdefault(values, (seeds, draws["tuned"]))
-        same = first is not None and first[0] == seeds
-        entry["versus_first"] = difference(draws["tuned"], first[1]).summary() if first and same else None
-        entries.append(entry)
+        first = firsts.setdefault(values, done)
+        if done:
+            entries.append(_entry(group, done, home) | {"versus_first": _versus(done, first, home)})
     return entries
 
 
-def _entry(group: str, cells: Sequence[Cell], home: Path) -> tuple[dict[str, Draws], Entry]:
-    results = [checkpoint.read_json(home / cell.name / "results.json") for cell in cells]
+def _versus(cells: Sequence[Cell], first: Sequence[Cell], home: Path) -> Entry | None:
+    common = {cell.seed for cell in cells} & {cell.seed for cell in first}
+    if not common:
+        return None
+    pair = [[cell for cell in side if cell.seed in common] for side in (cells, first)]
+    own, other = (_draws("tuned", _results(side, home), side, home) for side in pair)
+    return difference(own, other).summary()
+
+
+def _results(cells: Sequence[Cell], home: Path) -> list[Entry]:
+    return [checkpoint.read_json(home / cell.name / "results.json") for cell in cells]
+
+
+def _draws(stage: str, results: Sequence[Entry], cells: Sequence[Cell], home: Path) -> Draws:
+    return stage_draws(_answers(stage, [_row(content, stage) for content in results], cells, home))
+
+
+def _entry(group: str, cells: Sequence[Cell], home: Path) -> Entry:
+    results = _results(cells, home)
     there = {row["stage"] for row in results[0]["rows"]}
     stages = [stage for stage in STAGES if stage in there]
     rows = {stage: [_row(content, stage) for content in results] for stage in stages}
-    draws = {stage: stage_draws(_answers(stage, rows[stage], cells, home)) for stage in stages}
+    draws = {stage: _draws(stage, results, cells, home) for stage in stages}
     chance = rows["dense"][0]["chance"]
     first = rows["pruned"][0]
-    entry: Entry = {
+    return {
         "group": group,
         "settings": cells[0].chosen,
         "lists": list(cells[0].lists),
@@ -63,7 +75,6 @@ def _entry(group: str, cells: Sequence[Cell], home: Path) -> tuple[dict[str, Dra
             for stage in stages
         },
     }
-    return draws, entry
 
 
 def _figures(own: Draws, dense: Draws, dense_tuned: Draws | None, chance: float, rows: list[Entry]) -> Entry:
