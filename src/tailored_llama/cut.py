@@ -55,7 +55,7 @@ def what_was_cut(directory: str | Path) -> dict[str, Any]:
         if path.is_file():
             told = dict(checkpoint.read_json(path))
             sizes = told.get("params", {})
-            if sizes.get("before") == sizes.get("after"):
+            if sizes.get("before") in (None, sizes.get("after")):
                 return told
             ahead = sizes["before"] == families.parameter_count(checkpoint.load_config(directory))
             return {} if ahead else told

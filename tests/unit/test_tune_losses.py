@@ -182,6 +182,12 @@ def test_the_teacher_writes_from_the_prompts_by_seed(tmp_path: Path) -> None:
         writing.write_texts(another(), Tokenizer(), prompts, 5, 6, seed) for seed in (1, 1, 2)
     )
     assert first == again != other
+    odd = another()
+    odd.generation_config.repetition_penalty = 9.0
+    assert writing.write_texts(odd, Tokenizer(), prompts, 5, 6, 1) == first, (
+        "as it is, whatever its file says"
+    )
+    assert odd.generation_config.repetition_penalty == 9.0
     assert len(first) == 5
     for text, shot in zip(first, [*shots(), *shots()], strict=False):
         context = shot.choices[0].ids[:12]

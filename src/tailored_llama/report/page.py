@@ -45,7 +45,7 @@ def _overview(lines: Sequence[overview.Line]) -> str:
         for way in ways
     ]  # fmt: skip
     shown = [{"svg": _picture(svg, f"all-{i}"), "caption": caption} for i, (caption, svg) in enumerate(drawn)]
-    return _render(OVERVIEW, lines=lines, ways=ways, pictures=shown, quantity=quantity)
+    return _render(OVERVIEW, lines=lines, ways=ways, pictures=shown, quantity=quantity, labels=words.LABELS)
 
 
 def _render(template: str, **content: Any) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,6 +16,7 @@ from tailored_llama.errors import TuneError
 from tailored_llama.tune.precision import choose_precision
 
 Base: TypeAlias = PreTrainedModel | Path
+HISTORY = "history.jsonl"
 
 
 def load_base(base: Base, precision: str, device: str | None) -> tuple[PreTrainedModel, torch.dtype]:
@@ -51,3 +54,9 @@ def write_model(
     checkpoint.write_checkpoint(checkpoint.ModelWeights(model), folder, copy_from=base if on_disk else None)
     if not on_disk:
         tokenizer_of(base, tokenizer).save_pretrained(str(folder))
+
+
+def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
+    """Write the record of every step into `folder`, a line each."""
+    lines = "".join(json.dumps(step) + "\n" for step in history)
+    (folder / HISTORY).write_text(lines, encoding="utf-8")

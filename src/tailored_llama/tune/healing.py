@@ -10,7 +10,6 @@ are used, no answer is trained on; where a wording puts the choices into the pro
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -28,7 +27,7 @@ from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.tasks import Task, load_task
 from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.base import Base, load_base, tokenizer_of, write_model
+from tailored_llama.tune.base import Base, load_base, tokenizer_of, write_history, write_model
 from tailored_llama.tune.data import Material, encode
 from tailored_llama.tune.shots import AUTO, draw_shots
 from tailored_llama.tune.teacher import Teacher
@@ -36,7 +35,6 @@ from tailored_llama.tune.trainer import fit
 from tailored_llama.tune.writing import prompts_of
 
 STAGE = "heal"
-HISTORY = "history.jsonl"
 TEXTS = "texts.json"
 SHOWN = 20
 
@@ -113,8 +111,7 @@ class _Job:
             return out
         with checkpoint.stage_directory(out, **about) as folder:
             healed = self.run(out.parent)
-            lines = "".join(json.dumps(step) + "\n" for step in healed.history)
-            (folder / HISTORY).write_text(lines, encoding="utf-8")
+            write_history(healed.history, folder)
             checkpoint.write_json(folder / TEXTS, healed.record)
             write_model(healed.model, folder, self.base, self.tokenizer)
             told = what_was_cut(self.base) if isinstance(self.base, Path) else {}

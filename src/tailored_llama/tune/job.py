@@ -20,7 +20,7 @@ from tailored_llama.recipe import Tune
 from tailored_llama.tasks import Task
 from tailored_llama.tasks.task import CHOICE_METRICS, Metric
 from tailored_llama.tune.adapter import attach, save_adapter
-from tailored_llama.tune.base import load_base, tokenizer_of, write_model
+from tailored_llama.tune.base import load_base, tokenizer_of, write_history, write_model
 from tailored_llama.tune.data import Material, Shot, encode
 from tailored_llama.tune.losses import LOSSES
 from tailored_llama.tune.material import general_text, hold_out
@@ -30,7 +30,6 @@ from tailored_llama.tune.trainer import fit
 from tailored_llama.tune.writing import prompts_of
 
 STAGE = "tune"
-HISTORY = "history.jsonl"
 SHOTS = "shots.json"
 
 
@@ -79,8 +78,7 @@ class Job:
         ) as folder:
             tuned = self.run(out.parent)
             save_adapter(tuned.adapted, inputs["base"], folder)
-            lines = "".join(json.dumps(step) + "\n" for step in tuned.history)
-            (folder / HISTORY).write_text(lines, encoding="utf-8")
+            write_history(tuned.history, folder)
             (folder / SHOTS).write_text(json.dumps(tuned.shots, indent=1) + "\n", encoding="utf-8")
             if merge:
                 write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -17,7 +18,9 @@ MOST = 64
 
 
 def prompts_of(shots: Sequence[Shot]) -> list[tuple[int, ...]]:
-    """Token ids of what stands before each shot's first choice; no label is read."""
+    """Token ids of what stands before each shot's first choice (of one that holds the right one alone, before
+    that): the prompt without its answer.
+    """
     firsts = [shot.choices[0] for shot in shots]
     return [choice.ids[: len(choice.ids) - len(choice.answer) + 1] for choice in firsts]
 
@@ -44,9 +47,7 @@ def write_texts(
     order = sorted(range(len(beginnings)), key=lambda i: len(beginnings[i]))
     together = rows_at_once(model, max(map(len, beginnings), default=0) + length)
     model.eval()
-    # As the model is, without the penalties and cut-offs that its generation_config.json may ask for.
-    own, model.generation_config = model.generation_config, GenerationConfig()
-    with torch.inference_mode(), torch.random.fork_rng():
+    with as_it_is(model), torch.inference_mode(), torch.random.fork_rng():
         torch.manual_seed(seed)
         for start in track(range(0, len(order), together), "the teacher writes"):
             group = order[start : start + together]
@@ -65,8 +66,17 @@ def write_texts(
                 new = out[row, width:].tolist()
                 stop = new.index(end) + 1 if end in new else len(new)
                 texts[i] = (beginnings[i] + new[:stop])[:limit]
-    model.generation_config = own
     return [texts[i] for i in range(len(beginnings))]
+
+
+@contextmanager
+def as_it_is(model: PreTrainedModel) -> Iterator[None]:
+    """Without the penalties and cut-offs that its generation_config.json may ask for."""
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def rows_at_once(model: PreTrainedModel, tokens: int) -> int:
