@@ -150,6 +150,13 @@ def test_an_empty_choice(name: str) -> None:
         load_task(name).render("paper", ROWS[name] | empty)
 
 
+def test_a_row_that_is_changed_after_it_was_read_is_read_anew() -> None:
+    task, row = load_task("arc_easy"), dict(ROWS["arc_easy"])
+    assert task.render("paper", row).gold == task.label(row) == 2
+    row["answerKey"] = "A"
+    assert task.render("paper", row).gold == task.label(row) == 0
+
+
 def test_a_sentence_without_a_gap() -> None:
     with pytest.raises(DataError, match="row 1: 'after' of task winogrande"):
         load_task("winogrande").render("paper", ROWS["winogrande"] | {"sentence": "No gap."})

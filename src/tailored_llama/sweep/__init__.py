@@ -47,26 +47,29 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
         raise OutputError(f"{out} holds something else than a sweep; name an empty or new directory")
     log.info("sweep: %d cells", len(cells))
     failed: dict[str, str] = {}
-    document = _document(recipe, cells, out, failed)
+    _document(recipe, cells, out, failed)
     for number, cell in enumerate(cells, start=1):
         log.info("cell %d of %d: %s", number, len(cells), cell.name)
         try:
-            _run(cell, out)
+            if not _run(cell, out):
+                continue
         except TuneError as error:
             log.warning("cell %s: %s", cell.name, error)
             failed[cell.name] = str(error)
-        document = _document(recipe, cells, out, failed)
+        _document(recipe, cells, out, failed)
+    document = _document(recipe, cells, out, failed)  # with what another process finished meanwhile
     report_sweep(document, out / "report.html")
     return document
 
 
-def _run(cell: Cell, out: Path) -> None:
+def _run(cell: Cell, out: Path) -> bool:
+    """Whether there was anything to do."""
     home = out / "cells" / cell.name
     settings = cell.recipe.model_dump(mode="json")
     if checkpoint.completed(home, stage="run", settings=settings, inputs={}, seed=cell.seed):
         rows = checkpoint.read_json(home / "results.json")["rows"]
         if not cell.dense_tuned or any(row["stage"] == "dense_tuned" for row in rows):
-            return
+            return False
     (out / "stages").mkdir(parents=True, exist_ok=True)
     with checkpoint.run_directory(home, settings=settings):
         (home / "results.json").unlink(missing_ok=True)
@@ -74,6 +77,7 @@ def _run(cell: Cell, out: Path) -> None:
             cell.recipe, Places(home, out / "stages"), (SAME,), dense_tuned=cell.dense_tuned
         )
         checkpoint.write_json(home / "results.json", results)
+    return True
 
 
 def _document(recipe: Recipe, cells: Sequence[Cell], out: Path, failed: dict[str, str]) -> dict[str, Any]:

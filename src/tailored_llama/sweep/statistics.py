@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -45,11 +46,13 @@ def stage_draws(answers: Answers) -> Draws:
     return Draws((total * _seeds(count)).sum(axis=1) / len(answers))
 
 
+@cache
 def _questions(task: str, count: int) -> NDArray[np.float64]:
     """Weights [1 + draws, questions]: all alike, then as often as each was drawn."""
     return _weights(np.random.default_rng([zlib.crc32(task.encode()), count]), count)
 
 
+@cache
 def _seeds(count: int) -> NDArray[np.float64]:
     """Weights [1 + draws, seeds]."""
     return _weights(np.random.default_rng([0, count]), count)

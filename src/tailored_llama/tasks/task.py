@@ -29,6 +29,8 @@ Kind = Literal["choice", "generation"]
 Metric = Literal["acc", "acc_norm", "exact_match", "f1", "rougeL"]
 CHOICE_METRICS: tuple[Metric, ...] = ("acc", "acc_norm")
 TEXT_METRICS: tuple[Metric, ...] = ("exact_match", "f1", "rougeL")
+KEPT = 20_000
+"""Rows of a task whose evaluated fields are kept in memory."""
 
 
 class Generation(Strict):
@@ -234,6 +236,21 @@ class Task:
                     f"the row has: {', '.join(keys)}"
                 )
             values[field] = row[field]
+        # A row is read again by every stage that draws or scores it, and templates are slow.
+        key = repr([values[field] for field in self.fields])
+        if key not in self._read:
+            if len(self._read) >= KEPT:
+                self._read.clear()
+            self._read[key] = self._evaluated(values, place)
+        return self._read[key]
+
+    @cached_property
+    def _read(self) -> dict[str, tuple[dict[str, Any], int]]:
+        """What `_values` gave, by the row's fields."""
+        return {}
+
+    def _evaluated(self, values: dict[str, Any], place: str) -> tuple[dict[str, Any], int]:
+        """The fields' `values` with those of the expressions, and the gold index."""
         for name, function in self._compiled.items():
             try:
                 value = function(values)
