@@ -19,10 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
+from itertools import accumulate
+from typing import Any, ClassVar
 
 import torch
-from torch.utils.data import SequentialSampler
+from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainingArguments
 
 from tailored_llama import machine
@@ -37,10 +38,14 @@ SIDES = ("Trainer", "tailor")
 
 
 class InOrder(Trainer):
-    """A Trainer that takes the rows as they come."""
+    """A Trainer that takes the rows as they come, in batches of the sizes `of`."""
 
-    def _get_train_sampler(self, *_: Any) -> SequentialSampler:
-        return SequentialSampler(self.train_dataset)
+    of: ClassVar[list[int]] = []
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        ends = list(accumulate(self.of))
+        steps = [list(range(end - size, end)) for end, size in zip(ends, self.of, strict=True)]
+        return DataLoader(self.train_dataset, batch_sampler=steps, collate_fn=self.data_collator)
 
 
 def random_model(hidden: int, layers: int) -> LlamaForCausalLM:
@@ -93,6 +98,7 @@ def theirs(model: LlamaForCausalLM, shots: list[Shot], lora: Lora, precision: st
             save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, bf16=precision == "bf16",
             seed=SEED, optim="adamw_torch_fused", dataloader_drop_last=False,
         )  # fmt: skip
+        InOrder.of = [len(batch.ids) for (batch,) in steps]
         trainer = InOrder(get_peft_model(model, config), arguments, train_dataset=rows)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
