@@ -19,8 +19,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -38,13 +39,13 @@ SIDES = ("Trainer", "tailor")
 
 
 class InOrder(Trainer):
-    """A Trainer that takes the rows as they come, in batches of the sizes `of`."""
+    """A Trainer that takes the rows as they come, in batches of `sizes`."""
 
-    of: ClassVar[list[int]] = []
+    sizes: Sequence[int]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        ends = list(accumulate(self.of))
-        steps = [list(range(end - size, end)) for end, size in zip(ends, self.of, strict=True)]
+        ends = list(accumulate(self.sizes))
+        steps = [list(range(end - size, end)) for end, size in zip(ends, self.sizes, strict=True)]
         return DataLoader(self.train_dataset, batch_sampler=steps, collate_fn=self.data_collator)
 
 
@@ -98,8 +99,8 @@ def theirs(model: LlamaForCausalLM, shots: list[Shot], lora: Lora, precision: st
             save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=True, bf16=precision == "bf16",
             seed=SEED, optim="adamw_torch_fused", dataloader_drop_last=False,
         )  # fmt: skip
-        InOrder.of = [len(batch.ids) for (batch,) in steps]
         trainer = InOrder(get_peft_model(model, config), arguments, train_dataset=rows)
+        trainer.sizes = [len(batch.ids) for (batch,) in steps]
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

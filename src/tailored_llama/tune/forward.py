@@ -53,8 +53,8 @@ def reads_only(model: PreTrainedModel, places: Int[Tensor, " places"], tokens: i
 
 def _tokenwise(model: PreTrainedModel) -> list[nn.Module]:
     """Of the last decoder layer; a fused projection of queries, keys and values is none."""
-    last = dict(model.get_decoder().layers[-1].named_modules())
-    return [last[name] for name in TOKENWISE if name in last]
+    last = model.get_decoder().layers[-1]
+    return [module for name, module in last.named_modules() if name in TOKENWISE]
 
 
 def _only(module: nn.Module, places: Int[Tensor, " places"]) -> list[Any]:
