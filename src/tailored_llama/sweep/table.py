@@ -55,7 +55,8 @@ def _draws(stage: str, results: Sequence[Entry], cells: Sequence[Cell], home: Pa
 
 def _entry(group: str, cells: Sequence[Cell], home: Path) -> Entry:
     results = _results(cells, home)
-    there = {row["stage"] for row in results[0]["rows"]}
+    # Cells finished with the unpruned model tuned and without it: while the others are made up, what all have.
+    there = set.intersection(*({row["stage"] for row in content["rows"]} for content in results))
     stages = [stage for stage in STAGES if stage in there]
     rows = {stage: [_row(content, stage) for content in results] for stage in stages}
     draws = {stage: _draws(stage, results, cells, home) for stage in stages}
