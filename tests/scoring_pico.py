@@ -31,6 +31,18 @@ ROWS: dict[str, dict[str, Any]] = {
     "openbookqa": {"question_stem": "At night you may hear", **ARC},
 }  # fmt: skip
 TASKS = tuple(ROWS)
+WRITTEN = """
+kind: generation
+metric: f1
+scored: test
+max_length: 64
+fields: [question, answer]
+references: "[answer]"
+generation: {max_new_tokens: 12, stop: ["."]}
+prompts:
+  plain: {context: "{{question}} Answer:"}
+  lines: {context: "{{question}}\\n", delimiter: ""}
+"""
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -67,3 +79,15 @@ def write_split(directory: Path, split: str, rows: list[dict[str, Any]]) -> Path
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return directory
+
+
+def written_task(folder: Path) -> Path:
+    """A task of one's own whose answers are written: its file, with six rows a split beside it.
+
+    So small a model learns no rule, only to write an answer: the questions are much alike.
+    """
+    for split in ("train", "test"):
+        rows = [{"question": f"{split[1]} who is {i}?", "answer": ("owls", "cats")[i % 2]} for i in range(6)]
+        write_split(folder, split, rows)
+    (folder / "own.yaml").write_text(WRITTEN + "source: {files: .}\n")
+    return folder / "own.yaml"

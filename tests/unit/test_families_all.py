@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,24 +163,6 @@ def test_shaped_generates_with_a_cache_as_without(case: str) -> None:
     assert torch.equal(model.generate(prompt, **how), model.generate(prompt, **how, use_cache=False))
     twin = copy.deepcopy(model)
     assert torch.equal(logits(twin), logits(model))
-
-
-def test_shaped_phi3_loads_without_the_package(tmp_path: Path) -> None:
-    cut = CutWeights(ModelWeights(model_of(pico("phi3"))), SHAPED)
-    checkpoint.write_checkpoint(cut, tmp_path / "cut")
-    code = (
-        "import sys, json, torch; sys.modules['tailored_llama'] = None\n"
-        "from transformers import AutoModelForCausalLM\n"
-        "model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True).eval()\n"
-        "tokens = torch.tensor(json.loads(sys.argv[2]))\n"
-        "print(json.dumps(model(tokens).logits.tolist()))\n"
-    )
-    tokens = tokens_of(cut.config, length=9)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "cut"), json.dumps(tokens.tolist())],
-        env={**os.environ, "HF_HOME": str(tmp_path / "hf")}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert torch.equal(torch.tensor(json.loads(done.stdout)), logits(checkpoint.load_model(cut)))
 
 
 def test_phi3_as_on_the_hub_is_the_stock_class(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tailored_llama.errors import RecipeError
 from tailored_llama.recipe import Recipe, bundled_recipes, load_recipe, override, parse_value
@@ -54,6 +55,16 @@ def test_a_mistake_is_one_line_with_its_key(change: dict[str, object], said: str
         load_recipe(MINIMAL, list(change.items()))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_array_in_the_wrong_place_is_one_line_too() -> None:
+    with pytest.raises(RecipeError) as refused:
+        load_recipe({**MINIMAL, "prune": {"ratio": 0.2, "calibration": torch.zeros(4, 64, dtype=torch.int)}})
+    said = str(refused.value)
+    assert said.startswith("recipe: prune.calibration: input should be a valid dictionary")
+    assert "\n" not in said
+    assert said.endswith("...)")
+    assert len(said) < 200
 
 
 def test_no_such_recipe_names_the_near_one() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GenerationConfig, PreTrainedModel
 
-from scoring_pico import pico, tokenizer, write_split
-from tailored_llama import evaluate, prune, run
+from scoring_pico import pico, tokenizer, written_task
+from tailored_llama import evaluate, prune
 from tailored_llama.checkpoint import load_model
 from tailored_llama.errors import DataError
 from tailored_llama.scoring import outcomes, requests, text_scores, write
@@ -24,18 +22,6 @@ from tailored_llama.tune.data import encode
 
 FREE = Generation(max_new_tokens=8, stop=())
 CONTEXTS = ("the owl", "Question: is the cat a dog?\nAnswer:", "A", "the dog, because it was so. ")
-TASK = """
-kind: generation
-metric: f1
-scored: test
-max_length: 64
-fields: [question, answer]
-references: "[answer]"
-generation: {max_new_tokens: 12, stop: ["."]}
-prompts:
-  plain: {context: "{{question}} Answer:"}
-  lines: {context: "{{question}}\\n", delimiter: ""}
-"""
 
 
 def examples(*contexts: str) -> list[Example]:
@@ -157,13 +143,7 @@ def test_metrics_are_shares_and_one_of_itself(one: str, other: str) -> None:
 
 @pytest.fixture
 def task(tmp_path: Path) -> Path:
-    folder = tmp_path / "own"
-    for split in ("train", "test"):
-        # So small a model learns no rule, only to write an answer: the questions are much alike.
-        rows = [{"question": f"{split[1]} who is {i}?", "answer": ("owls", "cats")[i % 2]} for i in range(6)]
-        write_split(folder, split, rows)
-    (folder / "own.yaml").write_text(TASK + "source: {files: .}\n")
-    return folder / "own.yaml"
+    return written_task(tmp_path / "own")
 
 
 def test_figures_are_those_of_the_texts(plain: PreTrainedModel, task: Path) -> None:
@@ -207,34 +187,3 @@ def test_outcomes_of_written_answers(plain: PreTrainedModel, task: Path) -> None
     mean = sum(float(logits[p, t]) for p, t in zip(places, request.answer, strict=True)) / len(request.answer)
     assert found[0].margin == pytest.approx(torch.tensor(mean).exp().item(), rel=1e-4)
     assert all(0 <= outcome.right <= 1 for outcome in found)
-
-
-def test_a_run_of_both_kinds(task: Path, tmp_path: Path) -> None:
-    recipe: dict[str, Any] = {
-        "model": "world", "tasks": [str(task), "world_boolq"],
-        "prune": {"ratio": 0.1, "criterion": "l2"},
-        "tune": {"shots": 6, "epochs": 16, "batch_size": 6, "learning_rate": 0.005, "precision": "fp32"},
-        "evaluate": {"limit": 6},
-        "export": {"formats": []},
-    }  # fmt: skip
-    results = run(recipe, tmp_path / "out")
-    tuned = {
-        row["stage"]: row for row in results["rows"] if row["task_tuned"] is None and row["prompt"] == "same"
-    }
-    assert list(tuned) == ["dense", "pruned", "dense_tuned", "tuned"]
-    for row in tuned.values():
-        written, picked = row["tasks"]["own"], row["tasks"]["world_boolq"]
-        assert (written["chance"], picked["chance"], row["chance"]) == (0, 0.5, 0.25)
-        assert row["mean"] == pytest.approx((written["f1"] + picked["acc"]) / 2)
-        assert "acc" not in written
-    # It learns to write one of the two answers, and to end there.
-    assert tuned["pruned"]["tasks"]["own"]["f1"] == 0
-    assert tuned["tuned"]["tasks"]["own"]["f1"] >= 0.5
-    assert tuned["tuned"]["tasks"]["own"]["unended"] == 0
-    assert tuned["tuned"]["tasks"]["own"]["samples"][0]["written"] in ("owls", "cats")
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "own (F1)" in page
-    assert "What was written: own" in page
-    assert "mean score" in page
-    shots = json.loads((tmp_path / "out" / "tune-own" / "shots.json").read_text())
-    assert {entry["prompt"] for entry in shots["candidates"]} == {"plain", "lines"}

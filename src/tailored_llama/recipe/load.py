@@ -19,6 +19,7 @@ from tailored_llama.errors import RecipeError
 from tailored_llama.recipe.schema import Recipe
 
 M = TypeVar("M", bound=BaseModel)
+SHOWN = 80  # characters of a value that does not fit
 
 
 def read_yaml(path: Path) -> Any:
@@ -118,7 +119,13 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if isinstance(value, Mapping) and not problem["loc"]:
         return message  # of several keys together, which it names itself
-    return f"{key}: {message[0].lower()}{message[1:]} (it is {value!r})"
+    return f"{key}: {message[0].lower()}{message[1:]} (it is {_shown(value)})"
+
+
+def _shown(value: Any) -> str:
+    """On one line, and no longer than helps: an array handed to a function is neither."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:

@@ -55,7 +55,7 @@ def _draws(stage: str, results: Sequence[Entry], cells: Sequence[Cell], home: Pa
 
 def _entry(group: str, cells: Sequence[Cell], home: Path) -> Entry:
     results = _results(cells, home)
-    # Cells finished with the unpruned model tuned and without it: while the others are made up, what all have.
+    # Where the unpruned model is tuned later, some cells have that row and some do not yet: what all have.
     there = set.intersection(*({row["stage"] for row in content["rows"]} for content in results))
     stages = [stage for stage in STAGES if stage in there]
     rows = {stage: [_row(content, stage) for content in results] for stage in stages}
