@@ -95,9 +95,10 @@ def curve(entries: Sequence[Entry], key: str) -> str:
         axes.set_ylabel("mean accuracy, %")
         figure.legend(loc="outside upper left", ncols=3)
     said = [
-        f"{place(entry, key):g}: {100 * entry['stages']['tuned']['mean']['value']:.0f}"
-        for _, own in shown for entry in own
-    ]  # fmt: skip
+        (f"{name}, " if name else "")
+        + ", ".join(f"{place(e, key):g}: {100 * e['stages']['tuned']['mean']['value']:.0f}" for e in own)
+        for name, own in shown
+    ]
     return as_svg(
         figure, f"curve-{key}", f"Tuned accuracy in percent against {AXES[key]}: {'; '.join(said)}."
     )
