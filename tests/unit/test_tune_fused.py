@@ -76,8 +76,18 @@ def test_the_base_is_not_trained_and_copies_are_their_own() -> None:
     assert model(torch.arange(4)[None]).logits.abs().max() > 0
 
 
-def test_the_share_kept_and_its_mean() -> None:
+def test_what_reads_the_same_drops_the_same_of_it() -> None:
     torch.manual_seed(0)
-    kept = dropout.keep(torch.ones(1000, 201), 0.3)
-    assert (kept == 0).float().mean() == pytest.approx(0.3, abs=0.005)
-    assert kept.mean().item() == pytest.approx(1.0, abs=0.01)
+    masks = dropout.Masks(0.5)
+    x, other = torch.ones(2, 50, 8), torch.ones(2, 50, 8)
+    rows = x.view(100, 8)
+    dropped, kept = masks.apply(x, rows)
+    again, same = masks.apply(x, x.view(100, 8))
+    assert again is dropped
+    assert same is kept
+    assert torch.equal(dropped, kept)
+    assert set(kept.unique().tolist()) == {0.0, 1.0}
+    assert masks.kept(x, rows.to(torch.bfloat16)).dtype == torch.bfloat16
+    assert not torch.equal(masks.kept(other, other), kept.view(2, 50, 8)), "another tensor, another mask"
+    torch.manual_seed(0)
+    assert torch.equal(dropout.Masks(0.5).kept(x, rows), kept), "torch's generator decides"

@@ -19,7 +19,7 @@ from tailored_llama.scoring import Request
 from tailored_llama.tune import data, forward, precision, trainer
 from tailored_llama.tune.adapter import attach
 from tailored_llama.tune.data import Material, Shot, collate, epochs, micro_batches
-from tailored_llama.tune.dropout import QuickDropout
+from tailored_llama.tune.dropout import Masks, QuickDropout
 
 VOCAB = 64
 
@@ -230,11 +230,11 @@ def test_the_gain_is_measured_once() -> None:
 
 def test_dropout_drops_its_share_keeps_the_mean_and_rests_in_evaluation() -> None:
     torch.manual_seed(0)
-    layer, x = QuickDropout(0.3), torch.ones(1000, 201, requires_grad=True)
+    layer, x = QuickDropout(Masks(0.3)), torch.ones(1000, 201, requires_grad=True)
     y = layer(x)
     assert (y == 0).float().mean() == pytest.approx(0.3, abs=0.005)
     assert y.mean().item() == pytest.approx(1.0, abs=0.01)
     (y.sum()).backward()
     torch.testing.assert_close(x.grad, y.detach())
-    assert not torch.equal(layer(x), y), "a new mask every time"
+    assert not torch.equal(layer(torch.ones_like(x)), y), "a new mask every time"
     assert layer.eval()(x) is x

@@ -35,7 +35,7 @@ def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
     )  # fmt: skip
     adapted = get_peft_model(model, config)
     if model.device.type == "cpu":
-        quicken_dropout(adapted)
+        quicken_dropout(adapted, lora.dropout)
     return adapted
 
 
