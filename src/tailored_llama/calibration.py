@@ -20,6 +20,7 @@ from tailored_llama.recipe import Calibration
 Windows = Int[Tensor, "samples length"]
 Encode = Callable[[str], list[int]]
 C4 = ("allenai/c4", "en")
+NAMED = ("c4", "world", "task")
 SHUFFLED = 1000
 """Rows of C4 that are shuffled at a time; it is streamed, never downloaded whole."""
 
@@ -77,16 +78,23 @@ def check_windows(windows: Windows, vocabulary: int, source: str) -> Windows:
     return windows.long()
 
 
-def _from_file(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
-    readers = {".txt": _from_text, ".jsonl": _from_jsonl, ".safetensors": _from_safetensors}
-    if path.suffix not in readers:
+def check_source(source: str) -> None:
+    """DataError where `source` is none, or a file that is not there."""
+    path = Path(source)
+    if source in NAMED:
+        return
+    if path.suffix not in READERS:
         raise DataError(
-            f"calibration.source: '{path}' is none of c4, world, task, or a {', '.join(readers)} file; "
+            f"calibration.source: '{path}' is none of {', '.join(NAMED)}, or a {', '.join(READERS)} file; "
             "name one of them"
         )
     if not path.is_file():
         raise DataError(f"calibration.source: {path} does not exist; name a file that does")
-    return readers[path.suffix](path, settings, encode, draw)
+
+
+def _from_file(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
+    check_source(str(path))
+    return READERS[path.suffix](path, settings, encode, draw)
 
 
 def _from_text(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
@@ -120,6 +128,9 @@ def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: r
         raise _too_short(str(path), settings, f"input_ids are {list(ids.shape)}")
     windows: Tensor = ids[: settings.samples, : settings.length] if ids.ndim == 2 else ids
     return windows
+
+
+READERS = {".txt": _from_text, ".jsonl": _from_jsonl, ".safetensors": _from_safetensors}
 
 
 def _read(path: Path) -> str:

@@ -7,7 +7,8 @@
     ├── TaskError          a task, a prompt or a field of it
     │   └── DataError      the rows of a task: a split, a label, too few of them
     ├── PlanError          a ratio, a layer range or a budget that cannot be met
-    ├── TuneError          a loss that is not a number or explodes; an adapter of another base
+    ├── TuneError          a combination that cannot be tuned; an adapter of another base
+    │   └── DivergedError       a loss or a gradient that is not a number, or explodes
     └── OutputError        an output path that holds something else, or no space for it
 
 A message says what is wrong, where, and what to do, in one line.
@@ -45,7 +46,11 @@ class PlanError(TailorError):
 
 
 class TuneError(TailorError):
-    """Tuning that diverged, or an adapter that belongs to another base."""
+    """Tuning that cannot be done, or an adapter that belongs to another base."""
+
+
+class DivergedError(TuneError):
+    """Training whose loss went astray."""
 
 
 class OutputError(TailorError):

@@ -6,13 +6,17 @@ so a run that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tailored_llama import checkpoint
+from tailored_llama.calibration import check_source
 from tailored_llama.errors import RecipeError
 from tailored_llama.evaluate import evaluate
+from tailored_llama.evaluate.perplexity import check_corpus, window_of
+from tailored_llama.evaluate.questions import check_split
 from tailored_llama.export import export
 from tailored_llama.places import Places
 from tailored_llama.prune import prune
@@ -21,6 +25,8 @@ from tailored_llama.report import report
 from tailored_llama.results import assemble, combine
 from tailored_llama.tasks import fewshot, load_task
 from tailored_llama.tune import chosen_prompt, heal, tune
+from tailored_llama.tune.job import metric_of
+from tailored_llama.tune.material import held_count
 
 Row = dict[str, Any]
 SAME, HARNESS = "same", "harness"
@@ -114,7 +120,9 @@ def shrink(recipe: Recipe, dense: Path, places: Places) -> dict[str, Path]:
 
 
 def check(recipe: Recipe) -> None:
-    """Find before the first long stage what would stop a later one: a split, too few rows, a prompt."""
+    """Find before the first long stage what would stop a later one: a split, too few rows, a prompt, a loss
+    that does not fit, a text that is not there.
+    """
     if not recipe.tasks:
         raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
     if recipe.evaluate.prompt not in (SAME, HARNESS):
@@ -122,17 +130,42 @@ def check(recipe: Recipe) -> None:
             f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), or only "
             f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in that, set tune.prompt"
         )
+    check_source(recipe.prune.calibration.source)
+    if recipe.tune.replay:
+        check_source(recipe.tune.replay.source)
+    for entry in recipe.evaluate.perplexity:
+        check_corpus(window_of(entry, recipe.evaluate.length)[0], recipe.data)
+    held_count(recipe.tune.early_stop, recipe.tune.shots)
     for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
         task = load_task(name)
+        check_split(task, recipe.evaluate.split)
         data = recipe.data.get(task.name)
         scored = task.rows("scored", data)
         if name in recipe.tasks:
+            metric_of(task, recipe.tune)
             if recipe.tune.prompt != "auto":
                 task.prompt(recipe.tune.prompt)
             fewshot.draw(
                 task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
                 select=recipe.tune.select, overlap=recipe.tune.overlap,
             )  # fmt: skip
+
+
+def reads(recipe: Recipe) -> dict[str, str]:
+    """Digests of what a run of `recipe` reads: the model, the tasks, and rows and texts that are files."""
+    tasks = [load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))]
+    replay = [recipe.tune.replay.source] if recipe.tune.replay else []
+    corpora = [window_of(entry, recipe.evaluate.length)[0] for entry in recipe.evaluate.perplexity]
+    rows = [*recipe.data.values(), *(task.files for task in tasks if task.files)]
+    texts = [recipe.prune.calibration.source, *replay, *corpora]
+    found = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
+    found["tasks"] = hashlib.sha256(repr(tasks).encode()).hexdigest()
+    for place in map(Path, [*rows, *texts]):
+        if place.is_file():
+            found[str(place)] = checkpoint.digest_file(place)
+        elif place.is_dir() and str(place) in rows:
+            found[str(place)] = checkpoint.digest_directory(place)
+    return found
 
 
 def name_of(task: str) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from tailored_llama import run, sweep
+from tailored_llama import checkpoint, evaluate, run, sweep
 from tailored_llama.cli import execute
-from tailored_llama.errors import OutputError, TuneError
+from tailored_llama.errors import DivergedError, OutputError, TailorError
+from tailored_llama.recipe import load_recipe
 
 RECIPE: dict[str, Any] = {
     "model": "world",
@@ -32,7 +34,7 @@ def test_a_sweep_is_resumed_and_shares_its_stages(tmp_path: Path, monkeypatch: p
             raise KeyboardInterrupt
         done.append(recipe)
         if recipe.seed == 1 and recipe.tune.loss == {"choice": 1.0}:
-            raise TuneError("tuning stopped at step 1: the loss is nan")
+            raise DivergedError("tuning stopped at step 1: the loss is nan")
         return tailor(recipe, *more, **named)
 
     with monkeypatch.context() as patch:
@@ -81,6 +83,72 @@ def test_stages_of_another_sweep_are_used_again(tmp_path: Path) -> None:
     assert second["settings"] == first["settings"]
     assert len(stages) == 2
     assert [path.stat().st_mtime_ns for path in stages] == before, "the cut and the tuning"
+
+
+def test_only_what_these_settings_and_files_made_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shutil.copytree(checkpoint.resolve("world"), tmp_path / "model")
+    recipe = {**RECIPE, "model": str(model), "sweep": {"seed": [1, 2], "dense_tuned": False}}
+    out = tmp_path / "out"
+    before = run(recipe, out)
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "tailor", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run({**recipe, "prune": {"criterion": "l2", "ratio": 0.6}}, out)
+    part = json.loads((out / "sweep.json").read_text())
+    assert part["settings"] == []
+    assert not any(cell["finished"] for cell in part["cells"])
+    # Other questions: the cells that have answered others are not put beside those that answer these.
+    again = run({**recipe, "evaluate": {"limit": 20}}, out)
+    (entry,) = again["settings"]
+    assert entry["seeds"] == [1, 2]
+
+    file = model / "model.safetensors"
+    save_file({name: value.flip(-1) for name, value in load_file(file).items()}, file)
+    changed = run(recipe, out)
+    (old,), (new,) = before["settings"], changed["settings"]
+    assert new["stages"]["dense"]["mean"] != old["stages"]["dense"]["mean"]
+    dense = new["stages"]["dense"]
+    assert dense["mean"]["value"] == pytest.approx(dense["tasks"]["world_boolq"])
+    rows = json.loads((out / "cells" / "seed=1" / "results.json").read_text())["rows"]
+    measured = evaluate(model, tasks=["world_boolq"], prompt="paper", limit=12)
+    assert rows[0]["tasks"]["world_boolq"] == measured["tasks"]["world_boolq"]
+
+
+def test_where_every_cell_diverges_the_sweep_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def astray(*_: Any, **__: Any) -> None:
+        raise DivergedError("tuning stopped at step 1: the loss is nan")
+
+    monkeypatch.setattr(sweep, "tailor", astray)
+    with pytest.raises(DivergedError, match="no cell could be finished; the first: tuning stopped"):
+        run(RECIPE, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tune.loss": "choice", "tasks": ["world_tell"]}, "choice ranks choices"),
+        ({"tune.early_stop": {"share": 0.99}}, "leaves none to train on"),
+        ({"tune.replay": {"source": "nofile.txt"}}, "nofile.txt does not exist"),
+        ({"tune.replay": {"source": "task"}}, "general text is replayed"),
+        ({"evaluate.perplexity": ["nofile.txt"]}, "nofile.txt is no readable text"),
+        ({"evaluate.perplexity": ["wikitext"]}, "did you mean 'wikitext2'"),
+        ({"prune.calibration.source": "wrld"}, "'wrld' is none of c4, world, task"),
+    ],
+)
+def test_what_would_stop_a_later_stage_is_said_before_the_first(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    recipe = {key: value for key, value in RECIPE.items() if key != "sweep"}
+    for asked in (recipe, {**recipe, "sweep": {"seed": [1]}}):
+        with pytest.raises(TailorError, match=message):
+            run(load_recipe(asked, [*changes.items()]), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:

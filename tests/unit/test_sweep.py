@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +88,48 @@ def test_names_tell_keys_of_the_same_end_apart() -> None:
         ({"variants": {"a": 3}}, r"sweep.variants.a: a mapping of keys"),
         ({"variants": {"a/b": {}}}, "is no directory's name"),
         ({"seed": [1], "variants": {"a": {"seed": 2}}}, "seed is in a list and in variant a"),
+        (
+            {"heal.rounds": [1, 2], "variants": {"off": {"heal": None}}},
+            "heal in variant off and heal.rounds set the same",
+        ),
+        (
+            {"variants": {"a": {"tune": {"epochs": 3}}}},
+            "would reset what it does not name; write tune.epochs",
+        ),
+        ({"tasks": [["world_boolq"], ["world_piqa"]]}, "on the same questions; leave tasks and evaluate out"),
+        ({"variants": {"a": {}, "b": {"evaluate.prompt": "harness"}}}, "on the same questions"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_one_line(
     sweep: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(RecipeError, match=message):
-        cells(**sweep)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({**BASE, "sweep": sweep}))
     assert execute(["run", str(recipe), "--out", str(tmp_path / "out")]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert re.search(message, said)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--ratio", "0.3"], "prune.ratio: this recipe sweeps prune.ratio; set sweep.prune.ratio to a list"),
+        (["--seed", "7"], "seed: this recipe sweeps seed"),
+        (["--set", "heal.texts=3"], "heal.texts: this recipe sweeps heal;"),
+    ],
+)
+def test_what_is_swept_is_not_set_beside_it(
+    flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["run", "lab-ratios", *flags, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_may_be_left_out_may_be_put_in() -> None:
+    (_, healed) = cells(variants={"plain": {}, "healed": {"heal": {"texts": 8}}})
+    assert healed.recipe.heal.texts == 8
 
 
 def test_stages_that_depend_on_the_same_lie_in_the_same_place(tmp_path: Path) -> None:
@@ -175,7 +206,7 @@ def test_the_table_and_its_pages(tmp_path: Path) -> None:
     found = cells(**{"prune.ratio": [0.2, 0.5], "tune.shots": [5, 50], "seed": [1, 2]})
     for cell in found[:-1]:
         finished(tmp_path, cell, [1.0, 1.0, 1.0, float(cell.recipe.prune.ratio == 0.2)])
-    entries = table(found, tmp_path)
+    entries = table(found, tmp_path, {cell.name for cell in found[:-1]})
     assert [entry["seeds"] for entry in entries] == [[1, 2], [1, 2], [1, 2], [1]]
     first, third = entries[0]["stages"], entries[2]
     assert first["tuned"]["mean"]["value"] == first["tuned"]["recovery"]["value"] == 1.0
@@ -195,6 +226,7 @@ def test_the_table_and_its_pages(tmp_path: Path) -> None:
     page = sweep_page(document)
     assert page.count("<svg") == 2
     assert "Learning curve" in page
+    assert "more are in the table" not in page
     assert "the loss is nan" in page
     assert "ratio=0.5,shots=50" in page
 
@@ -207,7 +239,7 @@ def test_variants_are_compared_with_the_first_at_the_same_values(tmp_path: Path)
         assert not cell.dense_tuned
         count = right[cell.chosen["variant"], cell.recipe.prune.ratio]
         finished(tmp_path, cell, [1.0] * count + [0.0] * (4 - count))
-    entries = table(found, tmp_path)
+    entries = table(found, tmp_path, {cell.name for cell in found})
     gains = {entry["group"]: entry["versus_first"]["value"] for entry in entries}
     assert gains == {
         "plain,ratio=0.2": 0.0, "other,ratio=0.2": -0.25, "plain,ratio=0.5": 0.0, "other,ratio=0.5": 0.25,
@@ -216,19 +248,27 @@ def test_variants_are_compared_with_the_first_at_the_same_values(tmp_path: Path)
     assert all(line.count("|") == len(COLUMNS) + 1 for line in markdown(document).splitlines())
     assert sweep_page(document).count("<svg") == 1
 
+    def named(entry: Any, suffix: str) -> Any:
+        return {**entry, "settings": {**entry["settings"], "variant": entry["settings"]["variant"] + suffix}}
+
+    six = [named(entry, suffix) for suffix in "123" for entry in entries]
+    assert "2 more are in the table" in sweep_page({**document, "settings": six})
+    points = [named(entry, entry["group"]) for entry in entries]
+    assert "<svg" not in sweep_page({**document, "settings": points}), "no two that differ in the ratio alone"
+
 
 def test_while_dense_tuned_is_made_up_for_the_table_leaves_it_out(tmp_path: Path) -> None:
     lists = {"prune.ratio": [0.2], "seed": [1, 2]}
     (with_it, _), (_, without) = cells(**lists), cells(**lists, dense_tuned=False)
     for cell in (with_it, without):
         finished(tmp_path, cell, [1.0] * 4)
-    (entry,) = table(cells(**lists), tmp_path)
+    (entry,) = table(cells(**lists), tmp_path, {with_it.name, without.name})
     assert list(entry["stages"]) == ["dense", "pruned", "tuned"]
     assert entry["seeds"] == [1, 2]
 
 
 def test_nothing_finished_is_an_empty_table(tmp_path: Path) -> None:
-    entries = table(cells(seed=[1]), tmp_path)
+    entries = table(cells(seed=[1]), tmp_path, ())
     assert entries == []
     assert "<table" in sweep_page({"settings": entries, "failed": {}, "recipe": {}, "versions": {}})
 
@@ -238,8 +278,8 @@ def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFix
     home = tmp_path / "lab"
     finished(home / "cells", cell, [1.0] * 4)
     document = {
-        "settings": table([cell], home / "cells"), "cells": [{"name": cell.name, "finished": False}],
-        "failed": {},
+        "settings": table([cell], home / "cells", {cell.name}), "failed": {},
+        "cells": [{"name": cell.name, "finished": False}],
     }  # fmt: skip
     (home / "sweep.json").write_text(json.dumps(document))
     page = tmp_path / "lab.md"
@@ -252,9 +292,16 @@ def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFix
         assert "old" not in text
     assert main([str(home)]) == 0
     assert capsys.readouterr().out.startswith("## lab\n\n| setting")
-    page.write_text("nothing")
-    assert main([str(home), "--write", str(page)]) == 2
+    lost = "<!-- sweep: lab -->\n# Keep me\n<!-- sweep: other -->\n<!-- end -->\n"
+    for text in ("nothing", lost):
+        page.write_text(text)
+        assert main([str(home), "--write", str(page)]) == 2
+        assert page.read_text() == text
     assert main([str(tmp_path / "none")]) == 2
+    (home / "sweep.json").write_text("{}")
+    capsys.readouterr()
+    assert main([str(home)]) == 2
+    assert "is no sweep's; name the directory of a sweep" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

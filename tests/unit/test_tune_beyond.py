@@ -172,12 +172,14 @@ def test_held_out_shots_are_a_share_of_every_label_and_not_trained_on(
     monkeypatch.setattr(
         job, "fit", lambda model, given, *a, **k: seen.append(given) or fit(model, given, *a, **k)
     )
-    tune(base, task="boolq", data=data, **{**QUICK, "loss": "choice", "early_stop": {"share": 0.5}})
-    (given,) = seen
-    assert Counter(shot.gold for shot in given.held) == Counter({0: 2, 1: 2})
-    assert len(given.shots) == 4
-    assert not {id(shot) for shot in given.shots} & {id(shot) for shot in given.held}
-    assert hold_out(given.shots, None, 1) == []
+    for loss in ("choice", "answer"):
+        tune(base, task="boolq", data=data, **{**QUICK, "loss": loss, "early_stop": {"share": 0.5}})
+        given = seen.pop()
+        answers = Counter(shot.choices[shot.gold].answer for shot in given.held)
+        assert [*answers.values()] == [2, 2], "the labels in turn, whatever the loss reads of them"
+        assert len(given.shots) == 4
+        assert not {id(shot) for shot in given.shots} & {id(shot) for shot in given.held}
+    assert hold_out(given.shots, [0] * 4, None, 1) == []
 
 
 def test_the_best_epoch_stays_and_patience_ends() -> None:
@@ -193,7 +195,7 @@ def test_the_best_epoch_stays_and_patience_ends() -> None:
     best = losses.index(min(losses))
     assert len(losses) == best + 3 < 40
     terms = trainer.terms_of(chosen)
-    left = trainer.held_out_loss(model, trainer.micro_batches(asked[4:]), terms, "fp32")
+    left = trainer.evaluated(model, trainer.micro_batches(asked[4:]), terms, "fp32")
     assert left == pytest.approx(losses[best], rel=1e-5)
 
 

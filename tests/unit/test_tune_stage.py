@@ -18,7 +18,7 @@ from transformers import (
 
 from tailored_llama import tune
 from tailored_llama.checkpoint import load_tuned
-from tailored_llama.errors import DataError, RecipeError, TaskError, TuneError
+from tailored_llama.errors import DataError, DivergedError, RecipeError, TaskError, TuneError
 from tailored_llama.tune import chosen_prompt, job, shots, trainer
 
 WORDS = [
@@ -229,7 +229,12 @@ def test_auto_ranks_the_prompts_on_the_shots_alone(
         ({"prompt": "papper"}, TaskError, "no prompt 'papper'.*did you mean 'paper'"),
         ({"task": "bolq"}, TaskError, "bolq"),
         ({"learning_rat": 1.0}, RecipeError, "unknown key 'learning_rat'.*did you mean 'learning_rate'"),
-        ({"learning_rate": 1e30, "epochs": 9, "warmup": 0.0}, TuneError, "tuning stopped at step"),
+        ({"learning_rate": 1e30, "epochs": 9, "warmup": 0.0}, DivergedError, "tuning stopped at step"),
+        ({"learning_rate": 1e30, "epochs": 1, "batch_size": 64}, DivergedError, "at step 1: the loss"),
+        (
+            {"learning_rate": 1e30, "epochs": 1, "batch_size": 64, "early_stop": {"share": 0.3}},
+            DivergedError, "stopped at step 1: the loss",
+        ),
         ({"data": {}}, DataError, "boolq"),
     ],
 )  # fmt: skip

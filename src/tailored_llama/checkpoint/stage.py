@@ -51,12 +51,14 @@ def stage_directory(
 
 
 @contextmanager
-def run_directory(out: str | Path, *, settings: Mapping[str, Any]) -> Iterator[Path]:
+def run_directory(
+    out: str | Path, *, settings: Mapping[str, Any], inputs: Mapping[str, str] | None = None
+) -> Iterator[Path]:
     """The directory of a whole run: stages put theirs into it one by one, so that a run can be resumed.
 
     `recipe.json`, written first, marks it as a run; the manifest, written last, as complete. A new run that
     fails before its first stage is done leaves nothing behind. Raises OutputError where `out` holds anything
-    else.
+    else. `inputs` are digests of what the run reads, where the whole of it may be passed over later.
     """
     out = Path(out).resolve()
     if out.exists() and not _is_run(out):
@@ -67,7 +69,9 @@ def run_directory(out: str | Path, *, settings: Mapping[str, Any]) -> Iterator[P
     write_json(out / RECIPE, _plain(settings))
     try:
         yield out
-        write_json(out / MANIFEST, _manifest(out, "run", settings, {}, settings.get("seed"), started))
+        write_json(
+            out / MANIFEST, _manifest(out, "run", settings, inputs or {}, settings.get("seed"), started)
+        )
     finally:
         if [path.name for path in out.iterdir()] == [RECIPE]:
             shutil.rmtree(out)

@@ -33,7 +33,11 @@ def run(
         **opt.prune_flags(ratio, criterion, layers), "tune.shots": shots, "tune.prompt": prompt,
         "evaluate.limit": limit, "seed": seed,
     }  # fmt: skip
-    _run(opt.recipe_of(recipe, sets, flags), out, as_json)
+    wanted = opt.recipe_of(recipe, sets, flags)
+    from tailored_llama.sweep.cells import check_assigned
+
+    check_assigned(wanted, [key for key, _ in opt.assignments(sets, flags)])
+    _run(wanted, out, as_json)
 
 
 def demo(

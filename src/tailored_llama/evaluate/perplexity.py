@@ -102,10 +102,22 @@ def corpus(name: str, data: Mapping[str, str | Path]) -> str:
         return world.text("test")
     if name in HUB:
         return "\n\n".join(_from_hub(name))
+    return _read(name, _file(name))
+
+
+def check_corpus(name: str, data: Mapping[str, str | Path]) -> None:
+    """DataError where `name` is no corpus, or a file that cannot be read; what is on the hub is not asked
+    for.
+    """
+    if name in data or name not in NAMES:
+        _read(name, Path(data[name]) if name in data else _file(name))
+
+
+def _file(name: str) -> Path:
     if not name.endswith(".txt"):
         there = ", ".join(NAMES)
         raise DataError(f"no corpus '{name}'{suggest(name, NAMES)}; name one of {there}, or a .txt file")
-    return _read(name, Path(name))
+    return Path(name)
 
 
 def _rows(name: str, text: str) -> list[str]:

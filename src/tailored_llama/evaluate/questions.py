@@ -12,6 +12,17 @@ from tailored_llama.tasks.fewshot import draw
 Asked = Literal["scored", "validation"]
 
 
+def check_split(task: Task, split: Asked) -> None:
+    """TaskError for the `validation` split of a task that is scored on it: what is chosen by it could not be
+    reported.
+    """
+    if split == task.scored:
+        raise TaskError(
+            f"task {task.name} is scored on its {split} split, so nothing may be chosen by it; "
+            "leave evaluate.split at 'scored'"
+        )
+
+
 @dataclass(frozen=True)
 class Questions:
     """A task's scored rows in one wording, and the shots that stand before each of them."""
@@ -28,14 +39,9 @@ class Questions:
         split: Asked = "scored",
     ) -> Questions:  # fmt: skip
         """The first `limit` rows of the split, with `fewshot` training rows drawn by `seed` before each, the
-        same ones before all. Raises TaskError and DataError as Task does, and TaskError for the `validation`
-        split of a task that is scored on it: what is chosen by it could not be reported.
+        same ones before all. Raises TaskError and DataError as Task and `check_split` do.
         """
-        if split == task.scored:
-            raise TaskError(
-                f"task {task.name} is scored on its {split} split, so nothing may be chosen by it; "
-                "leave evaluate.split at 'scored'"
-            )
+        check_split(task, split)
         rows = task.rows(split, data)
         shots: list[Example] = []
         if fewshot:

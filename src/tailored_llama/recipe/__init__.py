@@ -3,6 +3,7 @@
 from tailored_llama.recipe.load import (
     bundled_recipes,
     find_recipe,
+    is_section,
     load_recipe,
     override,
     parse_value,
@@ -50,6 +51,7 @@ __all__ = [
     "Unit",
     "bundled_recipes",
     "find_recipe",
+    "is_section",
     "load_recipe",
     "override",
     "parse_value",

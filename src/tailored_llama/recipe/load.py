@@ -128,7 +128,21 @@ def _shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
+def is_section(key: str) -> bool:
+    """Whether a recipe's dotted `key` always holds keys of its own: `tune` does, `heal` may be left out."""
+    *above, last = key.split(".")
+    try:
+        annotation = _model_at(Recipe, above).model_fields[last].annotation
+    except (KeyError, ValueError):
+        return False
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
 def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    return list(_model_at(model, location).model_fields)
+
+
+def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
     for part in location:
         annotation = model.model_fields[str(part)].annotation
         # A part that may be left out is `Part | None`.
@@ -136,4 +150,4 @@ def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]
             kind for kind in get_args(annotation) or (annotation,)
             if isinstance(kind, type) and issubclass(kind, BaseModel)
         )  # fmt: skip
-    return list(model.model_fields)
+    return model

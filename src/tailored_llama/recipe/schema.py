@@ -114,11 +114,18 @@ class Replay(Strict):
     """General text mixed into every step, so that language is not unlearnt."""
 
     source: str = "c4"
-    """As prune.calibration.source."""
+    """As prune.calibration.source, but not `task`: its rows would be further labels."""
     share: float = Field(0.2, gt=0, lt=1)
     """Of the loss, and of the sequences of a step."""
     length: int = Field(64, ge=2)
     """Tokens of a window."""
+
+    @field_validator("source")
+    @classmethod
+    def _general(cls, source: str) -> str:
+        if source == "task":
+            raise ValueError("general text is replayed, no rows of tasks; name c4, world or a file")
+        return source
 
 
 class EarlyStop(Strict):

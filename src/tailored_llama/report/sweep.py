@@ -21,7 +21,7 @@ NARROW = ("setting", "dense", "dense, tuned", "pruned", "healed", "tuned", "reco
 def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
     """One table over all settings of a `sweep.json`."""
     made = Table(
-        box=SIMPLE_HEAD, title=TITLE, title_justify="left", caption=failures(document),
+        box=SIMPLE_HEAD, title=ACCURACY, title_justify="left", caption=failures(document),
         caption_justify="left", pad_edge=False,
     )  # fmt: skip
     for column in NARROW:
@@ -38,10 +38,8 @@ def markdown(document: Mapping[str, Any]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-TITLE = (
-    "Mean accuracy over tasks and seeds, %; in brackets 95% by bootstrap over seeds and questions. "
-    "Perplexity: dense, before tuning to a task, after it."
-)
+ACCURACY = "Mean accuracy over tasks and seeds, %; in brackets 95% by bootstrap over seeds and questions."
+TITLE = f"{ACCURACY} Perplexity: dense, before tuning to a task, after it."
 NOTHING = "\N{EN DASH}"
 
 

@@ -39,7 +39,10 @@ def sweep_page(document: Mapping[str, Any]) -> str:
         lines=[line(entry) for entry in entries],
         title=TITLE,
         failed=failures(document),
-        curves=[(key, Markup(curve(entries, key))) for key in AXES if swept(entries, key)],
+        curves=[
+            (key, Markup(curve(lines, key)), len(lines) - MOST_LINES)
+            for key in AXES if (lines := lines_of(entries, key))
+        ],
         tasks=entries[0]["tasks"] if entries else [],
         per_task=[(entry["group"], entry["stages"]["tuned"]["tasks"]) for entry in entries],
         perplexity=[
@@ -53,18 +56,21 @@ def sweep_page(document: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
-def swept(entries: Sequence[Entry], key: str) -> bool:
-    """Whether `key` is a number with more than one value."""
-    return len({entry["settings"].get(key) for entry in entries} - {None}) > 1
+Line = tuple[str, list[Entry]]
 
 
-def curve(entries: Sequence[Entry], key: str) -> str:
-    """Mean accuracy of every stage against `key`, with intervals; of up to MOST_LINES other settings."""
+def lines_of(entries: Sequence[Entry], key: str) -> list[Line]:
+    """The settings that differ in the number `key` alone, by what they are beside it."""
     rest: dict[str, list[Entry]] = {}
     for entry in entries:
         if key in entry["settings"]:
             rest.setdefault(_but(entry, key), []).append(entry)
-    shown = [(name, own) for name, own in rest.items() if len(own) > 1][:MOST_LINES]
+    return [(name, own) for name, own in rest.items() if len(own) > 1]
+
+
+def curve(lines: Sequence[Line], key: str) -> str:
+    """Mean accuracy of every stage against `key`, with intervals; of the first MOST_LINES lines."""
+    shown = lines[:MOST_LINES]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
         axes = figure.subplots()
@@ -84,8 +90,7 @@ def curve(entries: Sequence[Entry], key: str) -> str:
                     color=COLOURS[stage], marker=MARKERS[stage], markersize=5, elinewidth=1, capsize=2,
                     linestyle=DASHES[number], label=LABELS[stage] + (f" ({name})" if name else ""),
                 )  # fmt: skip
-        if shown:
-            axes.axhline(100 * shown[0][1][0]["chance"], color=MUTED, linewidth=1, label="chance")
+        axes.axhline(100 * shown[0][1][0]["chance"], color=MUTED, linewidth=1, label="chance")
         if key == "tune.shots":
             axes.set_xscale("log")
             ticks = sorted({place(entry, key) for _, own in shown for entry in own})

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tailored_llama import checkpoint
-from tailored_llama.errors import OutputError, RecipeError, TuneError
-from tailored_llama.pipeline import SAME, check, tailor
+from tailored_llama.errors import DivergedError, OutputError, RecipeError
+from tailored_llama.pipeline import SAME, check, reads, tailor
 from tailored_llama.places import Places
 from tailored_llama.recipe import Recipe
 from tailored_llama.report import report_sweep
@@ -36,6 +36,11 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
     cells = cells_of(recipe)
     if recipe.evaluate.prompt != SAME:
         raise RecipeError("sweep: it scores in the tuned wording only; leave evaluate.prompt at 'same'")
+    if len({(cell.recipe.tasks, cell.recipe.evaluate.model_dump_json()) for cell in cells}) > 1:
+        raise RecipeError(
+            "sweep: settings are compared on the same questions; leave tasks and evaluate out of its lists "
+            "and variants"
+        )
     for settled in {cell.recipe.model_dump_json(exclude={"prune"}): cell.recipe for cell in cells}.values():
         check(settled)
     out = out.resolve()
@@ -53,25 +58,35 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
         try:
             if not _run(cell, out):
                 continue
-        except TuneError as error:
+        except DivergedError as error:
             log.warning("cell %s: %s", cell.name, error)
             failed[cell.name] = str(error)
         _document(recipe, cells, out, failed)
     document = _document(recipe, cells, out, failed)  # with what another process finished meanwhile
     report_sweep(document, out / "report.html")
+    if not document["settings"]:
+        raise DivergedError(f"sweep: no cell could be finished; the first: {next(iter(failed.values()))}")
     return document
+
+
+def _is_finished(cell: Cell, home: Path) -> bool:
+    """Whether `home` holds this cell's results, by these settings, of what its model and its rows are now."""
+    return checkpoint.completed(
+        home, stage="run", settings=cell.recipe.model_dump(mode="json"), inputs=reads(cell.recipe),
+        seed=cell.seed,
+    )  # fmt: skip
 
 
 def _run(cell: Cell, out: Path) -> bool:
     """Whether there was anything to do."""
     home = out / "cells" / cell.name
-    settings = cell.recipe.model_dump(mode="json")
-    if checkpoint.completed(home, stage="run", settings=settings, inputs={}, seed=cell.seed):
+    if _is_finished(cell, home):
         rows = checkpoint.read_json(home / "results.json")["rows"]
         if not cell.dense_tuned or any(row["stage"] == "dense_tuned" for row in rows):
             return False
     (out / "stages").mkdir(parents=True, exist_ok=True)
-    with checkpoint.run_directory(home, settings=settings):
+    settings, inputs = cell.recipe.model_dump(mode="json"), reads(cell.recipe)
+    with checkpoint.run_directory(home, settings=settings, inputs=inputs):
         (home / "results.json").unlink(missing_ok=True)
         results, _, _ = tailor(
             cell.recipe, Places(home, out / "stages"), (SAME,), dense_tuned=cell.dense_tuned
@@ -84,11 +99,11 @@ def _document(recipe: Recipe, cells: Sequence[Cell], out: Path, failed: dict[str
     """Write `sweep.json` over what is finished."""
     out.mkdir(parents=True, exist_ok=True)
     home = out / "cells"
+    finished = {cell.name for cell in cells if _is_finished(cell, home / cell.name)}
     document = {
-        "settings": table(cells, home),
+        "settings": table(cells, home, finished),
         "cells": [
-            {"name": cell.name, "seed": cell.seed, "chosen": cell.chosen,
-             "finished": (home / cell.name / "manifest.json").is_file()}
+            {"name": cell.name, "seed": cell.seed, "chosen": cell.chosen, "finished": cell.name in finished}
             for cell in cells
         ],
         "failed": failed,

@@ -24,6 +24,8 @@ from tailored_llama.sweep import SWEEP
 def block(directory: Path) -> str:
     """The table of the sweep in `directory`, with what it says and what is missing."""
     document = checkpoint.read_json(directory / SWEEP)
+    if not {"settings", "cells", "failed"} <= document.keys():
+        raise OutputError(f"{directory / SWEEP} is no sweep's; name the directory of a sweep")
     missing = [cell["name"] for cell in document["cells"] if not cell["finished"]]
     notes = [TITLE, failures(document), f"{len(missing)} cells are not finished." if missing else None]
     return f"{markdown(document)}\n{' '.join(filter(None, notes))}\n"
@@ -31,7 +33,9 @@ def block(directory: Path) -> str:
 
 def fill(page: str, name: str, text: str) -> str:
     """`page` with `text` between the marks of `name`; OutputError where it has none."""
-    marks = re.compile(rf"(<!-- sweep: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    # Up to its own end: where that is lost, what follows is not a table.
+    inside = r"(?:(?!<!-- sweep: ).)*?"
+    marks = re.compile(rf"(<!-- sweep: {re.escape(name)} -->\n){inside}(<!-- end -->)", re.DOTALL)
     if not marks.search(page):
         raise OutputError(f"the page has no '<!-- sweep: {name} -->' ... '<!-- end -->'; add them")
     return marks.sub(lambda found: found[1] + "\n" + text + "\n" + found[2], page, count=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from tailored_llama.errors import RecipeError
-from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.recipe import Recipe, is_section, load_recipe
 
 MOST = 500
 """Cells that a sweep may have unless `max_cells` says otherwise."""
@@ -80,6 +80,22 @@ def cells_of(recipe: Recipe) -> list[Cell]:
     return found
 
 
+def check_assigned(recipe: Recipe, keys: Iterable[str]) -> None:
+    """RecipeError where one of `keys`, set for a run, is what its sweep sets for each cell."""
+    if recipe.sweep is None:
+        return
+    axes = _axes(dict(recipe.sweep))
+    variants = _variants(axes.pop(VARIANTS, {"": {}}), [])
+    swept = [key for key in axes if key not in (MAX_CELLS, FAIR)]
+    swept += [key for changes in variants.values() for key in changes]
+    for key in keys:
+        other = next((other for other in swept if _nested(key, other)), None)
+        if other:
+            raise RecipeError(
+                f"{key}: this recipe sweeps {other}; set sweep.{other} to a list, or change the variants"
+            )
+
+
 def _axes(sweep: dict[str, Any]) -> dict[str, Any]:
     """Dotted keys to lists; nested mappings, as `--set sweep.prune.ratio=[...]` makes them, flattened."""
     if not sweep:
@@ -136,10 +152,26 @@ def _changes(name: str, changes: Any, taken: Sequence[str]) -> dict[str, Any]:
         raise RecipeError(
             f"sweep.variants: '{name}' is no directory's name; use up to {LONGEST} letters, digits, . _ -"
         )
-    for key in changes:
-        if key in taken:
+    for key, value in changes.items():
+        other = next((other for other in taken if _nested(key, other)), None)
+        if other == key:
             raise RecipeError(f"sweep: {key} is in a list and in variant {name}; set it in one place")
+        if other:
+            raise RecipeError(
+                f"sweep: {key} in variant {name} and {other} set the same; write a variant for each pair"
+            )
+        if isinstance(value, Mapping) and is_section(key):
+            example = f"{key}.{next(iter(value), 'KEY')}"
+            raise RecipeError(
+                f"sweep.variants.{name}: {key} as a mapping would reset what it does not name; "
+                f"write {example} and so on"
+            )
     return {str(key): value for key, value in changes.items()}
+
+
+def _nested(key: str, other: str) -> bool:
+    """Whether one dotted key is the other, or a part of it."""
+    return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
 
 
 def _name(value: Any, place: int) -> str:

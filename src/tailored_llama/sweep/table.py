@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -15,8 +15,8 @@ from tailored_llama.sweep.statistics import Draws, difference, ratio, stage_draw
 Entry = dict[str, Any]
 
 
-def table(cells: Sequence[Cell], home: Path) -> list[Entry]:
-    """An entry for every setting of which a cell is finished in `home`.
+def table(cells: Sequence[Cell], home: Path, finished: Collection[str]) -> list[Entry]:
+    """An entry for every setting of which a cell is among the `finished` ones, by name, in `home`.
 
     `stages` has for each stage its `mean` accuracy over tasks, `recovery` (over the dense mean),
     `recovery_above_chance` and `of_dense_tuned` (over the mean of the dense model with the same tuning), each
@@ -27,7 +27,7 @@ def table(cells: Sequence[Cell], home: Path) -> list[Entry]:
     entries: list[Entry] = []
     firsts: dict[str, list[Cell]] = {}
     for group, members in groups_of(cells):
-        done = [cell for cell in members if (home / cell.name / "results.json").is_file()]
+        done = [cell for cell in members if cell.name in finished]
         variant = members[0].chosen.get("variant")
         values = group.removeprefix(variant) if variant else ""
         first = firsts.setdefault(values, done)

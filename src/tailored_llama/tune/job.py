@@ -50,6 +50,16 @@ class Tuned:
         return checkpoint.merge_adapter(self.adapted.float(), self.dtype)
 
 
+def metric_of(task: Task, settings: Tune) -> Metric | None:
+    """What the choices of `task` are compared by, where a loss reads all; TuneError where it has none."""
+    if "choice" in settings.loss and task.metric not in CHOICE_METRICS:
+        raise TuneError(
+            f"tune.loss: choice ranks choices, but the answers of task {task.name} are written; "
+            "use answer or distill"
+        )
+    return task.metric if any(LOSSES[name].choices for name in settings.loss) else None
+
+
 @dataclass(frozen=True)
 class Job:
     """All that a tuning depends on."""
@@ -107,7 +117,7 @@ class Job:
                 shots, texts = self._teacher().teach(
                     shots, Path(place), tokenizer, int(config.vocab_size), prompts_of(shots)
                 )
-        held = hold_out(shots, self.settings.early_stop, self.seed)
+        held = hold_out(shots, [e.gold for e in chosen.examples], self.settings.early_stop, self.seed)
         replay = general_text(self.settings, tokenizer, config, self.seed, self.texts)
         model, dtype = loaded.pop() if loaded else self._model()
         material = Material([s for s in shots if id(s) not in set(map(id, held))], held, texts, replay)
@@ -120,13 +130,8 @@ class Job:
 
     @property
     def metric(self) -> Metric | None:
-        """What choices are compared by, where a loss reads them all; TuneError where a task has none."""
-        if "choice" in self.settings.loss and self.task.metric not in CHOICE_METRICS:
-            raise TuneError(
-                f"tune.loss: choice ranks choices, but the answers of task {self.task.name} are written; "
-                "use answer or distill"
-            )
-        return self.task.metric if any(LOSSES[name].choices for name in self.settings.loss) else None
+        """What choices are compared by, where a loss reads them all."""
+        return metric_of(self.task, self.settings)
 
     def _needs_teacher(self) -> bool:
         return any(LOSSES[name].teacher for name in self.settings.loss)

@@ -18,28 +18,37 @@ WINDOWS = 512
 """At most so many windows of general text are drawn; longer tunings see them again."""
 
 
-def hold_out(shots: Sequence[Shot], settings: EarlyStop | None, seed: int) -> list[Shot]:
-    """The share of `shots` that early stopping looks at, at least one, right answers in turn; none without
-    `settings`. DataError where nothing would be left to train on.
+def held_count(settings: EarlyStop | None, shots: int) -> int:
+    """How many of so many shots early stopping looks at, at least one; none without `settings`.
+
+    DataError where nothing would be left to train on.
     """
     if settings is None:
-        return []
-    count = max(1, round(settings.share * len(shots)))
-    if count >= len(shots):
+        return 0
+    count = max(1, round(settings.share * shots))
+    if count >= shots:
         raise DataError(
-            f"tune.early_stop: {count} of {len(shots)} shots held out leaves none to train on; "
+            f"tune.early_stop: {count} of {shots} shots held out leaves none to train on; "
             "ask for more shots or a smaller share"
         )
-    by_gold: dict[int, list[Shot]] = defaultdict(list)
-    for shot in shots:
-        by_gold[shot.gold].append(shot)
-    for pool in by_gold.values():
+    return count
+
+
+def hold_out(
+    shots: Sequence[Shot], labels: Sequence[int], settings: EarlyStop | None, seed: int
+) -> list[Shot]:
+    """The share of `shots` that early stopping looks at, their `labels` in turn; none without `settings`."""
+    count = held_count(settings, len(shots))
+    by_label: dict[int, list[Shot]] = defaultdict(list)
+    for shot, label in zip(shots, labels, strict=True):
+        by_label[label].append(shot)
+    for pool in by_label.values():
         random.Random(seed).shuffle(pool)
     held: list[Shot] = []
     while len(held) < count:
-        for gold in sorted(by_gold):
-            if by_gold[gold] and len(held) < count:
-                held.append(by_gold[gold].pop())
+        for label in sorted(by_label):
+            if by_label[label] and len(held) < count:
+                held.append(by_label[label].pop())
     return held
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tailored_llama.errors import TuneError
+from tailored_llama.errors import DivergedError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import can_branch
@@ -44,19 +44,23 @@ class Watch:
     first: list[float] = field(default_factory=list)
 
     def check(self, loss: float, epoch: int, step: int) -> None:
-        """Raises TuneError for a loss no step should follow; steps and epochs count from 1."""
+        """Raises DivergedError for a loss no step should follow; steps and epochs count from 1."""
+        self.look(loss, step)
+        if epoch == 1:
+            self.first.append(loss)
+
+    def look(self, loss: float, step: int) -> None:
+        """The same of a loss that is only looked at."""
         if not math.isfinite(loss):
             raise self.stopped(step, f"the loss is {loss}")
         mean = sum(self.first) / len(self.first) if self.first else loss
         if loss > EXPLODED * mean + self.slack:
             raise self.stopped(step, f"the loss exploded from {mean:.3g} to {loss:.3g}")
-        if epoch == 1:
-            self.first.append(loss)
 
-    def stopped(self, step: int, why: str) -> TuneError:
+    def stopped(self, step: int, why: str) -> DivergedError:
         """The error that says so, and what to do."""
         doing = {"tune": "tuning", "heal": "healing"}[self.key]
-        return TuneError(
+        return DivergedError(
             f"{doing} stopped at step {step}: {why}; lower {self.key}.learning_rate, or set "
             f"{self.key}.precision: fp32"
         )
@@ -72,7 +76,7 @@ def fit(
     holds each one's mean), lr, tokens (read, padding not counted) and seconds since the start; with held-out
     shots the last step of an epoch has their `held_out` loss too, and the parameters are left as they were
     after the epoch where it was lowest. Dropout draws from torch's global generator.
-    Raises TuneError where the loss or a gradient is no longer finite, or the loss explodes (see Watch).
+    Raises DivergedError where the loss or a gradient is no longer finite, or the loss explodes (see Watch).
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
@@ -114,9 +118,12 @@ def fit(
             if len(parts) > 1:
                 history[-1]["parts"] = parts
             if best and number % in_epoch == 0:
-                history[-1]["held_out"] = held_out_loss(model, held, terms, precision)
+                history[-1]["held_out"] = evaluated(model, held, terms, precision)
+                watch.look(history[-1]["held_out"], number)
                 if best.over(history[-1]["held_out"], parameters):
                     break
+        if not best:  # what the last step made of the model, no step has looked at
+            watch.look(evaluated(model, step, terms, precision), number)
     if best:
         best.restore(parameters)
     model.eval()
@@ -212,13 +219,13 @@ def accumulate(
 
 
 @torch.no_grad()
-def held_out_loss(
-    model: PreTrainedModel, held: Sequence[Batch], terms: Sequence[Term], precision: Precision
+def evaluated(
+    model: PreTrainedModel, batches: Sequence[Batch], terms: Sequence[Term], precision: Precision
 ) -> float:
-    """The losses of the recipe on the held-out shots, without dropout."""
+    """The losses of the recipe on the shots among `batches`, without dropout."""
     model.eval()
     own = [term for term in terms if term.name != "replay"]
-    loss = weighted(own, accumulate(model, held, own, precision))
+    loss = weighted(own, accumulate(model, [b for b in batches if b.kind == "shots"], own, precision))
     model.train()
     return loss
 
