@@ -1,40 +1,47 @@
-"""A real llama.cpp in this process, asked over its own loopback interface."""
+"""A real llama.cpp, asked over its own loopback interface."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.request
+import weakref
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+PROCESS = Path(__file__).with_name("llama_cpp_process.py")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+
 
 class LlamaCpp:
-    """llama.cpp with one GGUF file loaded.
+    """llama.cpp with one GGUF file loaded, in a process of its own: its server, told to stop, sometimes waits
+    for ever for a thread of its own.
 
     The KV cache is f32 and flash attention off, so that only the order of sums differs from transformers.
     """
 
     def __init__(self, path: Path, context: int = 256) -> None:
-        import xllamacpp
-
-        params = xllamacpp.CommonParams()
-        params.model.path = str(path)
-        params.n_ctx = context
-        params.n_parallel = 1
-        params.warmup = False
-        params.verbosity = -1
-        params.cpuparams.n_threads = 1
-        params.cpuparams_batch.n_threads = 1
-        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-        params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        self.server = xllamacpp.Server(params)
+        self._process = subprocess.Popen(
+            [sys.executable, str(PROCESS), str(path), str(context)], stdout=subprocess.PIPE, text=True
+        )
+        weakref.finalize(self, _end, self._process)
+        assert self._process.stdout
+        self.address = self._process.stdout.readline().strip()
+        assert self.address.startswith("http://127.0.0.1"), f"llama.cpp did not load {path}"
 
     def ask(self, route: str, **body: Any) -> Any:
         request = urllib.request.Request(
-            f"{self.server.listening_address}/{route}", json.dumps(body).encode() if body else None
+            f"{self.address}/{route}", json.dumps(body).encode() if body else None
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
