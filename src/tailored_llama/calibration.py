@@ -78,18 +78,17 @@ def check_windows(windows: Windows, vocabulary: int, source: str) -> Windows:
     return windows.long()
 
 
-def check_source(source: str) -> None:
-    """DataError where `source` is none, or a file that is not there."""
+def check_source(source: str, key: str = "calibration.source") -> None:
+    """DataError where `source`, which `key` of a recipe names, is none, or a file that is not there."""
     path = Path(source)
     if source in NAMED:
         return
     if path.suffix not in READERS:
         raise DataError(
-            f"calibration.source: '{path}' is none of {', '.join(NAMED)}, or a {', '.join(READERS)} file; "
-            "name one of them"
+            f"{key}: '{path}' is none of {', '.join(NAMED)}, or a {', '.join(READERS)} file; name one of them"
         )
     if not path.is_file():
-        raise DataError(f"calibration.source: {path} does not exist; name a file that does")
+        raise DataError(f"{key}: {path} does not exist; name a file that does")
 
 
 def _from_file(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:

@@ -8,7 +8,7 @@
     │   └── DataError      the rows of a task: a split, a label, too few of them
     ├── PlanError          a ratio, a layer range or a budget that cannot be met
     ├── TuneError          a combination that cannot be tuned; an adapter of another base
-    │   └── DivergedError       a loss or a gradient that is not a number, or explodes
+    │   └── DivergedError  a loss or a gradient that is not a number, or explodes
     └── OutputError        an output path that holds something else, or no space for it
 
 A message says what is wrong, where, and what to do, in one line.

@@ -25,7 +25,7 @@ from tailored_llama.report import report
 from tailored_llama.results import assemble, combine
 from tailored_llama.tasks import fewshot, load_task
 from tailored_llama.tune import chosen_prompt, heal, tune
-from tailored_llama.tune.job import metric_of
+from tailored_llama.tune.losses import metric_of
 from tailored_llama.tune.material import held_count
 
 Row = dict[str, Any]
@@ -132,7 +132,7 @@ def check(recipe: Recipe) -> None:
         )
     check_source(recipe.prune.calibration.source)
     if recipe.tune.replay:
-        check_source(recipe.tune.replay.source)
+        check_source(recipe.tune.replay.source, "tune.replay.source")
     for entry in recipe.evaluate.perplexity:
         check_corpus(window_of(entry, recipe.evaluate.length)[0], recipe.data)
     held_count(recipe.tune.early_stop, recipe.tune.shots)
@@ -157,15 +157,10 @@ def reads(recipe: Recipe) -> dict[str, str]:
     replay = [recipe.tune.replay.source] if recipe.tune.replay else []
     corpora = [window_of(entry, recipe.evaluate.length)[0] for entry in recipe.evaluate.perplexity]
     rows = [*recipe.data.values(), *(task.files for task in tasks if task.files)]
-    texts = [recipe.prune.calibration.source, *replay, *corpora]
+    texts = [text for text in (recipe.prune.calibration.source, *replay, *corpora) if Path(text).is_file()]
     found = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
     found["tasks"] = hashlib.sha256(repr(tasks).encode()).hexdigest()
-    for place in map(Path, [*rows, *texts]):
-        if place.is_file():
-            found[str(place)] = checkpoint.digest_file(place)
-        elif place.is_dir() and str(place) in rows:
-            found[str(place)] = checkpoint.digest_directory(place)
-    return found
+    return found | checkpoint.digests_of([*rows, *texts])
 
 
 def name_of(task: str) -> str:

@@ -134,7 +134,7 @@ def test_where_every_cell_diverges_the_sweep_says_so(tmp_path: Path, monkeypatch
     [
         ({"tune.loss": "choice", "tasks": ["world_tell"]}, "choice ranks choices"),
         ({"tune.early_stop": {"share": 0.99}}, "leaves none to train on"),
-        ({"tune.replay": {"source": "nofile.txt"}}, "nofile.txt does not exist"),
+        ({"tune.replay": {"source": "nofile.txt"}}, "tune.replay.source: nofile.txt does not exist"),
         ({"tune.replay": {"source": "task"}}, "general text is replayed"),
         ({"evaluate.perplexity": ["nofile.txt"]}, "nofile.txt is no readable text"),
         ({"evaluate.perplexity": ["wikitext"]}, "did you mean 'wikitext2'"),
@@ -149,6 +149,13 @@ def test_what_would_stop_a_later_stage_is_said_before_the_first(
         with pytest.raises(TailorError, match=message):
             run(load_recipe(asked, [*changes.items()]), tmp_path / "out")
         assert not (tmp_path / "out").exists()
+
+
+def test_every_variants_text_is_looked_for_first(tmp_path: Path) -> None:
+    variants = {"wrong": {"prune.calibration.source": "nofile.txt"}, "right": {}}
+    with pytest.raises(TailorError, match=r"nofile\.txt does not exist"):
+        run({**RECIPE, "sweep": {"seed": [1], "variants": variants}}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:

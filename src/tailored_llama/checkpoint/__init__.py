@@ -6,7 +6,7 @@ a stock transformers class; its shaped form, for layers of different widths, car
 
 from tailored_llama.checkpoint.adapter import adapter_base, find_adapter, load_tuned, merge_adapter
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, load_config
-from tailored_llama.checkpoint.files import digest_directory, digest_file, read_json, write_json
+from tailored_llama.checkpoint.files import digest_directory, digest_file, digests_of, read_json, write_json
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.stage import (
@@ -38,6 +38,7 @@ __all__ = [
     "copy_extras",
     "digest_directory",
     "digest_file",
+    "digests_of",
     "find_adapter",
     "load_config",
     "load_model",

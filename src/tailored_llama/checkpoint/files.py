@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,14 @@ def digest_directory(directory: str | Path) -> str:
     for path in track(files, f"digest of {root.name}"):
         total.update(f"{path.relative_to(root).as_posix()}\0{digest_file(path)}\n".encode())
     return total.hexdigest()
+
+
+def digests_of(places: Iterable[str | Path]) -> dict[str, str]:
+    """sha256 of those of `places` that are on the disk, files and directories, by their names."""
+    digests = {}
+    for place in map(Path, places):
+        if place.is_file():
+            digests[str(place)] = digest_file(place)
+        elif place.is_dir():
+            digests[str(place)] = digest_directory(place)
+    return digests

@@ -215,12 +215,7 @@ def _digests(model: ModelLike, adapter: Path | None, places: Sequence[str]) -> d
         inputs["model"] = checkpoint.digest_directory(checkpoint.resolve(model))
     if adapter:
         inputs["adapter"] = checkpoint.digest_directory(adapter)
-    for place in map(Path, places):
-        if place.is_file():
-            inputs[str(place)] = checkpoint.digest_file(place)
-        elif place.is_dir():
-            inputs[str(place)] = checkpoint.digest_directory(place)
-    return inputs
+    return inputs | checkpoint.digests_of(places)
 
 
 def _mean(values: Sequence[float]) -> float | None:

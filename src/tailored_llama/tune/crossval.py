@@ -14,7 +14,7 @@ from tailored_llama.scoring import Outcome, context_length, outcomes
 from tailored_llama.tasks import Example, Task
 from tailored_llama.tune.adapter import attach
 from tailored_llama.tune.data import Material, encode
-from tailored_llama.tune.losses import LOSSES
+from tailored_llama.tune.losses import LOSSES, metric_of
 from tailored_llama.tune.trainer import fit
 
 Asked = tuple[Task, Sequence[Example]]
@@ -51,7 +51,7 @@ def cross_validate(
             "raise tune.shots"
         )
     settings = on_shots_alone(settings)
-    metric = task.metric if any(LOSSES[name].choices for name in settings.loss) else None
+    metric = metric_of(task, settings)
     found: dict[int, Outcome] = {}
     besides: list[list[list[Outcome]]] = []
     halves = split(examples)

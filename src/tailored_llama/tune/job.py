@@ -18,11 +18,10 @@ from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune
 from tailored_llama.tasks import Task
-from tailored_llama.tasks.task import CHOICE_METRICS, Metric
 from tailored_llama.tune.adapter import attach, save_adapter
 from tailored_llama.tune.base import load_base, tokenizer_of, write_history, write_model
 from tailored_llama.tune.data import Material, Shot, encode
-from tailored_llama.tune.losses import LOSSES
+from tailored_llama.tune.losses import LOSSES, metric_of
 from tailored_llama.tune.material import general_text, hold_out
 from tailored_llama.tune.shots import choose
 from tailored_llama.tune.teacher import Teacher
@@ -48,16 +47,6 @@ class Tuned:
             return self.adapted
         # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away on the way.
         return checkpoint.merge_adapter(self.adapted.float(), self.dtype)
-
-
-def metric_of(task: Task, settings: Tune) -> Metric | None:
-    """What the choices of `task` are compared by, where a loss reads all; TuneError where it has none."""
-    if "choice" in settings.loss and task.metric not in CHOICE_METRICS:
-        raise TuneError(
-            f"tune.loss: choice ranks choices, but the answers of task {task.name} are written; "
-            "use answer or distill"
-        )
-    return task.metric if any(LOSSES[name].choices for name in settings.loss) else None
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,7 @@ class Job:
 
         What the teacher says is kept in `cache`, or only until the end where there is none.
         """
-        tokenizer, metric = self._tokenizer(), self.metric
+        tokenizer, metric = self._tokenizer(), metric_of(self.task, self.settings)
         loaded: list[tuple[PreTrainedModel, torch.dtype]] = []
 
         def student() -> PreTrainedModel:
@@ -127,11 +116,6 @@ class Job:
             history = fit(model, material, self.settings, seed=self.seed, title=f"tune {self.task.name}")
         cut = sum(shot.choices[shot.gold].cut for shot in shots)
         return Tuned(adapted, dtype, history, {**chosen.record, "cut": cut})
-
-    @property
-    def metric(self) -> Metric | None:
-        """What choices are compared by, where a loss reads them all."""
-        return metric_of(self.task, self.settings)
 
     def _needs_teacher(self) -> bool:
         return any(LOSSES[name].teacher for name in self.settings.loss)

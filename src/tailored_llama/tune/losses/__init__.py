@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tailored_llama.tune.losses import answer, choice, distill
-from tailored_llama.tune.losses.registry import LOSSES, Loss
+from tailored_llama.tune.losses.registry import LOSSES, Loss, metric_of
 
-__all__ = ["LOSSES", "Loss", "answer", "choice", "distill"]
+__all__ = ["LOSSES", "Loss", "answer", "choice", "distill", "metric_of"]

@@ -9,6 +9,10 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from tailored_llama.errors import TuneError
+from tailored_llama.recipe import Tune
+from tailored_llama.tasks import Task
+from tailored_llama.tasks.task import CHOICE_METRICS, Metric
 from tailored_llama.tune.data import Batch
 
 # Log-probabilities in fp32 nats at the batch's places, and the batch, to the loss summed over what it counts.
@@ -47,3 +51,13 @@ def register(
         return function
 
     return add
+
+
+def metric_of(task: Task, settings: Tune) -> Metric | None:
+    """What the choices of `task` are compared by, where a loss reads all; TuneError where it has none."""
+    if "choice" in settings.loss and task.metric not in CHOICE_METRICS:
+        raise TuneError(
+            f"tune.loss: choice ranks choices, but the answers of task {task.name} are written; "
+            "use answer or distill"
+        )
+    return task.metric if any(LOSSES[name].choices for name in settings.loss) else None
