@@ -19,8 +19,8 @@ from tailored_llama.evaluate.perplexity import check_corpus, window_of
 from tailored_llama.evaluate.questions import check_split
 from tailored_llama.export import export
 from tailored_llama.places import Places
-from tailored_llama.prune import prune
-from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.prune import check_request, prune
+from tailored_llama.recipe import Prune, Recipe, load_recipe
 from tailored_llama.report import report
 from tailored_llama.results import assemble, combine
 from tailored_llama.tasks import fewshot, load_task
@@ -92,9 +92,7 @@ def shrink(recipe: Recipe, dense: Path, places: Places) -> dict[str, Path]:
 
     Tuning starts from the last. Of several rounds each cuts the same share of what is left.
     """
-    rounds = recipe.heal.rounds if recipe.heal else 1
-    share = 1 - (1 - recipe.prune.ratio) ** (1 / rounds) if rounds > 1 else recipe.prune.ratio
-    settings = recipe.prune.model_copy(update={"ratio": share})
+    rounds, settings = cuts_of(recipe)
     base, found = dense, dict[str, Path]()
     for number in range(1, rounds + 1):
         which = "" if number == rounds else f"-{number}"
@@ -119,9 +117,17 @@ def shrink(recipe: Recipe, dense: Path, places: Places) -> dict[str, Path]:
     return found
 
 
+def cuts_of(recipe: Recipe) -> tuple[int, Prune]:
+    """How many times the model is cut, and the settings of each cut."""
+    rounds = recipe.heal.rounds if recipe.heal else 1
+    share = 1 - (1 - recipe.prune.ratio) ** (1 / rounds) if rounds > 1 else recipe.prune.ratio
+    return rounds, recipe.prune.model_copy(update={"ratio": share})
+
+
 def check(recipe: Recipe) -> None:
     """Find before the first long stage what would stop a later one: a split, too few rows, a prompt, a loss
-    that does not fit, a text that is not there.
+    that does not fit, a text that is not there, a cut that the model does not allow. None of it depends on
+    the seed.
     """
     if not recipe.tasks:
         raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
@@ -149,6 +155,7 @@ def check(recipe: Recipe) -> None:
                 task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
                 select=recipe.tune.select, overlap=recipe.tune.overlap,
             )  # fmt: skip
+    check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
 
 
 def reads(recipe: Recipe) -> dict[str, str]:

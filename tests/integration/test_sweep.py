@@ -139,6 +139,10 @@ def test_where_every_cell_diverges_the_sweep_says_so(tmp_path: Path, monkeypatch
         ({"evaluate.perplexity": ["nofile.txt"]}, "nofile.txt is no readable text"),
         ({"evaluate.perplexity": ["wikitext"]}, "did you mean 'wikitext2'"),
         ({"prune.calibration.source": "wrld"}, "'wrld' is none of c4, world, task"),
+        ({"prune.layers": [0, 99]}, "prune.layers: .* is outside the model"),
+        ({"prune.criterion": "block_influence"}, "scores whole layers only"),
+        ({"prune.ratio": 0.99, "prune.floor": 0.5}, "out of reach"),
+        ({"model": "nowhere/"}, "nowhere"),
     ],
 )
 def test_what_would_stop_a_later_stage_is_said_before_the_first(
@@ -151,9 +155,18 @@ def test_what_would_stop_a_later_stage_is_said_before_the_first(
         assert not (tmp_path / "out").exists()
 
 
-def test_every_variants_text_is_looked_for_first(tmp_path: Path) -> None:
-    variants = {"wrong": {"prune.calibration.source": "nofile.txt"}, "right": {}}
-    with pytest.raises(TailorError, match=r"nofile\.txt does not exist"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"prune.calibration.source": "nofile.txt"}, r"nofile\.txt does not exist"),
+        ({"prune.layers": [0, 99]}, "outside the model"),
+    ],
+)
+def test_every_variant_is_checked_before_the_first_cell(
+    wrong: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    variants = {"right": {}, "wrong": wrong}
+    with pytest.raises(TailorError, match=message):
         run({**RECIPE, "sweep": {"seed": [1], "variants": variants}}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -8,12 +8,14 @@ A plan can be made without cutting (`make_plan`), saved, compared and replayed.
 from tailored_llama.prune.criteria import Criterion, criteria
 from tailored_llama.prune.plan import Plan, save_trajectory
 from tailored_llama.prune.stage import make_plan, make_plans, prune
+from tailored_llama.prune.steps import check_request
 from tailored_llama.prune.surgery import CutWeights
 
 __all__ = [
     "Criterion",
     "CutWeights",
     "Plan",
+    "check_request",
     "criteria",
     "make_plan",
     "make_plans",

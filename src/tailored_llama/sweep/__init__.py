@@ -15,7 +15,7 @@ from tailored_llama import checkpoint
 from tailored_llama.errors import DivergedError, OutputError, RecipeError
 from tailored_llama.pipeline import SAME, check, reads, tailor
 from tailored_llama.places import Places
-from tailored_llama.recipe import Prune, Recipe
+from tailored_llama.recipe import Recipe
 from tailored_llama.report import report_sweep
 from tailored_llama.sweep.cells import Cell, cells_of
 from tailored_llama.sweep.table import table
@@ -41,9 +41,7 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
             "sweep: settings are compared on the same questions; leave tasks and evaluate out of its lists "
             "and variants"
         )
-    # What pruning does beside its text has nothing that `check` looks at.
-    beside: Any = {"prune": set(Prune.model_fields) - {"calibration"}}
-    for settled in {cell.recipe.model_dump_json(exclude=beside): cell.recipe for cell in cells}.values():
+    for settled in {cell.recipe.model_dump_json(exclude={"seed"}): cell.recipe for cell in cells}.values():
         check(settled)
     out = out.resolve()
     if out.exists() and not out.is_dir():
