@@ -8,22 +8,34 @@ import pytest
 
 from tailored_llama.recipe import load_recipe
 from tailored_llama.sweep.__main__ import fill
-from tailored_llama.sweep.cells import cells_of
+from tailored_llama.sweep.cells import cells_of, groups_of
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "lab.md"
+SWEEPS = {"lab-paper": 30, "lab-one-change": 90, "lab-ratios": 45, "lab-shots": 60}
+CHOICES = ("lab-choose-50", "lab-choose-65")
 
 
-@pytest.mark.parametrize(
-    ("name", "count"), [("lab-paper", 30), ("lab-one-change", 90), ("lab-ratios", 45), ("lab-shots", 60)]
-)
+@pytest.mark.parametrize(("name", "count"), SWEEPS.items())
 def test_the_lab_recipes_are_sound_and_their_tables_have_a_place(name: str, count: int) -> None:
     found = cells_of(load_recipe(name))
     assert len(found) == count
     assert {cell.seed for cell in found} == {1, 2, 3, 4, 5}
-    page = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text()
+    page = PAGE.read_text()
     assert "\n| x |\n" in fill(page, name, "| x |")
     assert f"tailor run {name} --out runs/{name}\n" in page
 
 
-@pytest.mark.parametrize("name", ["lab-choose-50", "lab-choose-65"])
+@pytest.mark.parametrize("name", [*SWEEPS, *CHOICES])
+def test_every_setting_is_on_the_page_with_the_same_tuning_of_the_unpruned_model(name: str) -> None:
+    found = cells_of(load_recipe(name))
+    assert all(cell.dense_tuned for cell in found)
+    table = PAGE.read_text().split(f"<!-- sweep: {name} -->")[1].split("<!-- end -->")[0]
+    header, _, *rows = [line.split(" | ") for line in table.splitlines() if line.startswith("|")]
+    assert [row[0].strip("| ") for row in rows] == [group for group, _ in groups_of(found)]
+    assert all(float(row[header.index("dense, tuned")]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("name", CHOICES)
 def test_settings_are_chosen_on_questions_and_shots_that_no_table_scores(name: str) -> None:
     cells = cells_of(load_recipe(name))
     assert {cell.recipe.evaluate.split for cell in cells} == {"validation"}
@@ -33,7 +45,7 @@ def test_settings_are_chosen_on_questions_and_shots_that_no_table_scores(name: s
         if (bundled := cell.chosen["variant"]) in ("demo", "best"):
             won = load_recipe(bundled)
             assert (cell.recipe.tune, cell.recipe.heal) == (won.tune, won.heal)
-    page = (Path(__file__).resolve().parents[2] / "docs" / "lab.md").read_text()
+    page = PAGE.read_text()
     assert "\n| x |\n" in fill(page, name, "| x |")
     assert f"tailor run {name} --out runs/{name}\n" in page
 
