@@ -164,6 +164,7 @@ def reads(recipe: Recipe) -> dict[str, str]:
     replay = [recipe.tune.replay.source] if recipe.tune.replay else []
     corpora = [window_of(entry, recipe.evaluate.length)[0] for entry in recipe.evaluate.perplexity]
     rows = [*recipe.data.values(), *(task.files for task in tasks if task.files)]
+    # A directory that happens to be called like a text (`world`) is none.
     texts = [text for text in (recipe.prune.calibration.source, *replay, *corpora) if Path(text).is_file()]
     found = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
     found["tasks"] = hashlib.sha256(repr(tasks).encode()).hexdigest()

@@ -165,7 +165,8 @@ def test_what_would_stop_a_later_stage_is_said_before_the_first(
 def test_every_variant_is_checked_before_the_first_cell(
     wrong: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    variants = {"right": {}, "wrong": wrong}
+    # A right one on either side: where settings are taken for the same, the first or the last stands for all.
+    variants = {"first": {}, "wrong": wrong, "last": {"tune.epochs": 1}}
     with pytest.raises(TailorError, match=message):
         run({**RECIPE, "sweep": {"seed": [1], "variants": variants}}, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -44,9 +44,9 @@ def select(
     """The units that stay when `share` is gone; groups that are whole are not listed.
 
     `sizes` measures the original model by `settings.of`; None counts units. `warn` of a final share that is
-    off by more than half a percent of it. Every group keeps at least the `floor`. Widths are multiples of
-    `align`: channels always, heads x head_dim where a group has enough heads. With `alike` all layers keep
-    equally many. Raises PlanError for an `align` or a ratio of a size that cannot be met.
+    off by more than half a percent of it. Every group of a layer keeps at least the `floor`. Widths are
+    multiples of `align`: channels always, heads x head_dim where a group has enough heads. With `alike` all
+    layers keep equally many. Raises PlanError for an `align` or a ratio of a size that cannot be met.
     """
     cut = tracks(pools, settings)
     tally = Tally(cut, sizes)
