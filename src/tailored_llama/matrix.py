@@ -7,7 +7,6 @@ used.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tailored_llama.places import Places
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.report import report_matrix
 from tailored_llama.results import mean
+from tailored_llama.strict_json import to_json
 from tailored_llama.tasks.general import NAME, WORDING, general_task, read_instructions, world_instructions
 from tailored_llama.tune import chosen_prompt, tune
 
@@ -96,7 +96,7 @@ def _tune_general(recipe: Recipe, pruned: Path, out: Path, rows: list[dict[str, 
     """
     folder = out / NAME
     folder.mkdir(exist_ok=True)
-    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "train.jsonl").write_text("".join(to_json(row) + "\n" for row in rows), encoding="utf-8")
     losses = {name: weight for name, weight in recipe.tune.loss.items() if name != "choice"}
     settings = recipe.tune.model_copy(update={"prompt": WORDING, "loss": losses or {"answer": 1.0}})
     return Path(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+
+from tailored_llama.strict_json import to_json
 
 
 class Places:
@@ -28,7 +29,7 @@ class Places:
         """
         if self.store is None:
             return self.out / name
-        text = json.dumps(depends, default=self._plain, sort_keys=True)
+        text = to_json(depends, default=self._plain, sort_keys=True)
         place = self.store / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         link = self.out / name
         target = os.path.relpath(place, self.out)

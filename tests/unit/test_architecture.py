@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "tailored_llama"
 
 # Lower floors first. A module may import from floors below its own, and from its own room.
 FLOORS = [
-    {"errors", "progress", "machine"},
+    {"errors", "progress", "machine", "strict_json"},
     {"recipe"},
     {"world"},
     {"shaped", "families", "tasks"},
@@ -73,6 +73,11 @@ def test_a_file_is_a_page_or_two(path: Path) -> None:
 def test_no_pickles_anywhere() -> None:
     pattern = re.compile(r"\b(import pickle|torch\.save\(|torch\.load\(|pickle\.loads?\()")
     assert not [path.name for path in SOURCES if pattern.search(path.read_text())]
+
+
+def test_json_is_written_in_one_place() -> None:
+    pattern = re.compile(r"\bjson\.dumps?\(")
+    assert [path.name for path in SOURCES if pattern.search(path.read_text())] == ["strict_json.py"]
 
 
 def test_the_command_line_page_is_fresh() -> None:

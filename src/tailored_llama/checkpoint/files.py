@@ -10,8 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tailored_llama.errors import CheckpointError
+from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.progress import track
+from tailored_llama.strict_json import to_json
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
@@ -37,13 +38,19 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` to `path` in one step: a reader sees the old file or the new one."""
+    """Write `content` to `path` in one step: a reader sees the old file or the new one.
+
+    Raises OutputError, and leaves the file as it was, where `content` holds NaN or an infinity.
+    """
     path = Path(path)
+    try:
+        text = to_json(content, indent=2, ensure_ascii=False)
+    except OutputError as error:
+        raise OutputError(f"{path}: {error}") from None
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+            file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

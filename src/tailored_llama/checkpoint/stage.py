@@ -17,6 +17,7 @@ from typing import Any
 
 from tailored_llama.checkpoint.files import digest_file, read_json, write_json
 from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.strict_json import to_json
 
 MANIFEST = "manifest.json"
 RECIPE = "recipe.json"
@@ -134,7 +135,7 @@ def versions() -> dict[str, str]:
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as JSON gives them back: tuples as lists, paths as text."""
-    plain: dict[str, Any] = json.loads(json.dumps(dict(settings), default=str))
+    plain: dict[str, Any] = json.loads(to_json(dict(settings), default=str))
     return plain
 
 

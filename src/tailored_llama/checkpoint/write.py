@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 import struct
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tailored_llama.checkpoint.shards import DTYPES, INDEX, SINGLE
 from tailored_llama.checkpoint.weights import Weights, require_finite, widest_dtype
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.progress import track
+from tailored_llama.strict_json import to_json
 
 SPELLING = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -155,7 +155,7 @@ def _write_shard(weights: Weights, names: list[str], path: Path) -> Iterator[str
             "shape": list(weights.shape(name)),
             "data_offsets": [start, end],
         }
-    text = json.dumps(header).encode()
+    text = to_json(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("xb") as file:
         file.write(struct.pack("<Q", len(text)) + text)

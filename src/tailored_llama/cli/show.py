@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from tailored_llama.strict_json import to_json
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:
     """Results on stdout: one JSON object, or tables."""
     if as_json:
-        print(json.dumps(result))
+        print(to_json(result))
         return
     from rich.console import Console
 
@@ -23,7 +24,7 @@ def show(result: dict[str, Any], as_json: bool) -> None:
 def show_matrix(found: dict[str, Any], as_json: bool) -> None:
     """The cross-prompt experiment: one JSON object, or a table."""
     if as_json:
-        print(json.dumps(found))
+        print(to_json(found))
         return
     from rich.console import Console
 
@@ -35,7 +36,7 @@ def show_matrix(found: dict[str, Any], as_json: bool) -> None:
 def show_facts(facts: dict[str, Any], as_json: bool) -> None:
     """A flat result: one JSON object, or a line a fact."""
     if as_json:
-        print(json.dumps(facts))
+        print(to_json(facts))
         return
     for name, value in facts.items():
         print(f"{name:<18} {value:,}" if isinstance(value, int) else f"{name:<18} {value}")
@@ -45,7 +46,7 @@ def show_measured(found: dict[str, Any], as_json: bool) -> None:
     """Sizes and speeds: tables, or one JSON object; a model that was measured alone is that object."""
     if as_json:
         alone = found["models"][0] if len(found["models"]) == 1 else {"models": found["models"]}
-        print(json.dumps({**alone, "settings": found["settings"], "versions": found["versions"]}))
+        print(to_json({**alone, "settings": found["settings"], "versions": found["versions"]}))
         return
     from rich.console import Console
 
@@ -59,7 +60,7 @@ def show_measured(found: dict[str, Any], as_json: bool) -> None:
 def show_ranking(ranking: dict[str, Any], as_json: bool) -> None:
     """Wordings in order, the best first: one JSON object, or a line a wording."""
     if as_json:
-        print(json.dumps(ranking))
+        print(to_json(ranking))
         return
     tuned = ranking["compared"] == "tuned"
     print("Tuned on one half of the shots, asked the other" if tuned else "Before any tuning")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from tailored_llama.evaluate.perplexity import corpus, window_of
 from tailored_llama.evaluate.perplexity import perplexity as measure_perplexity
 from tailored_llama.evaluate.questions import Asked, Questions
 from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.strict_json import to_json
 from tailored_llama.tasks import Task, load_task
 
 __all__ = ["evaluate"]
@@ -133,7 +133,7 @@ def _stored(
             "versions": checkpoint.versions(),
         }
         checkpoint.write_json(directory / "results.json", document)
-        (directory / RIGHT).write_text(json.dumps(right) + "\n", encoding="utf-8")
+        (directory / RIGHT).write_text(to_json(right) + "\n", encoding="utf-8")
     return row
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from tailored_llama.strict_json import to_json
 
 
 def recipe(
@@ -28,7 +29,7 @@ def section(made: Mapping[str, Any], form: str) -> str:
     """The section of the card; nothing without a recipe."""
     if not made:
         return ""
-    text = json.dumps(made, indent=2, ensure_ascii=False)
+    text = to_json(made, indent=2, ensure_ascii=False)
     command = f"tailor run recipe.json --set 'export.formats=[{form}]' --out run"
     return (
         f"## To do it again\n\nSave this as `recipe.json`:\n\n```json\n{text}\n```\n\n"

@@ -18,6 +18,7 @@ from typing import Any
 from tailored_llama import checkpoint
 from tailored_llama.errors import TailorError
 from tailored_llama.progress import track
+from tailored_llama.strict_json import to_json
 
 RATES = ("first_token_seconds", "prefill_tokens_per_second", "decode_tokens_per_second", "peak_memory")
 Speed = dict[str, Any]
@@ -107,7 +108,7 @@ class Worker:
     def __init__(self, backend: str, name: str, place: Path, sizes: Mapping[str, int]) -> None:
         command = [sys.executable, "-m", "tailored_llama.measure.worker", backend, str(place)]
         self._process = subprocess.Popen(
-            [*command, json.dumps(dict(sizes))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [*command, to_json(dict(sizes))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": str(sizes["threads"])},
         )  # fmt: skip
         self._name = name
@@ -132,7 +133,7 @@ class Worker:
     def ask(self, batch: int) -> Speed:
         """One batch, read and continued."""
         assert self._process.stdin is not None
-        print(json.dumps(batch), file=self._process.stdin, flush=True)
+        print(to_json(batch), file=self._process.stdin, flush=True)
         return self._read()
 
     def _read(self) -> Speed:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tailored_llama.errors import TailorError
 from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.strict_json import to_json
 
 Timed = Callable[[int], tuple[float, float]]
 """Rows -> seconds to their first tokens, and from there to their last."""
@@ -62,7 +63,7 @@ def llama_cpp(path: str, length: int, new: int, batch: int, threads: int) -> tup
             "prompt": prompts if rows > 1 else prompts[0], "n_predict": new, "ignore_eos": True,
             "cache_prompt": False, "temperature": 0, "samplers": ["top_k"], "top_k": 1,
         }  # fmt: skip
-        request = urllib.request.Request(f"{server.listening_address}/completion", json.dumps(body).encode())
+        request = urllib.request.Request(f"{server.listening_address}/completion", to_json(body).encode())
         with urllib.request.urlopen(request) as answer:
             said = json.load(answer)
         times = [one["timings"] for one in (said if rows > 1 else [said])]
@@ -89,13 +90,13 @@ def main(backend: str, path: str, settings: dict[str, int]) -> None:
             "decode_tokens_per_second": rows * (new - 1) / rest,
             "peak_memory": peak_memory(),
         }
-        print(json.dumps(about | figures), flush=True)
+        print(to_json(about | figures), flush=True)
 
 
 if __name__ == "__main__":
     try:
         main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
     except TailorError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        print(to_json({"error": str(error)}), flush=True)
     except KeyboardInterrupt:
         sys.exit(130)

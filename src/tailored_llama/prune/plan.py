@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig
 
 from tailored_llama.errors import PlanError
 from tailored_llama.families import MODEL, Group, Kept, Kind, groups
+from tailored_llama.strict_json import to_json
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Plan:
         kinds = []
         for kind, layers in self.kept.items():
             if MODEL in layers:
-                kinds.append(f'    "{kind}": {json.dumps(layers[MODEL])}')
+                kinds.append(f'    "{kind}": {to_json(layers[MODEL])}')
                 continue
-            lines = [f'      "{layer}": {json.dumps(units)}' for layer, units in sorted(layers.items())]
+            lines = [f'      "{layer}": {to_json(units)}' for layer, units in sorted(layers.items())]
             kinds.append(f'    "{kind}": {{\n' + ",\n".join(lines) + "\n    }")
         kept = "{\n" + ",\n".join(kinds) + "\n  }" if kinds else "{}"
         fields = {
@@ -132,7 +133,7 @@ def save_trajectory(plans: Mapping[float, Plan], directory: Path, prefix: str = 
 
 
 def _block(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+    return to_json(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
 
 
 def _units(units: Any) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -12,6 +11,7 @@ from markupsafe import Markup
 
 from tailored_llama.report import overview, pictures, scatter, words
 from tailored_llama.report.read import Measured, Run
+from tailored_llama.strict_json import to_json
 
 TEMPLATE = "page.html.jinja"
 OVERVIEW = "overview.html.jinja"
@@ -84,7 +84,7 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
         "losses": _picture(pictures.losses(run.tunings), f"{anchor}-losses") if run.tunings else None,
         "sizes": _sizes(run),
         "prompts": [t for t in run.tunings if t.base == "pruned"],
-        "recipe": json.dumps(recipe, indent=2, ensure_ascii=False),
+        "recipe": to_json(recipe, indent=2, ensure_ascii=False),
         "versions": results.content.get("versions", {}),
         "command": f"tailor run {run.directory / 'recipe.json'} --out another/directory",
         "reproducible": (run.directory / "recipe.json").is_file(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from tailored_llama.report.pictures import COLOURS, MARKERS, MUTED, STYLE, WIDTH, as_svg
 from tailored_llama.report.sweep import COLUMNS, TITLE, Entry, failures, line
 from tailored_llama.report.words import LABELS, STAGES
+from tailored_llama.strict_json import to_json
 
 TEMPLATE = "sweep.html.jinja"
 AXES = {
@@ -51,7 +51,7 @@ def sweep_page(document: Mapping[str, Any]) -> str:
         ],
         labels=LABELS,
         shown=[s for s in STAGES if any(s in entry["stages"] for entry in entries)],
-        recipe=json.dumps(document["recipe"], indent=2, ensure_ascii=False),
+        recipe=to_json(document["recipe"], indent=2, ensure_ascii=False),
         versions=document["versions"],
     )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ def _values(key: str, values: Any) -> list[Value]:
     if not values:
         raise RecipeError(f"sweep.{key}: the list is empty; name at least one value or leave the key out")
     named = [(_name(value, place), value) for place, value in enumerate(values, start=1)]
-    if len({json.dumps(value, default=str) for value in values}) < len(values):
+    if len({repr(value) for value in values}) < len(values):
         raise RecipeError(f"sweep.{key}: a value is listed twice ({values!r}); list each once")
     if len({name for name, _ in named}) < len(named):
         named = [(f"{place}", value) for place, value in enumerate(values, start=1)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
+from tailored_llama.strict_json import to_json
 from tailored_llama.tune.precision import choose_precision
 
 Base: TypeAlias = PreTrainedModel | Path
@@ -58,5 +58,5 @@ def write_model(
 
 def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write the record of every step into `folder`, a line each."""
-    lines = "".join(json.dumps(step) + "\n" for step in history)
+    lines = "".join(to_json(step) + "\n" for step in history)
     (folder / HISTORY).write_text(lines, encoding="utf-8")

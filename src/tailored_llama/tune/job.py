@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune
+from tailored_llama.strict_json import to_json
 from tailored_llama.tasks import Task
 from tailored_llama.tune.adapter import attach, save_adapter
 from tailored_llama.tune.base import load_base, tokenizer_of, write_history, write_model
@@ -78,7 +78,7 @@ class Job:
             tuned = self.run(out.parent)
             save_adapter(tuned.adapted, inputs["base"], folder)
             write_history(tuned.history, folder)
-            (folder / SHOTS).write_text(json.dumps(tuned.shots, indent=1) + "\n", encoding="utf-8")
+            (folder / SHOTS).write_text(to_json(tuned.shots, indent=1) + "\n", encoding="utf-8")
             if merge:
                 write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)
         return out

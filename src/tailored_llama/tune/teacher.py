@@ -7,7 +7,6 @@ every choice of the shots, and the texts it wrote with its log-probabilities at 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -24,6 +23,7 @@ from tailored_llama.errors import TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Distill, Heal
 from tailored_llama.scoring import can_branch
+from tailored_llama.strict_json import to_json
 from tailored_llama.tune.base import load_base
 from tailored_llama.tune.data import Distributions, Shot, collate, split_reads, windows
 from tailored_llama.tune.forward import logprobs
@@ -155,4 +155,4 @@ def _taught(found: dict[str, Tensor], name: str, shots: Sequence[Shot]) -> list[
 
 
 def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return hashlib.sha256(to_json(content).encode()).hexdigest()

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from tailored_llama.strict_json import to_json
 from tailored_llama.world.splits import CHOICES, GENERATION, TASKS, Split
 
 log = logging.getLogger("tailored_llama.world.measure")
@@ -89,10 +90,10 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     figures = measure(model, tokenizer, options.split, limit=options.limit, prompts=tuple(options.prompt))
     for name, row in figures.items():
-        log.info("%s", json.dumps({"task": name, **row}))
+        log.info("%s", to_json({"task": name, **row}))
     if options.write:
-        options.write.write_text(json.dumps({**known, options.split: figures}, indent=1) + "\n")
-    log.info("%s", json.dumps({"mean": means(figures)}))
+        options.write.write_text(to_json({**known, options.split: figures}, indent=1) + "\n")
+    log.info("%s", to_json({"mean": means(figures)}))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tailored_llama.strict_json import to_json
+
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
     """Write everything that a second start needs; `path` is replaced in one step. `facts` are JSON."""
@@ -20,7 +22,7 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, f
         tensors |= {f"optimizer.{index}.{name}": tensor.contiguous() for name, tensor in moments.items()}
     partial = path.with_suffix(".partial")
     tensors = {name: tensor.detach() for name, tensor in tensors.items()}
-    save_file(tensors, partial, metadata={"facts": json.dumps(facts)})
+    save_file(tensors, partial, metadata={"facts": to_json(facts)})
     os.replace(partial, path)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import time
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tailored_llama import machine
+from tailored_llama.strict_json import to_json
 from tailored_llama.world.architecture import SIZES, config, make_model
 from tailored_llama.world.batches import Batch, batches
 from tailored_llama.world.facts import SEED
@@ -127,7 +127,7 @@ class Trainer:
             "tokens_per_second": round((self.tokens - first) / seconds),
         }  # fmt: skip
         with (self.out / "training.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(to_json(entry) + "\n")
         log.info("%s", entry)
 
     def _rate(self) -> float:
