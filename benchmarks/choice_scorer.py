@@ -21,7 +21,7 @@ from lm_eval.models.huggingface import HFLM
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tailored_llama.evaluate.lm import Tailor, Tokenised
+from tailored_llama.integrations.lm_eval.model import Tailor, Tokenised
 from tailored_llama.scoring import BATCH_TOKENS
 
 VOCABULARY, CHOICES, CONTEXT, SHOT = 2000, 4, 104, 128

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from random_llama import write_llama
 
-from tailored_llama.measure import measure
-from tailored_llama.prune import prune
+from tailored_llama.profiling import measure
 from tailored_llama.recipe import load_recipe
+from tailored_llama.stages.prune import prune
 
 SHAPES = {"S": (512, 8), "M": (1024, 16), "L": (2048, 22)}
 

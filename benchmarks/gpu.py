@@ -22,13 +22,13 @@ from transformers import LlamaConfig
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import Weights
 from tailored_llama.families import Kept
-from tailored_llama.prune.steps import plan_units
-from tailored_llama.prune.surgery import CutWeights
 from tailored_llama.recipe import Prune, Tune
 from tailored_llama.scoring import Request, loglikelihoods
-from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import Material, Shot
-from tailored_llama.tune.trainer import fit
+from tailored_llama.stages.prune.planner import plan_units
+from tailored_llama.stages.prune.surgery import CutWeights
+from tailored_llama.training.batches import Material, Shot
+from tailored_llama.training.loop import fit
+from tailored_llama.training.lora import attach
 
 SAMPLES, LENGTH, SHOTS, EPOCHS, CHOICES = 10, 64, 50, 3, 512
 DEVICE = "cuda"

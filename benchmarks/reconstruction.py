@@ -13,10 +13,10 @@ import argparse
 import torch
 
 from tailored_llama import checkpoint, prune
-from tailored_llama.calibration import calibration_tokens
+from tailored_llama.data import load_task
+from tailored_llama.data.text_windows import calibration_tokens
 from tailored_llama.recipe import Calibration, Prune
 from tailored_llama.scoring import accuracy, score
-from tailored_llama.tasks import load_task
 
 TASKS = ("world_boolq", "world_piqa", "world_hellaswag", "world_arc_easy", "world_openbookqa")
 CUTS = (

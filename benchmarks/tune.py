@@ -30,9 +30,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer
 from tailored_llama import machine
 from tailored_llama.recipe import Lora, Tune
 from tailored_llama.scoring import Request
-from tailored_llama.tune.adapter import MODULES, attach
-from tailored_llama.tune.data import Material, Shot, epochs
-from tailored_llama.tune.trainer import fit
+from tailored_llama.training.batches import Material, Shot, epochs
+from tailored_llama.training.loop import fit
+from tailored_llama.training.lora import MODULES, attach
 
 SHOTS, TOKENS, BATCH, RATE, SEED = 50, 128, 4, 1e-4, 1
 SIDES = ("Trainer", "tailor")

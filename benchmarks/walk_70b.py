@@ -37,8 +37,8 @@ def main() -> None:
     from transformers import LlamaConfig
 
     from tailored_llama import machine
-    from tailored_llama.prune.measure import channel_scores
     from tailored_llama.recipe import Prune
+    from tailored_llama.stages.prune.scores import channel_scores
 
     machine.settle()  # as the command does
     torch.set_num_threads(chosen.threads)

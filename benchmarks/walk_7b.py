@@ -51,9 +51,9 @@ def measure(folder: Path, layers: int, precision: str, threads: int, results: Pa
 
     torch.set_num_threads(threads)
     from tailored_llama import checkpoint, machine
-    from tailored_llama.prune.steps import plan_units
-    from tailored_llama.prune.surgery import CutWeights
     from tailored_llama.recipe import Prune
+    from tailored_llama.stages.prune.planner import plan_units
+    from tailored_llama.stages.prune.surgery import CutWeights
 
     machine.settle()  # as the command does
     figures: dict[str, Any] = {}

@@ -19,7 +19,7 @@ def test_the_plugin_needs_nothing_that_vllm_does_not_bring() -> None:
     absent = ("peft", "lm_eval", "datasets", "gguf", "jaxtyping", "accelerate", "matplotlib", "ruamel.yaml")
     code = (
         f"import sys; absent = {absent!r}; sys.modules.update(dict.fromkeys(absent));"
-        "import tailored_llama.vllm_plugin; from tailored_llama import shaped; shaped.register()"
+        "import tailored_llama.integrations.vllm; from tailored_llama import shaped; shaped.register()"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 

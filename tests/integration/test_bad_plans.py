@@ -103,7 +103,7 @@ def test_what_is_within_reach_is_within_reach(say: Say, pico: Path) -> None:
 def test_no_room_is_said_before_anything_is_measured(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10_000))
-    stage = sys.modules["tailored_llama.prune.stage"]
+    stage = sys.modules["tailored_llama.stages.prune.stage"]
     monkeypatch.setattr(stage, "plan_units", lambda *_, **__: pytest.fail("measured"))
     assert "GB are free; name another disk" in say("prune.ratio=0.3")
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from lm_eval.api.registry import get_model
 from lm_eval.models.huggingface import HFLM
+from tailored_llama.integrations.lm_eval.harness import Model, score_task
+from tailored_llama.integrations.lm_eval.questions import Questions
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from scoring_pico import TASKS
 from tailored_llama import checkpoint, prune
-from tailored_llama.evaluate.harness import Model, score_task
-from tailored_llama.evaluate.lm import Tailor
-from tailored_llama.evaluate.questions import Questions
-from tailored_llama.tasks import load_task
+from tailored_llama.data import load_task
+from tailored_llama.integrations.lm_eval.model import Tailor
 
 LIMIT = 6
 Loaded = dict[str, tuple[PreTrainedModel, PreTrainedTokenizerBase]]
@@ -103,7 +103,8 @@ def test_lm_evals_own_command_line_knows_it(shared: Path, tmp_path: Path) -> Non
     said = {}
     for model in ("hf", "tailor"):
         command = [
-            sys.executable, "-m", "tailored_llama.evaluate", "run", "--model", model, "--device", "cpu",
+            sys.executable, "-m", "tailored_llama.integrations.lm_eval", "run",
+            "--model", model, "--device", "cpu",
             "--model_args", f"pretrained={shared / 'models' / 'stories260K'}",
             "--tasks", str(tmp_path / "owls.yaml"), "--output_path", str(tmp_path / model),
         ]  # fmt: skip

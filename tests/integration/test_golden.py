@@ -15,9 +15,9 @@ from torch import Tensor
 
 from tailored_llama import checkpoint, families
 from tailored_llama.families import Kept
-from tailored_llama.prune import CutWeights, make_plan, prune
-from tailored_llama.prune.measure import ChannelScores, channel_scores
 from tailored_llama.recipe import Prune
+from tailored_llama.stages.prune import CutWeights, make_plan, prune
+from tailored_llama.stages.prune.scores import ChannelScores, channel_scores
 
 CRITERIA = {
     "param_first": "taylor",

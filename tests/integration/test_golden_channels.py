@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from tailored_llama import checkpoint
 from tailored_llama.families import MODEL
-from tailored_llama.prune import make_plan, prune
-from tailored_llama.prune.measure import channel_scores
 from tailored_llama.recipe import Prune
+from tailored_llama.stages.prune import make_plan, prune
+from tailored_llama.stages.prune.scores import channel_scores
 
 CRITERIA = {"param_first": "taylor", "vectorize": "taylor_vector"}
 CASES = [

@@ -15,10 +15,10 @@ from transformers import PreTrainedModel
 from gguf_cases import ODD, TEXTS, VOCABULARY, byte_level, pico, sentence_pieces
 from tailored_llama import world
 from tailored_llama.checkpoint import load_model, load_tokenizer, open_weights
-from tailored_llama.export.gguf import to_gguf
-from tailored_llama.export.gguf.bytelevel import LLAMA3, QWEN2
 from tailored_llama.families import MODEL, Kept, LayerWidths
-from tailored_llama.prune.surgery import CutWeights
+from tailored_llama.stages.export.gguf import to_gguf
+from tailored_llama.stages.export.gguf.bytelevel import LLAMA3, QWEN2
+from tailored_llama.stages.prune.surgery import CutWeights
 
 pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install xllamacpp")
 

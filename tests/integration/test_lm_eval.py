@@ -15,8 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from scoring_pico import TASKS, pico
 from tailored_llama import checkpoint, evaluate
+from tailored_llama.data import load_task
 from tailored_llama.scoring import encode_pair, score
-from tailored_llama.tasks import load_task
 
 STOCK = Path(lm_eval.__file__).parent / "tasks"
 FILES = {

@@ -14,8 +14,8 @@ from transformers import AutoConfig, PreTrainedModel
 from gguf_cases import ODD, pico
 from tailored_llama.checkpoint import open_weights
 from tailored_llama.errors import TailorError
-from tailored_llama.export.onnx import write_onnx
 from tailored_llama.families import LayerWidths
+from tailored_llama.stages.export.onnx import write_onnx
 
 TOLERANCE = 1e-4
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tailored_llama import checkpoint, evaluate
-from tailored_llama.evaluate.perplexity import corpus
+from tailored_llama.stages.evaluate.perplexity import corpus
 
 WINDOWS = 40
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tailored_llama.prune import Plan, make_plan, prune
 from tailored_llama.recipe import Calibration, Criterion
+from tailored_llama.stages.prune import Plan, make_plan, prune
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the sunshine."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tailored_llama import checkpoint, prune
-from tailored_llama.calibration import calibration_tokens
+from tailored_llama.data.text_windows import calibration_tokens
 from tailored_llama.recipe import Calibration
 
 

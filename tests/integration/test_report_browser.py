@@ -9,7 +9,7 @@ from typing import Any
 from browsing import requested, text_of
 
 from tailored_llama.recipe import load_recipe
-from tailored_llama.report import report
+from tailored_llama.reporting import report
 from tailored_llama.results import assemble
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tailored_llama import checkpoint, evaluate, run, sweep
+from tailored_llama import checkpoint, evaluate, run
 from tailored_llama.cli import execute
 from tailored_llama.errors import DivergedError, OutputError, TailorError
 from tailored_llama.recipe import load_recipe
+from tailored_llama.workflows import sweep
 
 RECIPE: dict[str, Any] = {
     "model": "world",

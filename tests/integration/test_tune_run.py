@@ -10,8 +10,8 @@ import torch
 
 from tailored_llama import prune, tune
 from tailored_llama.checkpoint import load_model, load_tokenizer, load_tuned
+from tailored_llama.data import load_task
 from tailored_llama.scoring import score
-from tailored_llama.tasks import load_task
 
 MODEL = "models/stories260K"
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tailored_llama import world
+from tailored_llama.data import load_task
 from tailored_llama.scoring import accuracy, score
-from tailored_llama.tasks import load_task
 from tailored_llama.world import leaks, pages
 from tailored_llama.world.splits import CHOICES
 

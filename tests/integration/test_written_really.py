@@ -9,9 +9,9 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from tailored_llama import checkpoint
+from tailored_llama.data import Example, Generation
 from tailored_llama.scoring import write
 from tailored_llama.scoring.requests import encode_context, encode_written
-from tailored_llama.tasks import Example, Generation
 
 CONTEXTS = (
     "Once upon a time, there was a little girl named",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tailored_llama.cli import execute
-from tailored_llama.tasks import schema
+from tailored_llama.data import task_file as schema
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your-own-task.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```\w+ (mood/\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))

@@ -10,7 +10,7 @@ import pytest
 
 from scoring_pico import pico, tokenizer, write_split
 from tailored_llama.cli import execute
-from tailored_llama.tasks import schema
+from tailored_llama.data import task_file as schema
 
 WRITTEN = """
 kind: generation

@@ -8,9 +8,9 @@ from pathlib import Path
 from typer.main import get_command
 
 from tailored_llama.cli import app
+from tailored_llama.data import load_task, task_names
+from tailored_llama.data.task_file import PromptFile, TaskFile
 from tailored_llama.recipe import Tune
-from tailored_llama.tasks import load_task, task_names
-from tailored_llama.tasks.schema import PromptFile, TaskFile
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "prompts.md").read_text(encoding="utf-8")

@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 from scoring_pico import ROWS, TASKS, pico, tokenizer, write_split
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint import ModelWeights, weights_digest
+from tailored_llama.data import load_task
 from tailored_llama.errors import CheckpointError, DataError, TaskError, TuneError
-from tailored_llama.evaluate import evaluate
 from tailored_llama.scoring import accuracy, score
-from tailored_llama.tasks import load_task
+from tailored_llama.stages.evaluate import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_each_task_in_its_own_wording(model: PreTrainedModel, data: dict[str, st
 def test_shots_stand_before_every_question(
     model: PreTrainedModel, data: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tailored_llama.evaluate.harness import Model
+    from tailored_llama.stages.evaluate.harness import Model
 
     seen: list[str] = []
     original = Model.loglikelihood
@@ -147,7 +147,7 @@ def test_a_corpus_can_name_its_own_window(model: PreTrainedModel, tmp_path: Path
 
 
 def test_corpora_of_lines_are_joined_as_published(tmp_path: Path) -> None:
-    from tailored_llama.evaluate.perplexity import corpus
+    from tailored_llama.stages.evaluate.perplexity import corpus
 
     (tmp_path / "text.txt").write_text(" \n = Owl = \n \n Owls fly .\n")
     data = {"wikitext2": str(tmp_path / "text.txt"), "ptb": str(tmp_path / "text.txt")}
@@ -227,9 +227,9 @@ def test_an_adapter_counts_and_leaves_the_model_alone(data: dict[str, str], tmp_
 
 
 def test_the_validation_split_is_there_to_choose_by_and_not_where_it_is_reported() -> None:
+    from tailored_llama.data import load_task
     from tailored_llama.errors import TaskError
-    from tailored_llama.evaluate.questions import Questions
-    from tailored_llama.tasks import load_task
+    from tailored_llama.stages.evaluate.questions import Questions
 
     asked = {
         split: Questions.ask(

@@ -14,11 +14,11 @@ from test_export import cut, tuned
 from gguf_cases import byte_level, pico
 from tailored_llama import export, prune
 from tailored_llama.checkpoint import write_json
+from tailored_llama.checkpoint.lineage import layers_before_and_after
 from tailored_llama.cli import execute
-from tailored_llama.cut import layers_before_and_after
-from tailored_llama.export import hub
 from tailored_llama.families import LayerWidths
 from tailored_llama.recipe import load_recipe
+from tailored_llama.stages.export import hub
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

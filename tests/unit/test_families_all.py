@@ -21,8 +21,8 @@ from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import FamilyError
 from tailored_llama.families import MODEL, Kept, LayerWidths
-from tailored_llama.prune import CutWeights, prune
-from tailored_llama.prune.walk import Walk
+from tailored_llama.stages.prune import CutWeights, prune
+from tailored_llama.stages.prune.walk import Walk
 
 PLAIN: Kept = {"heads": {i: [0, 1] for i in range(3)}, "mlp": {i: [1, 2, 5, 19] for i in range(3)}}
 """All layers alike: 4 heads, which divide the residual width of 24, and 4 channels."""

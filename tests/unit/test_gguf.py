@@ -18,10 +18,10 @@ from transformers import Qwen2Config
 from gguf_cases import ODD, VOCABULARY, byte_level, pico
 from tailored_llama.checkpoint import Weights, open_weights
 from tailored_llama.errors import CheckpointError, FamilyError, OutputError, RecipeError, TailorError
-from tailored_llama.export.gguf import to_gguf
-from tailored_llama.export.gguf.metadata import describe
-from tailored_llama.export.gguf.tensors import interleave
 from tailored_llama.families import LayerWidths
+from tailored_llama.stages.export.gguf import to_gguf
+from tailored_llama.stages.export.gguf.metadata import describe
+from tailored_llama.stages.export.gguf.tensors import interleave
 
 ALIGNED = [LayerWidths(8, 4, 96), LayerWidths(4, 2, 32)]
 

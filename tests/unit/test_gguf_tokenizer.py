@@ -14,10 +14,10 @@ from transformers import PreTrainedTokenizerFast
 from gguf_cases import VOCABULARY, byte_level, pico, sentence_pieces
 from tailored_llama.checkpoint import open_weights
 from tailored_llama.errors import CheckpointError
-from tailored_llama.export.gguf import to_gguf
-from tailored_llama.export.gguf.bytelevel import LLAMA3
-from tailored_llama.export.gguf.tokenizer import read_vocabulary
 from tailored_llama.families import LayerWidths
+from tailored_llama.stages.export.gguf import to_gguf
+from tailored_llama.stages.export.gguf.bytelevel import LLAMA3
+from tailored_llama.stages.export.gguf.tokenizer import read_vocabulary
 
 WORDS = pre_tokenizers.ByteLevel(add_prefix_space=False)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tailored_llama.recipe import load_recipe
-from tailored_llama.sweep.__main__ import fill
-from tailored_llama.sweep.cells import cells_of, groups_of
+from tailored_llama.workflows.sweep.__main__ import fill
+from tailored_llama.workflows.sweep.cells import cells_of, groups_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "lab.md"
 SWEEPS = {"lab-paper": 30, "lab-one-change": 90, "lab-ratios": 45, "lab-shots": 60}

@@ -13,10 +13,10 @@ from rich.console import Console
 from scoring_pico import ROWS, pico, tokenizer, write_split
 from tailored_llama import evaluate, world
 from tailored_llama.cli import execute
+from tailored_llama.data.instructions import general_task, read_instructions, world_instructions
 from tailored_llama.errors import DataError
-from tailored_llama.matrix import matrix
-from tailored_llama.report.crossed import matrix_table
-from tailored_llama.tasks.general import general_task, read_instructions, world_instructions
+from tailored_llama.reporting.cross_task_page import matrix_table
+from tailored_llama.workflows.cross_task import matrix
 
 GENERAL = [{"instruction": f"Say {n}.", "input": "" if n % 2 else "Now.", "output": f"{n}"} for n in range(6)]
 

@@ -15,8 +15,8 @@ from transformers import LlamaConfig
 
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError
-from tailored_llama.measure import measure, speeds
-from tailored_llama.measure.greedy import Decoded, decode
+from tailored_llama.profiling import measure, speeds
+from tailored_llama.profiling.greedy import Decoded, decode
 
 PUBLISHED = {
     "dense": (LlamaConfig(), 6_738_415_616, 424_021_065_728),

@@ -12,11 +12,11 @@ from prune_pico import config_of, model_of, tokens_of
 from torch import Tensor
 
 from tailored_llama.checkpoint import ModelWeights
-from tailored_llama.prune import make_plan
-from tailored_llama.prune import walk as walk_module
-from tailored_llama.prune.measure import ChannelScores, channel_scores
-from tailored_llama.prune.reduce import over_channels
 from tailored_llama.recipe import Prune
+from tailored_llama.stages.prune import make_plan
+from tailored_llama.stages.prune import walk as walk_module
+from tailored_llama.stages.prune.reduce import over_channels
+from tailored_llama.stages.prune.scores import ChannelScores, channel_scores
 
 HEAD = 8
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tailored_llama import calibration
-from tailored_llama.calibration import calibration_tokens
+from tailored_llama.data import text_windows as calibration
+from tailored_llama.data.text_windows import calibration_tokens
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
 
@@ -170,7 +170,7 @@ def test_tasks_in_turn_end_to_end_from_the_train_split(monkeypatch: pytest.Monke
         return SimpleNamespace(name=name, prompts={"7": None, "8": None}, rows=read, render=render)
 
     known = {"a": task("a", 2, 10), "b": task("b", 9, 100)}
-    monkeypatch.setattr("tailored_llama.tasks.load_task", lambda name: known[name])
+    monkeypatch.setattr("tailored_llama.data.load_task", lambda name: known[name])
     windows = draw("task", samples=5, length=6, tasks=["a", "b"], data={"b": "there"})
     triples = windows.view(-1, 3)
     assert torch.equal(triples[:, 0], triples[:, 1])

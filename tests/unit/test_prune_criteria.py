@@ -12,10 +12,11 @@ from torch import Tensor
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import CheckpointError
 from tailored_llama.families import Group, Slice
-from tailored_llama.prune import criteria, measure
-from tailored_llama.prune.measure import channel_scores
-from tailored_llama.prune.reduce import over_members
 from tailored_llama.recipe import Criterion, Prune, Reduce
+from tailored_llama.stages.prune import criteria
+from tailored_llama.stages.prune import scores as measure
+from tailored_llama.stages.prune.reduce import over_members
+from tailored_llama.stages.prune.scores import channel_scores
 
 FORMULAS: dict[str, Any] = {
     "l1": lambda w, g, a: w.abs().sum(1),

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import PlanError
-from tailored_llama.prune import walk as walk_module
-from tailored_llama.prune.measure import channel_scores, layer_scores
 from tailored_llama.recipe import Prune
+from tailored_llama.stages.prune import walk as walk_module
+from tailored_llama.stages.prune.scores import channel_scores, layer_scores
 
 
 def streams(model: Any, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -14,16 +14,16 @@ from transformers import AutoModelForCausalLM
 
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint import ModelWeights
+from tailored_llama.data import Example, load_task
 from tailored_llama.errors import DataError, RecipeError
-from tailored_llama.prune import make_plan
-from tailored_llama.prune import walk as walk_module
-from tailored_llama.prune.margin import ChoiceMargin, Question, questions
-from tailored_llama.prune.measure import channel_scores
-from tailored_llama.prune.text import Source
-from tailored_llama.prune.walk import Walk
 from tailored_llama.recipe import Prune
 from tailored_llama.scoring import Request, score
-from tailored_llama.tasks import Example, load_task
+from tailored_llama.stages.prune import make_plan
+from tailored_llama.stages.prune import walk as walk_module
+from tailored_llama.stages.prune.calibration import Source
+from tailored_llama.stages.prune.margin import ChoiceMargin, Question, questions
+from tailored_llama.stages.prune.scores import channel_scores
+from tailored_llama.stages.prune.walk import Walk
 
 TASK = {"source": "task", "samples": 6}
 
@@ -127,7 +127,7 @@ def source(**more: Any) -> Source:
 
 
 def test_the_shots_are_those_of_tuning() -> None:
-    from tailored_llama.tasks.fewshot import draw
+    from tailored_llama.data.shots import draw
 
     weights = checkpoint.open_weights("world")
     task = load_task("world_piqa")

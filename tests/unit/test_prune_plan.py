@@ -9,7 +9,7 @@ import pytest
 from prune_pico import config_of
 
 from tailored_llama.errors import PlanError
-from tailored_llama.prune import Plan
+from tailored_llama.stages.prune import Plan
 
 PLAN = Plan(
     {"model": "pico", "digest": "a" * 64},

@@ -19,10 +19,10 @@ from tailored_llama import checkpoint
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import DataError
 from tailored_llama.families import MODEL, Kept
-from tailored_llama.prune import CutWeights, prune
-from tailored_llama.prune import walk as walk_module
-from tailored_llama.prune.reconstruct import Reconstructed
-from tailored_llama.prune.ridge import DAMPINGS, Ridge
+from tailored_llama.stages.prune import CutWeights, prune
+from tailored_llama.stages.prune import walk as walk_module
+from tailored_llama.stages.prune.reconstruct import Reconstructed
+from tailored_llama.stages.prune.ridge import DAMPINGS, Ridge
 
 PLAIN: Kept = {"heads": {i: [0, 1] for i in range(3)}, "mlp": {i: [1, 2, 5, 7, 9, 19] for i in range(3)}}
 SHAPED: Kept = {"heads": {0: [1], 2: [0, 1]}, "mlp": {1: [0, 7, 19], 2: [3, 4]}}

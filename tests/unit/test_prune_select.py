@@ -14,10 +14,10 @@ from prune_pico import config_of
 from tailored_llama import families
 from tailored_llama.errors import PlanError
 from tailored_llama.families import Kept
-from tailored_llama.prune.select import select
-from tailored_llama.prune.surgery import config_after
-from tailored_llama.prune.track import Pool
 from tailored_llama.recipe import Prune
+from tailored_llama.stages.prune.pools import Pool
+from tailored_llama.stages.prune.select import select
+from tailored_llama.stages.prune.surgery import config_after
 
 KINDS = ("heads", "mlp")
 

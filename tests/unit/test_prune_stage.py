@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from tailored_llama import checkpoint, families
 from tailored_llama.errors import CheckpointError, DataError, PlanError, RecipeError, TailorError
-from tailored_llama.prune import Plan, make_plan, prune
 from tailored_llama.recipe import Prune
+from tailored_llama.stages.prune import Plan, make_plan, prune
 
 CONFIG = config_of(1, num_key_value_heads=4, head_dim=4, intermediate_size=60, num_hidden_layers=4)
 TOKENS = tokens_of(CONFIG)
@@ -95,7 +95,7 @@ def test_what_is_complete_is_not_done_again(directory: Path, ids: dict[str, Any]
 
 
 def test_steps_score_anew_on_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tailored_llama.prune import steps
+    from tailored_llama.stages.prune import planner as steps
 
     seen = []
     measure = steps.channel_scores

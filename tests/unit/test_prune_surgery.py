@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tailored_llama import checkpoint, families
 from tailored_llama.families import Group, Kept, Slice
-from tailored_llama.prune import CutWeights, surgery
+from tailored_llama.stages.prune import CutWeights, surgery
 
 
 @settings(max_examples=40, deadline=None)

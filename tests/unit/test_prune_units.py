@@ -17,12 +17,12 @@ from prune_pico import config_of, model_of, tokens_of, weights_of
 from tailored_llama import checkpoint, families
 from tailored_llama.errors import FamilyError, PlanError
 from tailored_llama.families import MODEL
-from tailored_llama.prune import CutWeights, Plan, make_plan, make_plans, prune
-from tailored_llama.prune.measure import channel_scores
-from tailored_llama.prune.surgery import config_after
 from tailored_llama.recipe import Prune
-from tailored_llama.report import pictures
-from tailored_llama.report.read import read_run
+from tailored_llama.reporting import pictures
+from tailored_llama.reporting.read import read_run
+from tailored_llama.stages.prune import CutWeights, Plan, make_plan, make_plans, prune
+from tailored_llama.stages.prune.scores import channel_scores
+from tailored_llama.stages.prune.surgery import config_after
 
 KINDS: list[Any] = ["heads", "query_heads", "mlp", "hidden", "layers"]
 TOKENS = tokens_of(pico("llama"), length=9)

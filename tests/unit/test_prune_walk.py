@@ -15,8 +15,8 @@ from torch import Tensor
 from tailored_llama import families
 from tailored_llama.checkpoint import Checkpoint, ModelWeights
 from tailored_llama.families import LayerWidths
-from tailored_llama.prune import walk as walk_module
-from tailored_llama.prune.walk import Walk
+from tailored_llama.stages.prune import walk as walk_module
+from tailored_llama.stages.prune.walk import Walk
 
 Found = dict[str, tuple[Tensor, Tensor | None]]
 

@@ -15,16 +15,14 @@ def test_the_public_names() -> None:
     assert tailored_llama.__version__ == metadata.version("tailored-llama")
 
 
-def test_the_stages_are_functions_though_their_rooms_have_the_same_names() -> None:
-    import tailored_llama.export.card  # which puts the sub-package where the function is
+def test_stages_are_functions_at_the_top_and_modules_below() -> None:
+    import tailored_llama.stages.export.card
 
-    for name in ("prune", "tune", "evaluate", "export", "run"):
+    for name in ("prune", "heal", "tune", "evaluate", "export", "run"):
         function = getattr(tailored_llama, name)
         assert inspect.isfunction(function), name
         assert function.__name__ == name
-    from tailored_llama import export
-
-    assert inspect.isfunction(export)
+    assert inspect.ismodule(tailored_llama.stages.export)
 
 
 def test_importing_is_light() -> None:

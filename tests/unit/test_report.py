@@ -15,9 +15,10 @@ from rich.console import Console
 from tailored_llama.errors import OutputError
 from tailored_llama.families import LayerWidths
 from tailored_llama.recipe import load_recipe
-from tailored_llama.report import pictures, report, tables, words
-from tailored_llama.report.read import read_run
-from tailored_llama.report.rows import Results
+from tailored_llama.reporting import formatting as words
+from tailored_llama.reporting import pictures, report, tables
+from tailored_llama.reporting.read import read_run
+from tailored_llama.reporting.rows import Results
 from tailored_llama.results import assemble, combine, single
 
 TASKS = ("world_boolq", "world_piqa")

@@ -12,8 +12,8 @@ import pytest
 from test_report import Page, results, run, text_of
 
 from tailored_llama.cli import execute
-from tailored_llama.report import overview, report
-from tailored_llama.report.read import read_all
+from tailored_llama.reporting import overview, report
+from tailored_llama.reporting.read import read_all
 
 assert run  # a fixture
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from scoring_pico import ROWS, TASKS, pico, tokenizer
 from tailored_llama import scoring
+from tailored_llama.data import Example, load_task
 from tailored_llama.errors import DataError
 from tailored_llama.scoring import Scored, encode_pair, rank_prompts, score
 from tailored_llama.scoring.rank import rank
-from tailored_llama.tasks import Example, load_task
 
 MODEL, TOKENIZER = pico(), tokenizer()
 

@@ -10,7 +10,7 @@ import pytest
 from tailored_llama.checkpoint import write_json
 from tailored_llama.cli.show import show_facts
 from tailored_llama.errors import OutputError
-from tailored_llama.prune.plan import Plan
+from tailored_llama.stages.prune.plan import Plan
 from tailored_llama.strict_json import to_json
 
 NAN, INF = float("nan"), float("inf")

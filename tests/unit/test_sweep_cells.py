@@ -13,7 +13,7 @@ from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError
 from tailored_llama.places import Places
 from tailored_llama.recipe import Tune, load_recipe
-from tailored_llama.sweep.cells import cells_of, groups_of
+from tailored_llama.workflows.sweep.cells import cells_of, groups_of
 
 BASE = {"model": "world", "tasks": ["world_boolq"], "tune": {"prompt": "paper"}}
 

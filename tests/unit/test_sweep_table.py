@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_sweep_cells import cells
 
-from tailored_llama.report import sweep_tables
-from tailored_llama.report.sweep import COLUMNS, markdown
-from tailored_llama.report.sweep_page import sweep_page
-from tailored_llama.sweep import statistics
-from tailored_llama.sweep.__main__ import main
-from tailored_llama.sweep.table import table
+from tailored_llama.reporting import sweep_tables
+from tailored_llama.reporting.sweep import COLUMNS, markdown
+from tailored_llama.reporting.sweep_page import sweep_page
+from tailored_llama.workflows.sweep import statistics
+from tailored_llama.workflows.sweep.__main__ import main
+from tailored_llama.workflows.sweep.table import table
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=3))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scoring_pico import ROWS, TASKS
+from tailored_llama.data import chance, load_task, task_names
 from tailored_llama.errors import DataError, TaskError
-from tailored_llama.tasks import chance, load_task, task_names
 
 PROMPTS = ["paper", "harness", "instruct", "choices", "cloze"]
 LETTERED = "The owl sleeps by day.\ndoes the owl sleep by day?\nA. no\nB. yes\nAnswer:"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tailored_llama.cli import execute
+from tailored_llama.data import chance, load_task
 from tailored_llama.errors import DataError, TaskError
-from tailored_llama.tasks import chance, load_task
 
 ROW = {"id": "0", "question": "What does the fox eat?", "answer": "The fox eats honey."}
 OWN = """

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring_pico import ROWS, write_split
+from tailored_llama.data import load_task
+from tailored_llama.data.shots import draw
 from tailored_llama.errors import DataError
-from tailored_llama.tasks import load_task
-from tailored_llama.tasks.fewshot import draw
 
 BOOLQ, ARC = ROWS["boolq"], ROWS["arc_easy"]
 
@@ -168,7 +168,7 @@ def test_the_most_diverse_shots_are_of_every_group(seed: int) -> None:
 def test_each_diverse_shot_is_the_farthest_of_its_label() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    from tailored_llama.tasks.fewshot import _fingerprint
+    from tailored_llama.data.shots import _fingerprint
 
     task, rows = load_task("boolq"), groups(5, 4)
     chosen = draw(task, rows, 7, 3, select="diverse").indices

@@ -10,14 +10,15 @@ import torch
 
 from scoring_pico import ROWS, pico, tokenizer, write_split
 from tailored_llama.cli import execute
+from tailored_llama.data import Task, load_task
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import context_length, outcomes
-from tailored_llama.tasks import Task, load_task
-from tailored_llama.tune import crossval, rank_wordings, tune
-from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import Material, encode
-from tailored_llama.tune.trainer import fit
+from tailored_llama.stages.tune import cross_validation as crossval
+from tailored_llama.stages.tune import rank_wordings, tune
+from tailored_llama.training.batches import Material, encode
+from tailored_llama.training.loop import fit
+from tailored_llama.training.lora import attach
 
 SETTINGS = Tune(shots=8, epochs=2, batch_size=4, learning_rate=0.01, precision="fp32", auto="tuned")
 

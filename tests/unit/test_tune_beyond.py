@@ -21,10 +21,12 @@ from tailored_llama.checkpoint import load_tuned
 from tailored_llama.cli import execute
 from tailored_llama.errors import DataError, TuneError
 from tailored_llama.recipe import EarlyStop, Lora, Tune
-from tailored_llama.tune import job, teacher, trainer
-from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import Material, epochs, windows
-from tailored_llama.tune.material import hold_out
+from tailored_llama.stages.tune import stage as job
+from tailored_llama.training import loop as trainer
+from tailored_llama.training import teacher
+from tailored_llama.training.batches import Material, epochs, windows
+from tailored_llama.training.lora import attach
+from tailored_llama.training.replay import hold_out
 
 DISTILL = {**QUICK, "loss": ["answer", "distill"], "distill": {"texts": 6, "length": 4}}
 

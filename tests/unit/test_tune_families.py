@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM
 
 from tailored_llama.recipe import Lora
 from tailored_llama.scoring import Request
-from tailored_llama.tune import forward
-from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import Shot, collate
+from tailored_llama.training import forward
+from tailored_llama.training.batches import Shot, collate
+from tailored_llama.training.lora import attach
 
 
 @pytest.mark.parametrize("case", OWN)

@@ -11,9 +11,9 @@ from test_tune_training import pico
 from torch import Tensor
 
 from tailored_llama.recipe import Lora
-from tailored_llama.tune import dropout
-from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.fused import fused
+from tailored_llama.training.cpu_kernels import dropout
+from tailored_llama.training.cpu_kernels.lora_product import fused
+from tailored_llama.training.lora import attach
 
 
 def adapted(lora: dict[str, Any]) -> Any:

@@ -13,12 +13,13 @@ from test_tune_stage import base, data  # noqa: F401  (fixtures)
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
 
 from tailored_llama import checkpoint, export, heal, run
+from tailored_llama.checkpoint.lineage import one_after_another, what_was_cut
 from tailored_llama.cli import execute
-from tailored_llama.cut import one_after_another, what_was_cut
 from tailored_llama.errors import RecipeError, TuneError
-from tailored_llama.prune import make_plan, prune
 from tailored_llama.recipe import Heal, Tune, load_recipe
-from tailored_llama.tune import healing, teacher
+from tailored_llama.stages.heal import stage as healing
+from tailored_llama.stages.prune import make_plan, prune
+from tailored_llama.training import teacher
 
 QUICK = Heal(texts=40, length=8, epochs=8, batch_size=8, learning_rate=1e-2, precision="fp32")
 SHOTS = Tune(shots=8)

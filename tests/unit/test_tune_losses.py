@@ -17,10 +17,12 @@ from transformers import LlamaForCausalLM
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import Request
 from tailored_llama.scoring.choices import Scored
-from tailored_llama.tune import data, teacher, writing
-from tailored_llama.tune.data import Distributions, Shot, collate, micro_batches, rows_of
-from tailored_llama.tune.losses import LOSSES
-from tailored_llama.tune.trainer import accumulate, terms_of, weighted
+from tailored_llama.training import batches as data
+from tailored_llama.training import generation as writing
+from tailored_llama.training import teacher
+from tailored_llama.training.batches import Distributions, Shot, collate, micro_batches, rows_of
+from tailored_llama.training.loop import accumulate, terms_of, weighted
+from tailored_llama.training.losses import LOSSES
 
 LENGTHS = ((4, 9, 6), (5, 5), (3, 8, 2, 7))
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tailored_llama.cli import execute
+from tailored_llama.data import Example
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
-from tailored_llama.tasks import Example
-from tailored_llama.tune import crossval, specificities, specificity
+from tailored_llama.stages.tune import cross_validation as crossval
+from tailored_llama.stages.tune import specificities, specificity
 
 
 def test_halves_have_even_labels_and_share_no_shot() -> None:

@@ -19,7 +19,10 @@ from transformers import (
 from tailored_llama import tune
 from tailored_llama.checkpoint import load_tuned
 from tailored_llama.errors import DataError, DivergedError, RecipeError, TaskError, TuneError
-from tailored_llama.tune import chosen_prompt, job, shots, trainer
+from tailored_llama.stages.tune import chosen_prompt
+from tailored_llama.stages.tune import stage as job
+from tailored_llama.stages.tune import wording as shots
+from tailored_llama.training import loop as trainer
 
 WORDS = [
     "<s>", "?", ".", "Passage:", "Question:", "Answer:", "yes", "no", "is", "the", "red", "blue", "big",
@@ -208,8 +211,8 @@ def test_auto_ranks_the_prompts_on_the_shots_alone(
     monkeypatch.setattr(shots, "rank_prompts", rank)
     model = LlamaForCausalLM.from_pretrained(base)
     from tailored_llama.checkpoint import load_tokenizer
+    from tailored_llama.data import load_task
     from tailored_llama.recipe import Tune
-    from tailored_llama.tasks import load_task
 
     settings = Tune(**{**QUICK, "prompt": "auto"})
     task = load_task("boolq")

@@ -16,10 +16,12 @@ from tailored_llama.checkpoint import merge_adapter
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Lora, Tune
 from tailored_llama.scoring import Request
-from tailored_llama.tune import data, forward, precision, trainer
-from tailored_llama.tune.adapter import attach
-from tailored_llama.tune.data import Material, Shot, collate, epochs, micro_batches
-from tailored_llama.tune.dropout import Masks, QuickDropout
+from tailored_llama.training import batches as data
+from tailored_llama.training import forward, precision
+from tailored_llama.training import loop as trainer
+from tailored_llama.training.batches import Material, Shot, collate, epochs, micro_batches
+from tailored_llama.training.cpu_kernels.dropout import Masks, QuickDropout
+from tailored_llama.training.lora import attach
 
 VOCAB = 64
 

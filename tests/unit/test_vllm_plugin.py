@@ -70,7 +70,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     for fake in fakes:
         monkeypatch.setitem(sys.modules, fake.__name__, fake)
     yield models
-    sys.modules.pop("tailored_llama.vllm_plugin.model", None)
+    sys.modules.pop("tailored_llama.integrations.vllm.model", None)
 
 
 def entry_point() -> Any:

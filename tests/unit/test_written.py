@@ -13,12 +13,12 @@ from transformers import GenerationConfig, PreTrainedModel
 from scoring_pico import pico, tokenizer, written_task
 from tailored_llama import evaluate, prune
 from tailored_llama.checkpoint import load_model
+from tailored_llama.data import Example, Generation, load_task
 from tailored_llama.errors import DataError
 from tailored_llama.scoring import outcomes, requests, text_scores, write
 from tailored_llama.scoring.requests import encode_context
-from tailored_llama.scoring.texts import token_f1
-from tailored_llama.tasks import Example, Generation, load_task
-from tailored_llama.tune.data import encode
+from tailored_llama.scoring.text_metrics import token_f1
+from tailored_llama.training.batches import encode
 
 FREE = Generation(max_new_tokens=8, stop=())
 CONTEXTS = ("the owl", "Question: is the cat a dog?\nAnswer:", "A", "the dog, because it was so. ")
@@ -163,8 +163,8 @@ def test_figures_are_those_of_the_texts(plain: PreTrainedModel, task: Path) -> N
 
 
 def test_shots_stand_before_a_question_answered(plain: PreTrainedModel, task: Path) -> None:
-    from tailored_llama.evaluate.questions import Questions
-    from tailored_llama.evaluate.written import _after
+    from tailored_llama.stages.evaluate.generation import _after
+    from tailored_llama.stages.evaluate.questions import Questions
 
     asked = Questions.ask(load_task(task), "lines", None, limit=1, fewshot=2, seed=1)
     example = _after(asked.shots, asked.examples[0])

@@ -20,7 +20,7 @@ def promptsshow(
 ) -> None:
     """Every wording of a task, rendered on its first training row."""
     recipe = opt.recipe_of(None, sets, {}, "none")
-    from tailored_llama.tasks import load_task
+    from tailored_llama.data import load_task
 
     loaded = load_task(task)
     row = loaded.rows("train", data=recipe.data.get(loaded.name))[0]
@@ -61,7 +61,7 @@ def promptsrank(
     shots), minus what it gains on the other tasks.
     """
     wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
-    from tailored_llama.tune import rank_wordings, specificities
+    from tailored_llama.stages.tune import rank_wordings, specificities
 
     ranking = rank_wordings(model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data)
     specific = specificities(
@@ -87,7 +87,7 @@ def families() -> None:
 
 def criteria() -> None:
     """The pruning criteria and where they come from."""
-    from tailored_llama.prune import criteria as known
+    from tailored_llama.stages.prune import criteria as known
 
     for criterion in known():
         print(f"{criterion.name:<16} {criterion.reference}")
@@ -95,7 +95,7 @@ def criteria() -> None:
 
 def tasks() -> None:
     """The tasks, their metric and prompts."""
-    from tailored_llama.tasks import load_task, task_names
+    from tailored_llama.data import load_task, task_names
 
     for name in task_names():
         task = load_task(name)

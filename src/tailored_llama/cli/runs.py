@@ -34,7 +34,7 @@ def run(
         "evaluate.limit": limit, "seed": seed,
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags)
-    from tailored_llama.sweep.cells import check_assigned
+    from tailored_llama.workflows.sweep.cells import check_assigned
 
     check_assigned(wanted, [key for key, _ in opt.assignments(sets, flags)])
     _run(wanted, out, as_json)
@@ -51,7 +51,7 @@ def demo(
 
 
 def _run(recipe: Recipe, out: Path, as_json: bool) -> None:
-    from tailored_llama.pipeline import run as run_pipeline
+    from tailored_llama.workflows.run import run as run_pipeline
 
     show(run_pipeline(recipe, out), as_json)
     print(f"report: {out / 'report.html'}", file=sys.stderr)
@@ -83,7 +83,7 @@ def matrix(
         "evaluate.limit": limit, "seed": seed,
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags)
-    from tailored_llama.matrix import matrix as cross
+    from tailored_llama.workflows.cross_task import matrix as cross
 
     show_matrix(cross(wanted, out, general=general), as_json)
     print(f"report: {out / 'matrix.html'}", file=sys.stderr)
@@ -94,7 +94,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
 ) -> None:
     """One page over one or many runs."""
-    from tailored_llama.report import report as write_report
+    from tailored_llama.reporting import report as write_report
 
     print(write_report(directories, out))
 

@@ -14,7 +14,7 @@ def show(result: dict[str, Any], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from tailored_llama.report import sweep_tables, tables
+    from tailored_llama.reporting import sweep_tables, tables
 
     console = Console()
     for table in sweep_tables(result) if "failed" in result else tables(result):
@@ -28,7 +28,7 @@ def show_matrix(found: dict[str, Any], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from tailored_llama.report.crossed import matrix_table
+    from tailored_llama.reporting.cross_task_page import matrix_table
 
     Console().print(matrix_table(found))
 
@@ -50,7 +50,7 @@ def show_measured(found: dict[str, Any], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from tailored_llama.measure.tables import tables
+    from tailored_llama.profiling.tables import tables
 
     console = Console()
     for table in tables(found):

@@ -28,7 +28,7 @@ def plan(
     With a prune.trajectory, its plans are written beside: FILE-0.20.json and so on.
     """
     wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
-    from tailored_llama.prune import make_plans, save_trajectory
+    from tailored_llama.stages.prune import make_plans, save_trajectory
 
     plans = make_plans(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data,
@@ -56,7 +56,7 @@ def prune(
     """Plan and cut."""
     wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
     from tailored_llama.checkpoint import read_json
-    from tailored_llama.prune import prune as prune_stage
+    from tailored_llama.stages.prune import prune as prune_stage
 
     written = prune_stage(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data, out=out,
@@ -81,7 +81,7 @@ def heal(
     """Distil a cut model from the unpruned one, on text that the unpruned one writes."""
     wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
     from tailored_llama.checkpoint import read_json
-    from tailored_llama.tune import heal as heal_stage
+    from tailored_llama.stages.heal import heal as heal_stage
 
     written = heal_stage(
         model, teacher=teacher, tasks=opt.names(tasks), settings=wanted.heal, shots=wanted.tune,
@@ -107,8 +107,8 @@ def tune(
 ) -> None:
     """Few-shot LoRA on a task's prompts; writes adapter/ and the merged model."""
     wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "tune.prompt": prompt, "seed": seed}, model)
-    from tailored_llama.tune import chosen_prompt
-    from tailored_llama.tune import tune as tune_stage
+    from tailored_llama.stages.tune import chosen_prompt
+    from tailored_llama.stages.tune import tune as tune_stage
 
     written = tune_stage(
         model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data, out=out, teacher=teacher
@@ -141,8 +141,8 @@ def evaluate(
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags, model)
     settings = wanted.evaluate
-    from tailored_llama.evaluate import evaluate as evaluate_stage
     from tailored_llama.results import single
+    from tailored_llama.stages.evaluate import evaluate as evaluate_stage
 
     row = evaluate_stage(
         model, tasks=settings.tasks or wanted.tasks, perplexity=settings.perplexity, data=wanted.data,
@@ -176,7 +176,7 @@ def measure(
     as_json: opt.Json = False,
 ) -> None:
     """Parameters, MACs, bytes, memory and speed; several models beside each other, in turns."""
-    from tailored_llama.measure import measure as measure_models
+    from tailored_llama.profiling import measure as measure_models
 
     found = measure_models(
         models, config_only=config_only, length=length, new=new, batches=opt.numbers("--batch", batch),
@@ -201,7 +201,7 @@ def export(
     ] = None,
 ) -> None:
     """A release artefact, with a model card; nothing is uploaded unless --push-to-hub says where."""
-    from tailored_llama.export import export as export_stage
+    from tailored_llama.stages.export import export as export_stage
 
     print(
         export_stage(

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from tailored_llama.play.models import Answer, Player
 from tailored_llama.play.questions import Question
-from tailored_llama.report.words import count, percent, size
+from tailored_llama.reporting.formatting import count, percent, size
 
 TEMPLATE = "answers.html.jinja"
 

@@ -11,10 +11,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint, families
+from tailored_llama.data import Example, Metric
 from tailored_llama.errors import TuneError
-from tailored_llama.measure.greedy import decode
+from tailored_llama.profiling.greedy import decode
 from tailored_llama.scoring import context_length, score, text_ends
-from tailored_llama.tasks import Example, Metric
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tailored_llama.data import Metric, load_task, task_names
 from tailored_llama.errors import DataError, TaskError
 from tailored_llama.play.models import Player
-from tailored_llama.tasks import Metric, load_task, task_names
 
 
 @dataclass(frozen=True)

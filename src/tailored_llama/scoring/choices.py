@@ -9,9 +9,9 @@ from itertools import islice
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tailored_llama.data import Example, Metric
 from tailored_llama.scoring.forward import loglikelihoods
 from tailored_llama.scoring.requests import context_length, requests
-from tailored_llama.tasks import Example, Metric
 
 
 @dataclass(frozen=True)

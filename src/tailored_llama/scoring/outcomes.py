@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tailored_llama.data import Example, Task
 from tailored_llama.scoring.choices import score
 from tailored_llama.scoring.forward import loglikelihoods
+from tailored_llama.scoring.generation import write
 from tailored_llama.scoring.requests import context_length, requests
-from tailored_llama.scoring.texts import text_scores
-from tailored_llama.scoring.written import write
-from tailored_llama.tasks import Example, Task
+from tailored_llama.scoring.text_metrics import text_scores
 
 
 class Outcome(NamedTuple):

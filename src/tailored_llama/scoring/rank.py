@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tailored_llama.data import Row, Task
 from tailored_llama.scoring.outcomes import Outcome, outcomes
-from tailored_llama.tasks import Row, Task
 
 DRAWS = 1000
 COVERED = 0.95

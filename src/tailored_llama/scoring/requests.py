@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from tailored_llama.data import Example
 from tailored_llama.errors import DataError
-from tailored_llama.tasks import Example
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ def measure(
     model: Any, tokenizer: Any, split: Split, *, limit: int | None = None, prompts: tuple[str, ...] = ()
 ) -> Figures:
     """Task -> wording -> main metric, on the first `limit` rows of `split`; all wordings unless named."""
+    from tailored_llama.data import load_task
     from tailored_llama.scoring import outcomes
-    from tailored_llama.tasks import load_task
 
     figures: Figures = {}
     for name in TASKS + GENERATION:

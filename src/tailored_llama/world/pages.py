@@ -17,7 +17,7 @@ from tailored_llama.world.facts import SEED
 from tailored_llama.world.splits import make_text
 
 if TYPE_CHECKING:
-    from tailored_llama.tasks import Task
+    from tailored_llama.data import Task
 
 NOTES, STORIES, RETELLINGS = 0.10, 0.06, 0.08
 """Shares of the documents that are no question pages."""
@@ -41,7 +41,7 @@ class Document:
 
 @cache
 def _task(name: str) -> Task:
-    from tailored_llama.tasks import load_task
+    from tailored_llama.data import load_task
 
     return load_task(f"world_{name}")
 

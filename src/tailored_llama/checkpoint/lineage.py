@@ -1,0 +1,95 @@
+"""What earlier cuts left of a model: its layers before and after, and the settings of all cuts together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+from transformers import PreTrainedConfig
+
+from tailored_llama import families
+from tailored_llama.checkpoint.config import load_config
+from tailored_llama.checkpoint.files import read_json
+from tailored_llama.errors import TailorError
+from tailored_llama.families import LayerWidths
+
+CUT = "cut.json"
+GONE = LayerWidths(0, 0, 0)
+"""A layer that was cut whole."""
+
+
+def layers_before_and_after(
+    plan: Mapping[str, Any], config: PreTrainedConfig
+) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
+    """Widths of the layers of the model that `plan` cut, and what `config`, the result's, has left of each.
+
+    None where the first are not known: the base's config is neither on this disk nor kept in `config`.
+    """
+    after = families.widths(config)
+    dense = local_config(plan.get("source", {}).get("model"))
+    if dense is not None:
+        before = list(families.widths(dense))
+    elif hasattr(config, "layer_widths"):  # the shaped form keeps the dense numbers beside its own
+        whole = LayerWidths(config.num_attention_heads, config.num_key_value_heads, config.intermediate_size)
+        kept = plan.get("kept", {}).get("layers")
+        before = [whole] * (config.num_hidden_layers if kept is None else max(kept) + 1)
+    else:
+        return None
+    kept = plan.get("kept", {}).get("layers", range(len(before)))
+    if len(kept) != len(after):
+        return None  # a base of that name, but not the one that was cut
+    left = dict(zip(kept, after, strict=True))
+    return before, [left.get(layer, GONE) for layer in range(len(before))]
+
+
+def what_was_cut(directory: str | Path) -> dict[str, Any]:
+    """What is gone of the model in `directory`, all its cuts together; empty where nothing is known.
+
+    Of one cut that is its plan.json. A model that was cut more than once, or healed since, has CUT beside it:
+    `source`, `params`, `settings`, `heal` and, where whole layers went, `kept.layers` of the model all began
+    with. A plan that lies beside the very model it is to cut says nothing of how that came about.
+    """
+    for name in (CUT, "plan.json"):
+        path = Path(directory) / name
+        if path.is_file():
+            told = dict(read_json(path))
+            sizes = told.get("params", {})
+            if sizes.get("before") in (None, sizes.get("after")):
+                return told
+            ahead = sizes["before"] == families.parameter_count(load_config(directory))
+            return {} if ahead else told
+    return {}
+
+
+def one_after_another(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:
+    """Two cuts as one: `then` is the plan for what `first` left."""
+    before, after = first["params"]["before"], then["params"]["after"]
+    left = (1 - first["settings"].get("ratio", 0)) * (1 - then["settings"].get("ratio", 0))
+    layers = [cut.get("kept", {}).get("layers") for cut in (first, then)]
+    kept = layers[0] if layers[1] is None else layers[1]
+    if None not in layers:
+        kept = [layers[0][layer] for layer in layers[1]]
+    return {
+        "source": first["source"],
+        "params": {"before": before, "after": after},
+        "settings": {**then["settings"], "ratio": round(1 - left, 6)},
+        "kept": {} if kept is None else {"layers": kept},
+        **({"heal": first["heal"]} if "heal" in first else {}),
+    }
+
+
+def local_config(model: str | Path | None) -> PreTrainedConfig | None:
+    """The config of a model that is at hand; none is fetched from the hub for a picture."""
+    if model is None:
+        return None
+    if model != "world" and not Path(model).is_dir():
+        cached = try_to_load_from_cache(str(model), "config.json")
+        if not isinstance(cached, str):
+            return None
+        model = Path(cached).parent
+    try:
+        return load_config(model)
+    except TailorError:
+        return None

@@ -1,0 +1,24 @@
+"""Tasks as data: one short YAML each, with its fields, options, gold option and several named prompts.
+
+    task = load_task("boolq")
+    rows = task.rows("train", data=Path("some/dir"))
+    examples = task.examples("paper", rows)
+
+Calibration, tuning, evaluation and the report all render text here: what is trained on is what is scored on.
+"""
+
+from tailored_llama.data.task import Example, Generation, Metric, Prompt, Row, Split, Task, chance
+from tailored_llama.data.task_file import load_task, task_names
+
+__all__ = [
+    "Example",
+    "Generation",
+    "Metric",
+    "Prompt",
+    "Row",
+    "Split",
+    "Task",
+    "chance",
+    "load_task",
+    "task_names",
+]

@@ -1,0 +1,136 @@
+"""The few shots: k training rows by seed, balanced over labels, none of them also in the scored split."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tailored_llama.data.task import Row, Task
+from tailored_llama.errors import DataError
+from tailored_llama.recipe import Tune
+
+AUTO = "auto"
+"""The prompt that is chosen by how well the model understands each wording."""
+
+logger = logging.getLogger(__name__)
+Select = Literal["balanced", "diverse"]
+Overlap = Literal["drop", "refuse"]
+
+
+@dataclass(frozen=True)
+class Shots:
+    """The rows drawn, their indices in the training split, and how many rows the guard took out."""
+
+    rows: list[Row]
+    indices: list[int]
+    dropped: int
+
+
+def draw(
+    task: Task,
+    rows: Sequence[Row],
+    k: int,
+    seed: int,
+    *,
+    scored: Sequence[Row] = (),
+    select: Select = "balanced",
+    overlap: Overlap = "drop",
+) -> Shots:
+    """`k` of the training `rows`, the same ones for the same seed.
+
+    Labels (gold indices) take turns, so their counts differ by at most one while every label has rows left.
+    Within its label a row is drawn at random (`balanced`), or, but for the first of all, as the one that is
+    most unlike all that were drawn before (`diverse`). A training row whose text, but for case, spacing and
+    punctuation, is also in `scored` is left out (`drop`) or is an error (`refuse`).
+
+    Raises DataError where fewer than `k` rows are left, or, for `refuse`, where a row is in both splits.
+    """
+    where = getattr(rows, "where", f"task {task.name}")
+    texts = [_fingerprint(task, row) for row in rows] if scored or select == "diverse" else []
+    seen = {_fingerprint(task, row) for row in scored}
+    free = [index for index in range(len(rows)) if not seen or texts[index] not in seen]
+    dropped = len(rows) - len(free)
+    if dropped and overlap == "refuse":
+        first = next(index for index, text in enumerate(texts) if text in seen)
+        raise DataError(
+            f"{where}: {dropped} training rows reappear in the scored split (the first is row {first + 1}); "
+            "take them out, or leave them undrawn: tune.overlap: drop"
+        )
+    if dropped:
+        logger.info(
+            "task %s: %d training rows reappear in the scored split and are not drawn", task.name, dropped
+        )
+    if k > len(free):
+        also = f" ({dropped} more reappear in the scored split)" if dropped else ""
+        raise DataError(
+            f"{k} shots asked, but {where} has {len(free)} training rows{also}; "
+            f"ask for fewer (--shots {len(free)})"
+        )
+    random.Random(seed).shuffle(free)
+    by_label: dict[int, deque[int]] = defaultdict(deque)
+    for index in free:
+        by_label[task.label(rows[index])].append(index)
+    pick = _farthest([texts[index] for index in free], free) if select == "diverse" else _next
+    turns = deque(by_label[label] for label in sorted(by_label))
+    indices: list[int] = []
+    while len(indices) < k:
+        queue = turns.popleft()
+        indices.append(pick(queue))
+        if queue:
+            turns.append(queue)
+    return Shots(rows=[rows[index] for index in indices], indices=indices, dropped=dropped)
+
+
+def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None) -> Shots:
+    """The rows that a tuning with these settings trains on."""
+    return draw(
+        task, task.rows("train", data), settings.shots, seed, scored=_scored_rows(task, data),
+        select=settings.select, overlap=settings.overlap,
+    )  # fmt: skip
+
+
+def _scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
+    try:
+        return task.rows("scored", data)
+    except DataError:
+        return ()  # a task may be tuned where it is never scored; evaluation will say what is missing
+
+
+def _next(queue: deque[int]) -> int:
+    return queue.popleft()
+
+
+def _farthest(texts: Sequence[str], indices: Sequence[int]) -> Callable[[deque[int]], int]:
+    """A pick that takes from a queue the row whose nearest one among all taken so far is farthest:
+    farthest-first traversal (Gonzalez 1985), by the cosine of TF-IDF vectors of words and pairs of words.
+
+    `texts` are the rows of `indices`. The first pick is the queue's first; of equals the first in the queue.
+    """
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+    place = {index: row for row, index in enumerate(indices)}
+    nearest = np.full(len(texts), -1.0)  # the cosine to the nearest row taken, of every row
+
+    def pick(queue: deque[int]) -> int:
+        index = min(queue, key=lambda candidate: nearest[place[candidate]])
+        queue.remove(index)
+        similar = (vectors @ vectors[place[index]].T).toarray().ravel()
+        np.maximum(nearest, similar, out=nearest)
+        return index
+
+    return pick
+
+
+def _fingerprint(task: Task, row: Row) -> str:
+    """The row in the task's first wording without case, spacing and punctuation; answers in any order."""
+    example = task.render(next(iter(task.prompts)), row)
+    texts = [*dict.fromkeys(example.contexts), *sorted(set(example.answers))]
+    return "|".join(re.sub(r"\W+", " ", text.casefold()).strip() for text in texts)

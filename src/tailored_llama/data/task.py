@@ -1,0 +1,286 @@
+"""A task: rows in, examples out. An example is one question as a model sees it, in one prompt's wording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tailored_llama.data.rows import Rows, Source, Stored, read_rows
+from tailored_llama.data.templates import (
+    LETTERS,
+    Compiled,
+    RowError,
+    compile_expression,
+    compile_text,
+    names_in,
+    texts,
+)
+from tailored_llama.errors import DataError, TaskError
+from tailored_llama.recipe import Strict, suggest
+
+Row = dict[str, Any]
+Split = Stored | Literal["scored"]
+Kind = Literal["choice", "generation"]
+Metric = Literal["acc", "acc_norm", "exact_match", "f1", "rougeL"]
+CHOICE_METRICS: tuple[Metric, ...] = ("acc", "acc_norm")
+TEXT_METRICS: tuple[Metric, ...] = ("exact_match", "f1", "rougeL")
+KEPT = 20_000
+"""Rows of a task whose evaluated fields are kept in memory."""
+
+
+class Generation(Strict):
+    """How the answer of a generation task is written: greedily, until the first of these."""
+
+    max_new_tokens: int = Field(32, ge=1)
+    stop: tuple[str, ...] = ("\n",)
+    """Texts that end an answer, beside the end-of-sequence token; they are no part of it."""
+
+
+WRITTEN = Generation()
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question, rendered. Choice i is scored as log P(answers[i] | contexts[i]).
+
+    `contexts` are all equal, except in partial evaluation (WinoGrande in lm_eval's wording), where they
+    differ and the answers are equal. An answer starts with its `delimiter`.
+
+    A question of a generation task has one context, one answer (the one to learn) and `references`: the texts
+    that count as right.
+    """
+
+    contexts: tuple[str, ...]
+    answers: tuple[str, ...]
+    gold: int
+    row: int
+    delimiter: str = " "
+    references: tuple[str, ...] = ()
+
+    @property
+    def context(self) -> str:
+        """The right choice's context: what tuning conditions on."""
+        return self.contexts[self.gold]
+
+    @property
+    def answer(self) -> str:
+        """The right choice's answer: what tuning learns."""
+        return self.answers[self.gold]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Characters of each answer without its delimiter, by which acc_norm divides (as lm_eval)."""
+        return tuple(len(answer) - len(self.delimiter) for answer in self.answers)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One wording: a `context` shared by all `answers`, or `contexts` that share one `answer`.
+
+    `context` and `answer` are templates, `contexts` and `answers` expressions that give a list.
+    """
+
+    name: str
+    context: str | None = None
+    answers: str = "options"
+    contexts: str | None = None
+    answer: str | None = None
+    delimiter: str = " "
+
+    @property
+    def partial(self) -> bool:
+        """Whether the contexts are compared, not the answers."""
+        return self.contexts is not None
+
+    def sources(self) -> list[tuple[str, bool]]:
+        """(template, whether it is an expression), as far as this form uses them."""
+        if self.contexts is not None:
+            return [(self.contexts, True), (self.answer or "", False)]
+        return [(self.context or "", False), (self.answers, True)]
+
+    @cached_property
+    def compiled(self) -> tuple[Compiled, Compiled]:
+        """Functions for the context(s) and the answer(s)."""
+        first, second = (compile_expression(s) if e else compile_text(s) for s, e in self.sources())
+        return first, second
+
+    def fill(self, values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """(contexts, answers without delimiter), equally many. Raises RowError."""
+        first, second = (function(values) for function in self.compiled)
+        if self.contexts is not None:
+            return texts(first), [second] * len(first)
+        return [first] * len(second), texts(second)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A task as its file states it; schema.TaskFile says what each key means.
+
+    A task of kind `choice` has `options` and `gold`, one of kind `generation` has `references`.
+    """
+
+    name: str
+    about: str
+    metric: Metric
+    scored: Stored
+    max_length: int
+    fields: tuple[str, ...]
+    let: Mapping[str, str]
+    prompts: Mapping[str, Prompt]
+    source: Source | None
+    kind: Kind = "choice"
+    options: str | None = None
+    gold: str | None = None
+    references: str | None = None
+    generation: Generation = WRITTEN
+
+    @property
+    def files(self) -> str | None:
+        """The directory of the task's own rows, where its file names one."""
+        return self.source.files if self.source is not None else None
+
+    def rows(self, split: Split, data: Path | str | None = None) -> Rows:
+        """All rows of a split, checked: from the directory `data`, else the bundled world, else the hub.
+
+        Raises DataError naming the place, row and field where a split, field, option or label is missing.
+        """
+        name = self.scored if split == "scored" else split
+        rows = read_rows(self.name, self.source, name, data)
+        for index, row in enumerate(rows):
+            self._values(row, f"{rows.where}, row {index + 1}")
+        return rows
+
+    def examples(self, prompt: str, rows: Sequence[Row]) -> list[Example]:
+        """Every row in the wording `prompt`, in order."""
+        where = getattr(rows, "where", self.name)
+        return [self.render(prompt, row, index, where) for index, row in enumerate(rows)]
+
+    def render(self, prompt: str, row: Row, index: int = 0, where: str | None = None) -> Example:
+        """One row in the wording `prompt`; messages name its file `where` and count rows from 1.
+
+        Raises TaskError for an unknown prompt, DataError for a row that cannot fill it, or an empty choice.
+        """
+        wording = self.prompt(prompt)
+        place = f"{where or self.name}, row {index + 1}"
+        values, gold = self._values(row, place)
+        try:
+            contexts, answers = wording.fill(values)
+        except RowError as error:
+            raise DataError(
+                f"{place}: prompt '{prompt}' of task {self.name}: {error}; mend the row"
+            ) from None
+        self._check_filled(answers, f"{place}: prompt '{prompt}' of task {self.name}")
+        return Example(
+            contexts=tuple(contexts),
+            answers=tuple(wording.delimiter + answer for answer in answers),
+            gold=gold,
+            row=index,
+            delimiter=wording.delimiter,
+            references=tuple(values.get("references", ())),
+        )
+
+    def prompt(self, name: str) -> Prompt:
+        """The wording of that name, or TaskError with what there is."""
+        if name not in self.prompts:
+            there = ", ".join(self.prompts)
+            raise TaskError(
+                f"task {self.name} has no prompt '{name}'{suggest(name, self.prompts)}; it has: {there}"
+            )
+        return self.prompts[name]
+
+    def label(self, row: Row) -> int:
+        """The gold index of a checked row; of a generation task always 0."""
+        return self._values(row, self.name)[1]
+
+    def check(self) -> None:
+        """TaskError for a template that reads a field nobody declares."""
+        known = [*self.fields, "letters"]
+        for name, source in self._sources.items():
+            self._check_names(name, names_in(source, expression=True), known)
+            if name != "gold":
+                known.append(name)
+        for prompt in self.prompts.values():
+            for source, expression in prompt.sources():
+                self._check_names(f"prompt '{prompt.name}'", names_in(source, expression=expression), known)
+
+    def _check_names(self, user: str, names: set[str], known: Sequence[str]) -> None:
+        for name in sorted(names - set(known)):
+            raise TaskError(
+                f"task {self.name}: {user} reads an unknown field '{name}'{suggest(name, known)}; "
+                f"known: {', '.join(known)}"
+            )
+
+    @property
+    def _sources(self) -> dict[str, str]:
+        """The expressions of a row, in the order in which they may read one another."""
+        own = {"options": self.options, "gold": self.gold, "references": self.references}
+        return {**self.let, **{name: source for name, source in own.items() if source is not None}}
+
+    @cached_property
+    def _compiled(self) -> dict[str, Compiled]:
+        return {name: compile_expression(source) for name, source in self._sources.items()}
+
+    def _values(self, row: Row, place: str) -> tuple[dict[str, Any], int]:
+        """What templates may read of this row, and its gold index; `place` is the row's, for messages."""
+        values: dict[str, Any] = {"letters": LETTERS}
+        for field in self.fields:
+            if row.get(field) is None:
+                keys = [key for key in row if isinstance(key, str)]
+                raise DataError(
+                    f"{place}: field '{field}' of task {self.name} is missing{suggest(field, keys)}; "
+                    f"the row has: {', '.join(keys)}"
+                )
+            values[field] = row[field]
+        # A row is read again by every stage that draws or scores it, and templates are slow.
+        key = repr([values[field] for field in self.fields])
+        if key not in self._read:
+            if len(self._read) >= KEPT:
+                self._read.clear()
+            self._read[key] = self._evaluated(values, place)
+        return self._read[key]
+
+    @cached_property
+    def _read(self) -> dict[str, tuple[dict[str, Any], int]]:
+        """What `_values` gave, by the row's fields."""
+        return {}
+
+    def _evaluated(self, values: dict[str, Any], place: str) -> tuple[dict[str, Any], int]:
+        """The fields' `values` with those of the expressions, and the gold index."""
+        for name, function in self._compiled.items():
+            try:
+                value = function(values)
+                values[name] = texts(value) if name in ("options", "references") else value
+            except RowError as error:
+                raise DataError(f"{place}: '{name}' of task {self.name}: {error}; mend the row") from None
+        if self.kind == "generation":
+            if not values["references"]:
+                raise DataError(f"{place}: 'references' of task {self.name} is an empty list; give an answer")
+            self._check_filled(values["references"], f"{place}: task {self.name}", "answer")
+            return values, 0
+        options, gold = values["options"], values.pop("gold")
+        self._check_filled(options, f"{place}: task {self.name}")
+        if not isinstance(gold, int) or not 0 <= gold < len(options):
+            raise DataError(
+                f"{place}: the label of task {self.name} gives {gold!r}, which is none of its "
+                f"{len(options)} options; mend the label"
+            )
+        return values, int(gold)
+
+    @staticmethod
+    def _check_filled(choices: Sequence[str], place: str, what: str = "choice") -> None:
+        for index, choice in enumerate(choices):
+            if not choice.strip():
+                raise DataError(f"{place}: {what} {index} is empty; fill it or drop the row")
+
+
+def chance(examples: Sequence[Example]) -> float:
+    """What guessing scores: the mean over questions of one over their number of choices, and nothing where
+    the answer has to be written.
+    """
+    guessed = [0.0 if example.references else 1 / len(example.answers) for example in examples]
+    return sum(guessed) / len(guessed)

@@ -1,0 +1,216 @@
+"""The text that criteria see: `samples` windows of `length` tokens, the same for the same seed."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from tailored_llama.errors import DataError
+from tailored_llama.recipe import Calibration
+
+Windows = Int[Tensor, "samples length"]
+Encode = Callable[[str], list[int]]
+C4 = ("allenai/c4", "en")
+NAMED = ("c4", "world", "task")
+SHUFFLED = 1000
+"""Rows of C4 that are shuffled at a time; it is streamed, never downloaded whole."""
+
+
+def calibration_tokens(
+    settings: Calibration,
+    tokenizer: Callable[[], PreTrainedTokenizerBase],
+    *,
+    vocabulary: int,
+    seed: int,
+    tasks: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+) -> Windows:
+    """Token ids [samples, length] from `settings.source`; `tokenizer` is only called where text is read.
+
+    `world` and a .txt file are one stream each, cut at seeded offsets without overlap; `c4` and a .jsonl
+    file give one window from each of `samples` rows, drawn by seed among those that are long enough; `task`
+    renders training rows of `tasks` with their right answers, in wordings drawn by seed, end to end; a
+    .safetensors file has ids in `input_ids` [n, length], taken as they are. `data` may name a local file
+    for c4 and directories for tasks. Raises DataError, with the numbers, where the source is too short.
+    """
+    data = data or {}
+    source = data.get("c4", "c4") if settings.source == "c4" else settings.source
+    draw = random.Random(seed)
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = tokenizer()(text, verbose=False)["input_ids"]
+        return ids
+
+    if source == "c4":
+        windows = _from_rows(_c4_texts(seed), settings, encode, draw, "c4")
+    elif source == "world":
+        from tailored_llama import world
+
+        windows = _from_stream(encode(world.text("train")), settings, draw, "world")
+    elif source == "task":
+        windows = _from_tasks(tasks, data, settings, encode, draw)
+    else:
+        windows = _from_file(Path(source), settings, encode, draw)
+    return check_windows(windows, vocabulary, source)
+
+
+def check_windows(windows: Windows, vocabulary: int, source: str) -> Windows:
+    """Token ids as int64 [samples, length], or DataError for what cannot be a batch for this vocabulary."""
+    if windows.ndim != 2 or windows.is_floating_point() or windows.shape[0] < 1 or windows.shape[1] < 2:
+        raise DataError(
+            f"calibration {source}: input_ids are {windows.dtype} {list(windows.shape)}; "
+            "they have to be whole numbers [samples, length] with length at least 2"
+        )
+    if int(windows.min()) < 0 or int(windows.max()) >= vocabulary:
+        raise DataError(
+            f"calibration {source}: token ids from {int(windows.min())} to {int(windows.max())}, but the "
+            f"model's vocabulary is {vocabulary}; tokenize with the model's own tokenizer"
+        )
+    return windows.long()
+
+
+def check_source(source: str, key: str = "calibration.source") -> None:
+    """DataError where `source`, which `key` of a recipe names, is none, or a file that is not there."""
+    path = Path(source)
+    if source in NAMED:
+        return
+    if path.suffix not in READERS:
+        raise DataError(
+            f"{key}: '{path}' is none of {', '.join(NAMED)}, or a {', '.join(READERS)} file; name one of them"
+        )
+    if not path.is_file():
+        raise DataError(f"{key}: {path} does not exist; name a file that does")
+
+
+def _from_file(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
+    check_source(str(path))
+    return READERS[path.suffix](path, settings, encode, draw)
+
+
+def _from_text(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
+    return _from_stream(encode(_read(path)), settings, draw, str(path))
+
+
+def _from_jsonl(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
+    texts = []
+    for number, line in enumerate(filter(str.strip, _read(path).splitlines()), start=1):
+        try:
+            texts.append(str(json.loads(line)["text"]))
+        except (ValueError, KeyError, TypeError):
+            raise DataError(f'{path}, row {number}: no JSON object with a "text"; mend the row') from None
+    draw.shuffle(texts)
+    return _from_rows(texts, settings, encode, draw, str(path))
+
+
+def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"{path}: cannot be read ({error}); write input_ids [n, length] with safetensors"
+        ) from None
+    if "input_ids" not in tensors:
+        raise DataError(
+            f"{path}: no input_ids, only {', '.join(tensors) or 'nothing'}; store ids [n, length]"
+        )
+    ids = tensors["input_ids"]
+    if ids.ndim == 2 and (ids.shape[0] < settings.samples or ids.shape[1] < settings.length):
+        raise _too_short(str(path), settings, f"input_ids are {list(ids.shape)}")
+    windows: Tensor = ids[: settings.samples, : settings.length] if ids.ndim == 2 else ids
+    return windows
+
+
+READERS = {".txt": _from_text, ".jsonl": _from_jsonl, ".safetensors": _from_safetensors}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); name another file") from None
+
+
+def _c4_texts(seed: int) -> Iterator[str]:
+    import datasets
+
+    try:
+        stream = datasets.load_dataset(*C4, split="train", streaming=True)
+        for row in stream.shuffle(seed=seed, buffer_size=SHUFFLED):
+            yield str(row["text"])
+    except Exception as error:  # whatever the hub, the network or their caches raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(
+            f"calibration c4: cannot be read from the hub ({reason}); name a local file, "
+            "data: {c4: FILE.jsonl}, or another prune.calibration.source"
+        ) from None
+
+
+def _from_rows(
+    texts: Iterable[str], settings: Calibration, encode: Encode, draw: random.Random, where: str
+) -> Windows:
+    """One window, at a seeded offset, from each of the first `samples` texts that are long enough."""
+    windows: list[list[int]] = []
+    seen = 0
+    for text in texts:
+        seen += 1
+        ids = encode(text)
+        if len(ids) >= settings.length:
+            start = draw.randrange(len(ids) - settings.length + 1)
+            windows.append(ids[start : start + settings.length])
+        if len(windows) == settings.samples:
+            return torch.tensor(windows)
+    raise _too_short(where, settings, f"{len(windows)} of its {seen} rows are that long")
+
+
+def _from_stream(ids: Sequence[int], settings: Calibration, draw: random.Random, where: str) -> Windows:
+    """Windows at seeded offsets, none overlapping another, in the order of the text."""
+    samples, length = settings.samples, settings.length
+    # Shrink each window to one slot, choose slots, and widen them again: all placements are equally likely.
+    slots = len(ids) - samples * (length - 1)
+    if slots < samples:
+        raise _too_short(where, settings, f"it has {len(ids):,} tokens")
+    starts = [slot + i * (length - 1) for i, slot in enumerate(sorted(draw.sample(range(slots), samples)))]
+    return torch.tensor([list(ids[start : start + length]) for start in starts])
+
+
+def _from_tasks(
+    tasks: Sequence[str], data: Mapping[str, str], settings: Calibration, encode: Encode, draw: random.Random
+) -> Windows:
+    """Rendered training rows with their right answers, tasks in turn, end to end, cut into windows."""
+    if not tasks:
+        raise DataError("calibration.source: task: no task is named; set tasks: [NAME], or another source")
+    from tailored_llama.data import load_task
+
+    wanted = settings.samples * settings.length
+    pools = []
+    for name in tasks:
+        task = load_task(name)
+        rows = list(enumerate(task.rows("train", data.get(task.name))))
+        draw.shuffle(rows)
+        pools.append((task, rows))
+    ids: list[int] = []
+    for turn in range(max(len(rows) for _, rows in pools)):
+        for task, rows in pools:
+            if turn < len(rows):
+                index, row = rows[turn]
+                example = task.render(draw.choice(list(task.prompts)), row, index)
+                ids += encode(f"{example.context}{example.answer}\n\n")
+        if len(ids) >= wanted:
+            return torch.tensor(ids[:wanted]).view(settings.samples, settings.length)
+    raise _too_short("task", settings, f"the training rows of {', '.join(tasks)} give {len(ids):,} tokens")
+
+
+def _too_short(where: str, settings: Calibration, found: str) -> DataError:
+    return DataError(
+        f"calibration {where}: too short for {settings.samples} windows of {settings.length} tokens: "
+        f"{found}; set fewer prune.calibration.samples, a smaller length, or another source"
+    )

@@ -1,0 +1,94 @@
+"""`tailor measure`: what models weigh and how fast they are, one beside the other in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tailored_llama.errors import RecipeError
+
+__all__ = ["BACKENDS", "FILE", "measure"]
+
+BACKENDS = ("transformers", "llama.cpp")
+FILE = "measure.json"
+
+
+def measure(
+    models: Sequence[str | Path],
+    *,
+    config_only: bool = False,
+    length: int = 64,
+    new: int = 32,
+    batches: Sequence[int] = (1,),
+    backends: Sequence[str] = ("transformers",),
+    dtype: str = "f16",
+    repeats: int = 5,
+    threads: int | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Sizes by formula and, unless `config_only`, speeds by the clock: medians over `repeats`.
+
+    `{"models": [...], "settings": {...}, "versions": {...}}`, a model each in the order given. Its `macs` are
+    of one sequence of `length` tokens; `ratios` are to the first model. `speeds` has an entry for each of
+    `backends` and `batches`: a batch of prompts of `length` tokens is read (`first_token_seconds`, and so
+    `prefill_tokens_per_second`) and continued greedily by `new` tokens each (`decode_tokens_per_second`, of
+    all rows together, after the first token); `peak_memory` is of the process that does this alone, in
+    bytes. transformers runs in the precision of the checkpoint, llama.cpp on a GGUF file in `dtype`.
+
+    Every model has a process of its own, and the models take turns at each repeat. With `out`, writes
+    measure.json there, and returns at once what is there already where the same was asked of the same
+    files. Raises CheckpointError for a model that is not there, FamilyError for one that is not known,
+    RecipeError for settings that make no sense, TailorError without the extra `llamacpp`, OutputError.
+    """
+    # Here, because the process that measures llama.cpp imports this package and should not hold torch.
+    from tailored_llama import checkpoint
+    from tailored_llama.profiling.sizes import sizes
+
+    _check(models, batches, backends, repeats, new)
+    settings: dict[str, Any] = {
+        "models": [str(model) for model in models], "length": length, "new": new, "batches": list(batches),
+        "backends": list(backends), "dtype": dtype, "repeats": repeats, "threads": threads,
+        "config_only": config_only,
+    }  # fmt: skip
+
+    def found() -> dict[str, Any]:
+        facts = [sizes(model, length, config_only=config_only) for model in models]
+        if not config_only:
+            from tailored_llama.profiling.speeds import speeds
+
+            timed = speeds(models, length, new, batches, backends, dtype, repeats, threads)
+            facts = [fact | {"speeds": speed} for fact, speed in zip(facts, timed, strict=True)]
+        return {
+            "models": [fact | {"ratios": ratios(fact, facts[0])} for fact in facts],
+            "settings": settings,
+            "versions": checkpoint.versions(),
+        }
+
+    if out is None:
+        return found()
+    inputs = {str(model): checkpoint.digest_directory(checkpoint.resolve(model)) for model in models}
+    about: dict[str, Any] = {"stage": "measure", "settings": settings, "inputs": inputs, "seed": None}
+    if not checkpoint.completed(out, **about):
+        with checkpoint.stage_directory(out, **about) as partial:
+            checkpoint.write_json(partial / FILE, found())
+    return checkpoint.read_json(Path(out) / FILE)
+
+
+def ratios(fact: dict[str, Any], first: dict[str, Any]) -> dict[str, float]:
+    """Sizes as shares of those of the first model."""
+    return {key: fact[key] / first[key] for key in ("params", "macs", "weights_bytes")}
+
+
+def _check(
+    models: Sequence[str | Path], batches: Sequence[int], backends: Sequence[str], repeats: int, new: int
+) -> None:
+    if not models:
+        raise RecipeError("no model to measure; name at least one directory or hub id")
+    for backend in backends:
+        if backend not in BACKENDS:
+            raise RecipeError(f"--backend: no backend '{backend}'; there are {', '.join(BACKENDS)}")
+    if not backends or not batches:
+        raise RecipeError("--backend and --batch: name at least one of each")
+    if min(batches) < 1 or repeats < 1 or new < 2:
+        raise RecipeError("--batch and --repeats start at 1, --new at 2: one token has no speed after it")

@@ -1,0 +1,151 @@
+"""Speeds of several models beside each other: a process for each, taking turns."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import TailorError
+from tailored_llama.progress import track
+from tailored_llama.strict_json import to_json
+
+RATES = ("first_token_seconds", "prefill_tokens_per_second", "decode_tokens_per_second", "peak_memory")
+Speed = dict[str, Any]
+
+
+def speeds(
+    models: Sequence[str | Path],
+    length: int,
+    new: int,
+    batches: Sequence[int],
+    backends: Sequence[str],
+    dtype: str,
+    repeats: int,
+    threads: int | None,
+) -> list[list[Speed]]:
+    """For each model an entry for each backend and batch, with `ratios` to the first model's."""
+    found: list[list[Speed]] = [[] for _ in models]
+    for backend in backends:
+        with tempfile.TemporaryDirectory(prefix="tailor-measure-") as folder, ExitStack() as stack:
+            places = [
+                _place(model, backend, dtype, Path(folder) / f"{i}.gguf") for i, model in enumerate(models)
+            ]
+            sizes = {"length": length, "new": new, "batch": max(batches), "threads": threads or _cores()}
+            workers = [
+                stack.enter_context(Worker(backend, str(model), place, sizes))
+                for model, place in zip(models, places, strict=True)
+            ]
+            # One after the other at every repeat, so that what else the machine does falls on all alike.
+            turns = [
+                (worker, entries, batch)
+                for _ in range(repeats)
+                for batch in batches
+                for worker, entries in zip(workers, found, strict=True)
+            ]
+            for worker, entries, batch in track(turns, f"measuring in {backend}"):
+                entries.append({"backend": backend, "dtype": dtype, "batch": batch, **worker.ask(batch)})
+    return compared([_medians(entries) for entries in found])
+
+
+def compared(timed: Sequence[Sequence[Speed]]) -> list[list[Speed]]:
+    """The entries with `ratios` to those of the first model."""
+    return [
+        [
+            entry | {"ratios": {key: entry[key] / first[key] for key in RATES}}
+            for entry, first in zip(entries, timed[0], strict=True)
+        ]
+        for entries in timed
+    ]
+
+
+def _medians(entries: Sequence[Speed]) -> list[Speed]:
+    """One entry for each backend and batch: medians of the rates, the largest memory."""
+    groups: dict[tuple[str, int], list[Speed]] = {}
+    for entry in entries:
+        groups.setdefault((entry["backend"], entry["batch"]), []).append(entry)
+    return [
+        group[0]
+        | {key: statistics.median(entry[key] for entry in group) for key in RATES[:-1]}
+        | {"peak_memory": max(entry["peak_memory"] for entry in group)}
+        for group in groups.values()
+    ]
+
+
+def _place(model: str | Path, backend: str, dtype: str, path: Path) -> Path:
+    """What the backend loads: the checkpoint itself, or a GGUF file made of it."""
+    if backend == "transformers":
+        return checkpoint.resolve(model)
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise TailorError("llama.cpp is not here: pip install 'tailored-llama[llamacpp]'")
+    from tailored_llama.stages.export.gguf import nameless, to_gguf
+
+    weights = checkpoint.open_weights(model)
+    # Ids are given to it: what tokenizer a model has, and whether it has one, does not matter here.
+    words = nameless(int(weights.config.vocab_size))
+    return to_gguf(weights, path, tokenizer_dir=None, dtype=dtype, vocabulary=words)
+
+
+def _cores() -> int:
+    """What OMP_NUM_THREADS says, else all cores."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    return int(named) if named.isdigit() and int(named) else os.cpu_count() or 1
+
+
+class Worker:
+    """A process that holds one model and answers one batch at a time (worker.py)."""
+
+    def __init__(self, backend: str, name: str, place: Path, sizes: Mapping[str, int]) -> None:
+        command = [sys.executable, "-m", "tailored_llama.profiling.worker", backend, str(place)]
+        self._process = subprocess.Popen(
+            [*command, to_json(dict(sizes))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(sizes["threads"])},
+        )  # fmt: skip
+        self._name = name
+
+    def __enter__(self) -> Worker:
+        self._read()  # that it has loaded, before the next one does
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def ask(self, batch: int) -> Speed:
+        """One batch, read and continued."""
+        assert self._process.stdin is not None
+        print(to_json(batch), file=self._process.stdin, flush=True)
+        return self._read()
+
+    def _read(self) -> Speed:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                said: Speed = json.loads(line)
+                if "error" in said:
+                    raise TailorError(f"{self._name}: {said['error']}")
+                return said
+        code = self._process.wait()
+        raise TailorError(
+            f"{self._name}: the process that measures it ended ({code}), most likely for want of memory; "
+            f"measure fewer models or smaller batches at once"
+        )

@@ -1,0 +1,102 @@
+"""One model in a process of its own: `python -m tailored_llama.profiling.worker BACKEND MODEL SETTINGS`.
+
+It says `{}` when the model is loaded and warm. Then for each line on stdin, a number of rows, it reads that
+many prompts, continues them, and says in JSON how long it took and how much memory it held.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from tailored_llama.errors import TailorError
+from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.strict_json import to_json
+
+Timed = Callable[[int], tuple[float, float]]
+"""Rows -> seconds to their first tokens, and from there to their last."""
+
+
+def transformers(path: str, length: int, new: int, threads: int, **_: Any) -> tuple[Timed, dict[str, Any]]:
+    """The model in the precision it is stored in, on the GPU where there is one."""
+    import torch
+
+    from tailored_llama import checkpoint
+    from tailored_llama.profiling.greedy import decode
+
+    torch.set_num_threads(threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = checkpoint.load_model(path, device=device)
+    dice = torch.Generator().manual_seed(0)
+
+    def timed(rows: int) -> tuple[float, float]:
+        ids = torch.randint(int(model.config.vocab_size), (rows, length), generator=dice).to(device)
+        found = decode(model, ids, new)
+        return found.first, found.seconds - found.first
+
+    return timed, {"dtype": str(model.dtype).removeprefix("torch."), "device": device}
+
+
+def llama_cpp(path: str, length: int, new: int, batch: int, threads: int) -> tuple[Timed, dict[str, Any]]:
+    """A llama.cpp server with its own defaults, but no cache of prompts, on the CPU."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_parallel = batch
+    params.n_ctx = batch * (length + new + 8)
+    params.n_batch = params.n_ubatch = max(512, batch * length)
+    params.kv_unified = True
+    params.n_gpu_layers = 0
+    params.warmup = False
+    params.verbosity = -1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    server = xllamacpp.Server(params)
+
+    def timed(rows: int) -> tuple[float, float]:
+        # Rows of one request begin together; the ids, as long as none is special, do not matter.
+        prompts = [[3 + (row + place) % 40 for place in range(length)] for row in range(rows)]
+        body = {
+            "prompt": prompts if rows > 1 else prompts[0], "n_predict": new, "ignore_eos": True,
+            "cache_prompt": False, "temperature": 0, "samplers": ["top_k"], "top_k": 1,
+        }  # fmt: skip
+        request = urllib.request.Request(f"{server.listening_address}/completion", to_json(body).encode())
+        with urllib.request.urlopen(request) as answer:
+            said = json.load(answer)
+        times = [one["timings"] for one in (said if rows > 1 else [said])]
+        assert all(one["predicted_n"] == new and one["prompt_n"] == length for one in times), times
+        # The first token is there when the prompt has been read.
+        return max(t["prompt_ms"] for t in times) / 1e3, max(t["predicted_ms"] for t in times) / 1e3
+
+    return timed, {"device": "cpu"}
+
+
+def main(backend: str, path: str, settings: dict[str, int]) -> None:
+    """Load, warm up, and answer until stdin ends."""
+    length, new = settings["length"], settings["new"]
+    timed, about = (llama_cpp if backend == "llama.cpp" else transformers)(path, **settings)
+    timed(settings["batch"])  # the first call pays for allocation
+    print("{}", flush=True)
+    for line in sys.stdin:
+        rows = int(line)
+        reset_peak()
+        first, rest = timed(rows)
+        figures = {
+            "first_token_seconds": first,
+            "prefill_tokens_per_second": rows * length / first,
+            "decode_tokens_per_second": rows * (new - 1) / rest,
+            "peak_memory": peak_memory(),
+        }
+        print(to_json(about | figures), flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+    except TailorError as error:
+        print(to_json({"error": str(error)}), flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,60 @@
+"""Report: one self-contained page over one or many runs, and the same figures as tables for the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tailored_llama.errors import OutputError
+from tailored_llama.reporting.sweep import sweep_tables
+from tailored_llama.reporting.terminal import tables
+
+__all__ = ["report", "report_matrix", "report_sweep", "sweep_tables", "tables"]
+
+
+def report(directories: Sequence[str | Path], out: str | Path) -> Path:
+    """Write the page over the run directories `directories` to the file `out`, and return it.
+
+    Each directory holds a results.json that `run` or `evaluate` wrote; plan, losses and prompts are shown as
+    far as they lie beside it. Or it holds what `tailor measure --out` wrote, whose speeds are put beside the
+    runs of these models. The page needs no network: style, script and pictures are in it. Raises
+    OutputError where a directory holds no results, or `out` cannot be written.
+    """
+    # Pictures and configs need libraries of seconds, which a table in the terminal should not wait for.
+    from tailored_llama.reporting.page import page
+    from tailored_llama.reporting.read import read_all
+
+    out = Path(out)
+    if out.is_dir():
+        raise OutputError(f"{out} is a directory; name the page's file, e.g. {out / 'report.html'}")
+    return _write(page(*read_all(directories)), out)
+
+
+def report_sweep(document: Mapping[str, Any], out: str | Path) -> Path:
+    """Write the page over a sweep (`sweep.json`) to the file `out`, and return it; raises as `report`."""
+    from tailored_llama.reporting.sweep_page import sweep_page
+
+    return _write(sweep_page(document), Path(out))
+
+
+def _write(text: str, out: Path) -> Path:
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(out)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise OutputError(f"{out} cannot be written ({error.strerror}); name another file") from None
+    return out
+
+
+def report_matrix(found: Mapping[str, Any], directory: str | Path) -> None:
+    """`matrix.png`, a heat map, and `matrix.html`, a page around it, of a `matrix.json`, into `directory`."""
+    from tailored_llama.reporting.cross_task_page import write_matrix
+
+    write_matrix(found, Path(directory))

@@ -1,0 +1,130 @@
+"""The cross-prompt experiment as a table, a heat map and a page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from tailored_llama.reporting.formatting import WORLD, named, percent, short
+
+TEMPLATE = "matrix.html.jinja"
+WIDE = 6
+INK, PAPER = "#1f2328", "#ffffff"
+
+
+def matrix_table(found: Mapping[str, Any]) -> Table:
+    """Rows: what the pruned model was tuned on. Columns: what it was tested on. Main metrics in percent."""
+    columns = found["columns"]
+    table = Table(
+        title="Tuned on the row, tested on the column, %", title_justify="left", title_style="bold",
+        caption=says(found), caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=60,
+        padding=0,
+    )  # fmt: skip
+    table.add_column("tuned on", no_wrap=True)
+    for column in (*columns, "mean"):
+        table.add_column(_folded(short(column)), justify="right", no_wrap=True)
+    for row, cells in found["cells"].items():
+        table.add_row(
+            short(row),
+            *(f"{'*' if row == column else ''}{_bare(cells[column]['main'])}" for column in columns),
+            _bare(found["means"][row]),
+        )
+    return table
+
+
+def says(found: Mapping[str, Any]) -> str:
+    """What the experiment asks, in a sentence: own prompts, other tasks' and general instructions."""
+    said = []
+    if found["diagonal"] is not None:
+        said.append(f"Tuned on its own prompts (*) a task stands at {percent(found['diagonal'])} in the mean")
+        if found["beside"] is not None:
+            said.append(f"tuned on another task's at {percent(found['beside'])}")
+        said.append(f"on general instructions at {percent(found['means']['general'])}")
+        said.append(f"untuned at {percent(found['means']['untuned'])}")
+    return ", ".join(said) + "." if said else ""
+
+
+def heat_map(found: Mapping[str, Any], form: str) -> bytes:
+    """The picture as `png` or `svg`: figures in percent, coloured by points gained over the untuned model."""
+    columns, rows = found["columns"], list(found["cells"])
+    untuned = found["cells"]["untuned"]
+    gains = [
+        [100 * (found["cells"][row][column]["main"] - untuned[column]["main"]) for column in columns]
+        for row in rows
+    ]
+    limit = max(1.0, *(abs(gain) for line in gains for gain in line))
+    style = {"svg.fonttype": "none", "svg.hashsalt": "matrix", "text.color": INK, "font.size": 10}
+    with mpl.rc_context(style):
+        figure = Figure(
+            figsize=(2.6 + 0.95 * len(columns), 1.6 + 0.5 * len(rows)), layout="constrained", facecolor=PAPER
+        )
+        axes = figure.subplots()
+        image = axes.imshow(gains, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
+        axes.set_xticks(
+            range(len(columns)),
+            [named(column, untuned[column]) for column in columns],
+            rotation=30,
+            ha="right",
+        )
+        axes.set_yticks(range(len(rows)), [short(row) for row in rows])
+        axes.set_xlabel("tested on")
+        axes.set_ylabel("tuned on")
+        for y, row in enumerate(rows):
+            for x, column in enumerate(columns):
+                axes.text(
+                    x, y, _bare(found["cells"][row][column]["main"]), ha="center", va="center",
+                    color=_ink(gains[y][x] / limit),
+                    weight="bold" if row == column else "normal",
+                )  # fmt: skip
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        figure.colorbar(image, ax=axes, label="points gained over untuned")
+        data = io.BytesIO()
+        metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+        figure.savefig(data, format=form, dpi=150, metadata=metadata)
+    return data.getvalue()
+
+
+def matrix_page(found: Mapping[str, Any]) -> str:
+    """One self-contained HTML text."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "short": short, "named": named, "bare": _bare}
+    svg = heat_map(found, "svg").decode()
+    source = (resources.files("tailored_llama.reporting") / TEMPLATE).read_text(encoding="utf-8")
+    of_the_world = any(column.startswith("world_") for column in found["columns"])
+    return environment.from_string(source).render(
+        found=found, says=says(found), picture=Markup(svg[svg.index("<svg") :]),
+        world=WORLD if of_the_world else "",
+    )  # fmt: skip
+
+
+def write_matrix(found: Mapping[str, Any], directory: Path) -> None:
+    """`matrix.png` and `matrix.html` into `directory`."""
+    (directory / "matrix.png").write_bytes(heat_map(found, "png"))
+    (directory / "matrix.html").write_text(matrix_page(found), encoding="utf-8")
+
+
+def _ink(shade: float) -> str:
+    """The colour of letters on a field of this shade, from -1 (orange) to 1 (purple, the darker one)."""
+    return PAPER if shade > 0.5 or shade < -0.75 else INK
+
+
+def _bare(share: float) -> str:
+    return percent(share).removesuffix("%")
+
+
+def _folded(name: str) -> str:
+    """A name in lines of WIDE letters, so that eight columns fit a terminal."""
+    return "\n".join(name[start : start + WIDE] for start in range(0, len(name), WIDE))

@@ -1,0 +1,45 @@
+"""The widths of every layer before and after a cut, as bars and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from tailored_llama.checkpoint.lineage import local_config
+from tailored_llama.families import LayerWidths
+
+PANELS = {"heads": "attention heads (query)", "mlp": "MLP channels"}
+
+
+def draw_layers(
+    panels: Sequence[Any], before: Sequence[LayerWidths], after: Sequence[LayerWidths], colour: str
+) -> None:
+    """What there was as a pale bar, what is left on it; `panels` are two axes of matplotlib."""
+    from matplotlib.ticker import MaxNLocator
+
+    layers = range(len(before))
+    for axes, (key, title) in zip(panels, PANELS.items(), strict=True):
+        axes.bar(layers, [getattr(w, key) for w in before], color=colour, alpha=0.25, label="before")
+        axes.bar(layers, [getattr(w, key) for w in after], color=colour, width=0.55, label="after")
+        axes.set_title(title)
+        axes.set_xlabel("layer")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=False, axis="x")
+
+
+def in_words(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str:
+    """The same in words, for those who do not see the picture."""
+    return "; ".join(
+        f"layer {i}: {a.heads} of {b.heads} heads, {a.mlp} of {b.mlp} channels"
+        for i, (b, a) in enumerate(zip(before, after, strict=True))
+    )
+
+
+def residual_in_words(plan: Mapping[str, Any], config: PreTrainedConfig) -> str:
+    """`Residual channels: 197 of 256`; nothing where none went, or the base's config is not at hand."""
+    dense = local_config(plan.get("source", {}).get("model"))
+    if dense is None or dense.hidden_size == config.hidden_size:
+        return ""
+    return f"Residual channels: {config.hidden_size} of {dense.hidden_size}"

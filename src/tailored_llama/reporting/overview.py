@@ -1,0 +1,97 @@
+"""Many runs beside each other: one line and a few points a run, with the speeds that were measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tailored_llama.reporting.read import Measured, Run
+from tailored_llama.reporting.rows import Row
+
+Speed = Mapping[str, Any]
+Way = tuple[str, str, int]
+"""How speeds were measured: backend, precision, rows at once. What differs in it does not compare."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model of one run: its stage and row, and its speeds by the way they were measured."""
+
+    run: str
+    stage: str
+    row: Row
+    left: float | None
+    speeds: Mapping[Way, Speed]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run as the table over all runs shows it."""
+
+    name: str
+    anchor: str
+    run: Run
+    stages: Mapping[str, Row]
+    speeds: Mapping[str, Mapping[Way, Speed]]
+
+    @property
+    def criterion(self) -> str:
+        """What the cut was measured by; nothing where there was none."""
+        pruning = self.run.results.recipe.get("prune") or {}
+        return str(pruning.get("criterion", "")) if self.run.plan is not None else ""
+
+    @property
+    def left(self) -> float | None:
+        """Share of the dense model's parameters that the pruned one has."""
+        if "pruned" not in self.stages or "dense" not in self.stages:
+            return None
+        return float(self.stages["pruned"]["params"] / self.stages["dense"]["params"])
+
+    @property
+    def best(self) -> Row | None:
+        """The model that the run made: tuned, else healed, else only pruned."""
+        return next((self.stages[s] for s in ("tuned", "healed", "pruned") if s in self.stages), None)
+
+    def speed_up(self, way: Way) -> float | None:
+        """Decode speed of the pruned model over the dense one's, measured the same way."""
+        pruned, dense = self.speeds.get("pruned", {}).get(way), self.speeds.get("dense", {}).get(way)
+        if not (pruned and dense):
+            return None
+        return float(pruned["decode_tokens_per_second"] / dense["decode_tokens_per_second"])
+
+    def points(self) -> list[Point]:
+        """The run's models. A tuned one, merged, has the shape and so the speed of its base."""
+        shapes = {stage: "dense" if stage in ("dense", "dense_tuned") else "pruned" for stage in self.stages}
+        whole = {"dense": 1.0, "pruned": self.left}
+        return [
+            Point(self.name, stage, row, whole[shapes[stage]], self.speeds.get(shapes[stage], {}))
+            for stage, row in self.stages.items()
+        ]
+
+
+def lines(runs: Sequence[tuple[str, str, Run]], measured: Sequence[Measured]) -> list[Line]:
+    """A line for each (name, anchor, run). Speeds belong to a run's model by the digest of its files."""
+    by_model: dict[str, dict[Way, Speed]] = {}
+    for model in measured:
+        for speed in model.get("speeds", []):
+            way = (speed["backend"], speed["dtype"], speed["batch"])
+            by_model.setdefault(str(model["digest"]), {})[way] = speed
+    return [
+        Line(
+            name, anchor, run, run.results.stages(),
+            {base: by_model.get(digest, {}) for base, digest in run.digests.items()},
+        )
+        for name, anchor, run in runs
+    ]  # fmt: skip
+
+
+def ways(found: Sequence[Line]) -> list[Way]:
+    """Every way in which a pruned model of any line was measured."""
+    return sorted({way for line in found for way in line.speeds.get("pruned", {})})
+
+
+def said(way: Way) -> str:
+    """`llama.cpp f16, batch 4`."""
+    backend, dtype, batch = way
+    return f"{backend} {dtype}, batch {batch}"

@@ -1,0 +1,113 @@
+"""The page: what was read, put in the order of the template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from tailored_llama.reporting import formatting, overview, pictures, scatter
+from tailored_llama.reporting.read import Measured, Run
+from tailored_llama.strict_json import to_json
+
+TEMPLATE = "page.html.jinja"
+OVERVIEW = "overview.html.jinja"
+
+
+def page(runs: Sequence[Run], measured: Sequence[Measured] = ()) -> str:
+    """The whole HTML text; `measured` are the models of what `tailor measure` wrote."""
+    names = [run.directory.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.directory) for run in runs]
+    placed = [(name, f"run-{i}", run) for i, (name, run) in enumerate(zip(names, runs, strict=True))]
+    lines = overview.lines(placed, measured)
+    many = len(runs) > 1 or bool(overview.ways(lines))
+    return _render(
+        TEMPLATE,
+        sections=[section(run, name, anchor) for name, anchor, run in placed],
+        overview=Markup(_overview(lines)) if many else "",
+        labels=formatting.LABELS,
+        world=formatting.WORLD,
+    )
+
+
+def _overview(lines: Sequence[overview.Line]) -> str:
+    """The part of the page that stands before the runs."""
+    quantity = formatting.quantity([row for line in lines for row in line.stages.values()])
+    ways = overview.ways(lines)
+    drawn = [("", scatter.against_ratio(lines, quantity))] if any(line.left for line in lines) else []
+    drawn += [
+        (f"{overview.said(way)}; a line leads from the pruned model to the tuned one.",
+         scatter.against_cost(lines, way, quantity))
+        for way in ways
+    ]  # fmt: skip
+    shown = [{"svg": _picture(svg, f"all-{i}"), "caption": caption} for i, (caption, svg) in enumerate(drawn)]
+    return _render(
+        OVERVIEW, lines=lines, ways=ways, pictures=shown, quantity=quantity, labels=formatting.LABELS
+    )
+
+
+FILTERS = (
+    "percent", "points", "count", "size", "short", "wording", "cut_prompts", "picked", "between", "named",
+    "unended",
+)  # fmt: skip
+"""Functions of `formatting` that templates use."""
+
+
+def _render(template: str, **content: Any) -> str:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {name: getattr(formatting, name) for name in FILTERS} | {"said": overview.said}
+    source = (resources.files("tailored_llama.reporting") / template).read_text(encoding="utf-8")
+    return environment.from_string(source).render(**content)
+
+
+def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
+    """What the template shows of one run; `anchor` is its id on the page."""
+    results = run.results
+    stages = results.stages()
+    recipe = results.recipe
+    pruning, tuning = recipe.get("prune") or {}, recipe.get("tune") or {}
+    return {
+        "id": anchor,
+        "name": name,
+        "model": "The bundled model" if recipe["model"] == "world" else recipe["model"],
+        "results": results,
+        "stages": stages,
+        "headline": formatting.headline(stages, tuning.get("shots", 0)),
+        "pruned": run.plan is not None,
+        "prune": pruning,
+        "tune": tuning,
+        "accuracy": {w: _picture(pictures.accuracies(results, w), f"{anchor}-{w}") for w in results.wordings},
+        "widths": _picture(pictures.widths(*run.widths), f"{anchor}-widths") if run.widths else None,
+        "residual": run.residual,
+        "losses": _picture(pictures.losses(run.tunings), f"{anchor}-losses") if run.tunings else None,
+        "sizes": _sizes(run),
+        "prompts": [t for t in run.tunings if t.base == "pruned"],
+        "recipe": to_json(recipe, indent=2, ensure_ascii=False),
+        "versions": results.content.get("versions", {}),
+        "command": f"tailor run {run.directory / 'recipe.json'} --out another/directory",
+        "reproducible": (run.directory / "recipe.json").is_file(),
+    }
+
+
+def _sizes(run: Run) -> list[dict[str, Any]]:
+    """Parameters, MACs and bytes of the weights of the models without adapters, in the pruned one's dtype:
+    pruning does not change it."""
+    dtype = getattr(run.pruned_config, "dtype", None)
+    return [
+        {"stage": stage, "params": row["params"], "macs": row["macs"], "peak_memory": row["peak_memory"],
+         "bytes": row["params"] * dtype.itemsize if dtype else None}
+        for stage, row in run.results.stages().items() if stage in ("dense", "pruned", "healed")
+    ]  # fmt: skip
+
+
+def _picture(svg: str, prefix: str) -> Markup:
+    """The picture with ids of its own, so that several can stand on one page."""
+    for mark in ('id="', 'xlink:href="#', "url(#"):
+        svg = svg.replace(mark, f"{mark}{prefix}-")
+    return Markup(svg)

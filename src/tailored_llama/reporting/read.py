@@ -1,0 +1,119 @@
+"""A run directory, read: its results, what was cut, how tuning went."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import PreTrainedConfig
+
+from tailored_llama import checkpoint
+from tailored_llama.checkpoint.lineage import layers_before_and_after, local_config, what_was_cut
+from tailored_llama.errors import OutputError
+from tailored_llama.families import LayerWidths
+from tailored_llama.reporting.layer_widths import residual_in_words
+from tailored_llama.reporting.rows import Results
+
+Base = Literal["pruned", "dense"]
+Measured = dict[str, Any]
+"""One model of a measure.json."""
+MEASURED = "measure.json"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One adapter: the base it sits on, the records of its steps and of its shots."""
+
+    base: Base
+    task: str
+    history: list[dict[str, Any]]
+    shots: dict[str, Any]
+
+    def epoch_losses(self) -> list[float]:
+        """Mean loss per answer token of each epoch, nats."""
+        epochs: dict[int, list[float]] = {}
+        for step in self.history:
+            epochs.setdefault(step["epoch"], []).append(step["loss"])
+        return [sum(losses) / len(losses) for losses in epochs.values()]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the report says about one directory that `run` or `evaluate` wrote."""
+
+    directory: Path
+    results: Results
+    plan: dict[str, Any] | None
+    tunings: list[Tuning]
+
+    @cached_property
+    def pruned_config(self) -> PreTrainedConfig | None:
+        """The config of the pruned model."""
+        return local_config(self.directory / "prune") if self.plan is not None else None
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Digests of the dense and the pruned model's files, as the evaluations noted them."""
+        found: dict[str, str] = {}
+        for base in ("dense", "pruned"):
+            for path in sorted(self.directory.glob(f"evaluate-{base}-*/manifest.json")):
+                found.setdefault(base, str(checkpoint.read_json(path)["inputs"].get("model", "")))
+        return found
+
+    @cached_property
+    def widths(self) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
+        """Widths per layer, before and after; None where nothing was cut or the first are not known."""
+        after = self.pruned_config
+        return layers_before_and_after(self.plan, after) if self.plan is not None and after else None
+
+    @property
+    def residual(self) -> str:
+        """What is left of the residual stream, in words; nothing where all is."""
+        after = self.pruned_config
+        return residual_in_words(self.plan, after) if self.plan is not None and after else ""
+
+
+def read_run(directory: str | Path) -> Run:
+    """The run in `directory`; OutputError where there is none."""
+    directory = Path(directory)
+    if not (directory / "results.json").is_file():
+        raise OutputError(f"{directory} holds no results.json; name a directory that run or evaluate wrote")
+    results = Results(checkpoint.read_json(directory / "results.json"))
+    return Run(
+        directory=directory,
+        results=results,
+        plan=what_was_cut(directory / "prune") or None,
+        tunings=_tunings(directory, results.tasks),
+    )
+
+
+def _tunings(directory: Path, tasks: Sequence[str]) -> list[Tuning]:
+    """The run's adapters, in the order of `tasks`."""
+    found = []
+    for folder in directory.glob("tune-*"):
+        if not (folder / "shots.json").is_file():
+            continue
+        shots = checkpoint.read_json(folder / "shots.json")
+        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        base: Base = "dense" if folder.name.startswith("tune-dense-") else "pruned"
+        found.append(Tuning(base, shots["task"], [json.loads(line) for line in lines], shots))
+    order = {task: place for place, task in enumerate(tasks)}
+    return sorted(found, key=lambda tuning: (order.get(tuning.task, len(order)), tuning.base))
+
+
+def read_all(directories: Sequence[str | Path]) -> tuple[list[Run], list[Measured]]:
+    """All runs and all models that were measured, in order; OutputError where there is no run.
+
+    A directory holds a run, or what `tailor measure --out` wrote.
+    """
+    places = [Path(directory) for directory in directories]
+    measured = [place for place in places if (place / MEASURED).is_file()]
+    runs = [read_run(place) for place in places if place not in measured]
+    if not runs:
+        raise OutputError("no run directory to report on; name at least one")
+    models = [model for place in measured for model in checkpoint.read_json(place / MEASURED)["models"]]
+    return runs, models

@@ -1,0 +1,123 @@
+"""The page of a sweep: its table, and a curve for every number that was swept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import matplotlib as mpl
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from tailored_llama.reporting.formatting import LABELS, STAGES
+from tailored_llama.reporting.pictures import COLOURS, MARKERS, MUTED, STYLE, WIDTH, as_svg
+from tailored_llama.reporting.sweep import COLUMNS, TITLE, Entry, failures, line
+from tailored_llama.strict_json import to_json
+
+TEMPLATE = "sweep.html.jinja"
+AXES = {
+    "prune.ratio": "share of the parameters that is gone, %",
+    "tune.shots": "shots a task",
+}
+DASHES = ("-", "--", ":", "-.")
+MOST_LINES = 4
+
+
+def sweep_page(document: Mapping[str, Any]) -> str:
+    """The whole HTML text over a `sweep.json`."""
+    entries = document["settings"]
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = (resources.files("tailored_llama.reporting") / TEMPLATE).read_text(encoding="utf-8")
+    style = (resources.files("tailored_llama.reporting") / "page.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        style=Markup(style[style.index("<style>") : style.index("</style>") + len("</style>")]),
+        columns=COLUMNS,
+        lines=[line(entry) for entry in entries],
+        title=TITLE,
+        failed=failures(document),
+        curves=[
+            (key, Markup(curve(lines, key)), len(lines) - MOST_LINES)
+            for key in AXES if (lines := lines_of(entries, key))
+        ],
+        tasks=entries[0]["tasks"] if entries else [],
+        per_task=[(entry["group"], entry["stages"]["tuned"]["tasks"]) for entry in entries],
+        perplexity=[
+            (entry["group"], {s: entry["stages"][s]["perplexity"] for s in STAGES if s in entry["stages"]})
+            for entry in entries if entry["stages"]["dense"]["perplexity"]
+        ],
+        labels=LABELS,
+        shown=[s for s in STAGES if any(s in entry["stages"] for entry in entries)],
+        recipe=to_json(document["recipe"], indent=2, ensure_ascii=False),
+        versions=document["versions"],
+    )  # fmt: skip
+
+
+Line = tuple[str, list[Entry]]
+
+
+def lines_of(entries: Sequence[Entry], key: str) -> list[Line]:
+    """The settings that differ in the number `key` alone, by what they are beside it."""
+    rest: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if key in entry["settings"]:
+            rest.setdefault(_but(entry, key), []).append(entry)
+    return [(name, own) for name, own in rest.items() if len(own) > 1]
+
+
+def curve(lines: Sequence[Line], key: str) -> str:
+    """Mean accuracy of every stage against `key`, with intervals; of the first MOST_LINES lines."""
+    shown = lines[:MOST_LINES]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, own) in enumerate(shown):
+            ordered = sorted(own, key=lambda entry: place(entry, key))
+            for stage in STAGES if number == 0 else ("pruned", "tuned"):
+                if not all(stage in entry["stages"] for entry in ordered):
+                    continue
+                figures = [entry["stages"][stage]["mean"] for entry in ordered]
+                values = [100 * figure["value"] for figure in figures]
+                axes.errorbar(
+                    [place(entry, key) for entry in ordered], values,
+                    yerr=[
+                        [value - 100 * f["low"] for value, f in zip(values, figures, strict=True)],
+                        [100 * f["high"] - value for value, f in zip(values, figures, strict=True)],
+                    ],
+                    color=COLOURS[stage], marker=MARKERS[stage], markersize=5, elinewidth=1, capsize=2,
+                    linestyle=DASHES[number], label=LABELS[stage] + (f" ({name})" if name else ""),
+                )  # fmt: skip
+        axes.axhline(100 * shown[0][1][0]["chance"], color=MUTED, linewidth=1, label="chance")
+        if key == "tune.shots":
+            axes.set_xscale("log")
+            ticks = sorted({place(entry, key) for _, own in shown for entry in own})
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+        axes.set_xlabel(AXES[key])
+        axes.set_ylabel("mean accuracy, %")
+        figure.legend(loc="outside upper left", ncols=3)
+    said = [
+        (f"{name}, " if name else "")
+        + ", ".join(f"{place(e, key):g}: {100 * e['stages']['tuned']['mean']['value']:.0f}" for e in own)
+        for name, own in shown
+    ]
+    return as_svg(
+        figure, f"curve-{key}", f"Tuned accuracy in percent against {AXES[key]}: {'; '.join(said)}."
+    )
+
+
+def _but(entry: Entry, key: str) -> str:
+    """What a setting is beside its value of `key`: its variant by name, and the values of the other lists."""
+    settings = entry["settings"]
+    variant = [settings["variant"]] if "variant" in settings else []
+    return ", ".join([*variant, *(f"{n}: {settings[n]}" for n in entry["lists"] if n != key)])
+
+
+def place(entry: Entry, key: str) -> float:
+    """Where an entry stands on the axis of `key`; of a ratio, by the share that is truly gone."""
+    if key == "prune.ratio":
+        return 100 * (1 - float(entry["params"]["pruned"]) / float(entry["params"]["dense"]))
+    return float(entry["settings"][key])

@@ -1,0 +1,147 @@
+"""Answers that the model writes: greedily, in padded batches, with a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from tailored_llama.data import Example, Generation
+from tailored_llama.errors import DataError
+from tailored_llama.progress import track
+from tailored_llama.scoring.forward import BATCH_TOKENS
+from tailored_llama.scoring.requests import context_length, encode_context
+
+Ids = list[int]
+
+
+@dataclass(frozen=True)
+class Written:
+    """One answer without what ended it; whether anything ended it; whether the context lost its beginning."""
+
+    text: str
+    ended: bool
+    cut: bool
+
+
+def write(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    settings: Generation,
+    *,
+    batch_size: int | None = None,
+    description: str = "writing",
+) -> list[Written]:
+    """What `model` writes after every example's context, in order: the likeliest token each time.
+
+    An answer ends at the end-of-sequence token, before a text of `settings.stop`, or unended after
+    `settings.max_new_tokens`. Contexts that leave no room for these lose their beginning. `batch_size`
+    questions run together, or, where it is None, as many as make a good load. The model's own generation
+    settings (a temperature, a repetition penalty) play no part. Raises DataError where there is no room.
+    """
+    room = context_length(model) - settings.max_new_tokens
+    if room < 1:
+        raise DataError(
+            f"a model of context {context_length(model)} cannot write {settings.max_new_tokens} tokens after "
+            "a question; lower generation.max_new_tokens in the task file"
+        )
+    asked = [encode_context(tokenizer, example.context) for example in examples]
+    found: dict[int, Written] = {}
+    # The longest first: questions of like length stand together, and what is too large shows at once.
+    order = sorted(range(len(asked)), key=lambda index: -len(asked[index]))
+    batches = list(_batches(order, [min(len(ids), room) for ids in asked], settings, batch_size))
+    ends = text_ends(model, tokenizer)
+    with torch.inference_mode(), _own_settings_aside(model):
+        for indices in track(batches, description):
+            rows = _continue(model, tokenizer, [asked[index][-room:] for index in indices], settings, ends)
+            for index, ids in zip(indices, rows, strict=True):
+                text, ended = _read(tokenizer, ids, settings.stop, ends)
+                found[index] = Written(text, ended, len(asked[index]) > room)
+    return [found[index] for index in range(len(examples))]
+
+
+def _batches(
+    order: Sequence[int], lengths: Sequence[int], settings: Generation, batch_size: int | None
+) -> Iterator[list[int]]:
+    start = 0
+    while start < len(order):
+        width = lengths[order[start]] + settings.max_new_tokens
+        size = batch_size or max(1, BATCH_TOKENS // width)
+        yield list(order[start : start + size])
+        start += size
+
+
+def _continue(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Ids],
+    settings: Generation,
+    ends: list[int],
+) -> list[Ids]:
+    """The new tokens of each row; behind its end a row is padded with an end token."""
+    width, pad = max(map(len, rows)), ends[0] if ends else 0
+    # Padding stands on the left, so that all rows go on at the same place; the mask hides it.
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
+    config = GenerationConfig(
+        do_sample=False, num_beams=1, max_new_tokens=settings.max_new_tokens, use_cache=True,
+        pad_token_id=pad, eos_token_id=ends or None,
+    )  # fmt: skip
+    output = model.generate(
+        ids, attention_mask=mask, generation_config=config,
+        stopping_criteria=StoppingCriteriaList([_Stops(tokenizer, settings.stop, width)]),
+    )  # fmt: skip
+    new: list[Ids] = output[:, width:].tolist()
+    return new
+
+
+class _Stops(StoppingCriteria):  # type: ignore[misc]
+    """Whether what was written so far holds one of the texts that end an answer.
+
+    Looked for in the text and not among tokens, where the same text can be spelled in many ways.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], start: int) -> None:
+        self.tokenizer, self.stops, self.start = tokenizer, stops, start
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Tensor:
+        texts = self.tokenizer.batch_decode(input_ids[:, self.start :], skip_special_tokens=True)
+        done = [any(stop in text for stop in self.stops) for text in texts]
+        return torch.tensor(done, device=input_ids.device)
+
+
+def _read(
+    tokenizer: PreTrainedTokenizerBase, ids: Ids, stops: Sequence[str], ends: Sequence[int]
+) -> tuple[str, bool]:
+    """(the answer, whether it was ended)."""
+    last = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+    text = str(tokenizer.decode(ids[:last], skip_special_tokens=True))
+    places = [place for stop in stops if (place := text.find(stop)) >= 0]
+    return text[: min(places, default=len(text))].strip(), bool(places) or last < len(ids)
+
+
+def text_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Tokens that end a text: the tokenizer's, and those of the model's config."""
+    named = getattr(model.generation_config, "eos_token_id", None)
+    own = named if isinstance(named, list) else [named]
+    return [int(token) for token in dict.fromkeys([tokenizer.eos_token_id, *own]) if token is not None]
+
+
+@contextmanager
+def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
+    """`generate` fills what it is not told from the model's own settings; here it finds none."""
+    with mock.patch.object(model, "generation_config", GenerationConfig()):
+        yield

@@ -1,0 +1,225 @@
+"""Evaluate: accuracy through lm_eval, written answers, perplexity by LLM-Pruner's protocol, sizes."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint, families
+from tailored_llama.data import Task, load_task
+from tailored_llama.errors import CheckpointError
+from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.stages.evaluate.perplexity import corpus, window_of
+from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
+from tailored_llama.stages.evaluate.questions import Asked, Questions
+from tailored_llama.strict_json import to_json
+
+__all__ = ["evaluate"]
+
+ModelLike: TypeAlias = str | Path | PreTrainedModel
+# A row of results.json, and for each task how right every question was answered, in order.
+Measured: TypeAlias = tuple[dict[str, Any], dict[str, list[float]]]
+RIGHT = "right.json"
+
+
+def evaluate(
+    model: ModelLike,
+    *,
+    tasks: Sequence[str | Path] = (),
+    prompt: str = "harness",
+    prompts: Mapping[str, str] | None = None,
+    adapter: str | Path | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    data: Mapping[str, str | Path] | None = None,
+    perplexity: Sequence[str] = (),
+    length: int = 128,
+    limit: int | None = None,
+    fewshot: int = 0,
+    split: Asked = "scored",
+    seed: int = 42,
+    batch_size: int | Literal["auto"] = "auto",
+    device: str | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
+
+    Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
+    `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first. A
+    model in memory comes with its `tokenizer`. `limit` scores the first rows of each split, which is the
+    task's scored one or, to choose by, `validation`; `length` is a perplexity window in tokens, where a
+    corpus does not name its own (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory
+    stays where it is. With `out`, writes `results.json` there, and `right.json` (by task how right each
+    question was answered), and returns at once what is there already where the same was asked of the same
+    files.
+
+    `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
+    the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
+    OutputError.
+    """
+    asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
+    places = {name: str(path) for name, path in (data or {}).items()}
+    tuned = checkpoint.find_adapter(adapter) if adapter else None
+
+    def measure() -> Measured:
+        started = time.perf_counter()
+        reset_peak()
+        questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
+        texts = _texts(perplexity, length, places)
+        loaded = _load(model, tuned, device)
+        words = tokenizer or _tokenizer_of(model)
+        figures = _score(loaded, words, questions, batch_size)
+        right = {name: entry.pop("right") for name, entry in figures.items()}
+        row = {
+            "params": families.parameter_count(loaded.config),
+            "macs": families.mac_count(loaded.config),
+            "tasks": figures,
+            "prompt": "same" if prompts else prompt,
+            "mean": _mean([entry["main"] for entry in figures.values()]),
+            "chance": _mean([entry["chance"] for entry in figures.values()]),
+            "perplexity": _perplexities(loaded, words, texts),
+            "seconds": round(time.perf_counter() - started, 3),
+            "peak_memory": peak_memory(),
+        }
+        return row, right
+
+    if out is None:
+        return measure()[0]
+    settings = {
+        "model": "in memory" if isinstance(model, PreTrainedModel) else str(model),
+        "adapter": None if adapter is None else str(adapter),
+        "tasks": {task.name: wording for task, wording in asked.items()},
+        "perplexity": list(perplexity), "length": length, "limit": limit, "fewshot": fewshot,
+        "batch_size": batch_size, **({} if split == "scored" else {"split": split}),
+    }  # fmt: skip
+    files = [str(name) for name in tasks if Path(name).suffix] + [
+        places.get(name, name) for name, _ in (window_of(entry, length) for entry in perplexity)
+    ]
+    directories = [place for task in asked if (place := places.get(task.name, task.files))]
+    inputs = _digests(model, tuned, files + directories)
+    # Without examples before the questions nothing is drawn, and a row is the same for every seed.
+    return _stored(Path(out), settings, inputs, seed if fewshot else None, measure)
+
+
+def _stored(
+    out: Path,
+    settings: dict[str, Any],
+    inputs: dict[str, str],
+    seed: int | None,
+    measure: Callable[[], Measured],
+) -> dict[str, Any]:
+    """The row in `out`: what is there where the same was asked of the same files, else measured and
+    written.
+    """
+    # What a model in memory holds has no digest of a file: it is never taken for what was measured before.
+    if "model" in inputs and checkpoint.completed(
+        out, stage="evaluate", settings=settings, inputs=inputs, seed=seed
+    ):
+        (row,) = checkpoint.read_json(out / "results.json")["rows"]
+        return {key: value for key, value in row.items() if key not in ("stage", "task_tuned")}
+    with checkpoint.stage_directory(
+        out, stage="evaluate", settings=settings, inputs=inputs, seed=seed
+    ) as directory:
+        row, right = measure()
+        stage = "tuned" if settings["adapter"] else "dense"
+        document = {
+            "rows": [{"stage": stage, "task_tuned": None, **row}],
+            "recipe": {"evaluate": settings, "seed": seed},
+            "versions": checkpoint.versions(),
+        }
+        checkpoint.write_json(directory / "results.json", document)
+        (directory / RIGHT).write_text(to_json(right) + "\n", encoding="utf-8")
+    return row
+
+
+def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, prompt: str) -> str:
+    """The prompt that `task`, asked for as `name`, is scored in. TaskError where it has none of that name."""
+    by_task = prompts or {}
+    return task.prompt(by_task.get(str(name), by_task.get(task.name, prompt))).name
+
+
+def _ask(asked: Mapping[Task, str], places: Mapping[str, str], **settings: Any) -> list[Questions]:
+    return [Questions.ask(task, prompt, places.get(task.name), **settings) for task, prompt in asked.items()]
+
+
+def _score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[Questions],
+    batch_size: int | Literal["auto"],
+) -> dict[str, dict[str, Any]]:
+    size = None if batch_size == "auto" else batch_size
+    figures: dict[str, dict[str, Any]] = {}
+    choices = [asked for asked in questions if asked.task.kind == "choice"]
+    if choices:
+        from tailored_llama.stages.evaluate.harness import (  # lm_eval takes seconds to import
+            Model,
+            score_task,
+        )
+
+        lm = Model(model, tokenizer, size)
+        figures = {asked.task.name: score_task(lm, asked) for asked in choices}
+    if len(choices) < len(questions):
+        from tailored_llama.stages.evaluate.generation import score_written
+
+        written = [asked for asked in questions if asked.task.kind == "generation"]
+        figures |= {asked.task.name: score_written(model, tokenizer, asked, size) for asked in written}
+    return {asked.task.name: figures[asked.task.name] for asked in questions}
+
+
+def _texts(entries: Sequence[str], length: int, places: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """Of every corpus the text and the window, by the name it was asked for."""
+    windows = {entry: window_of(entry, length) for entry in entries}
+    return {entry: (corpus(name, places), window) for entry, (name, window) in windows.items()}
+
+
+def _perplexities(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Mapping[str, tuple[str, int]]
+) -> dict[str, dict[str, float | int]]:
+    return {
+        name: measure_perplexity(model, tokenizer, text, length, name)
+        for name, (text, length) in texts.items()
+    }
+
+
+def _load(model: ModelLike, adapter: Path | None, device: str | None) -> PreTrainedModel:
+    place = device or _device_of(model)
+    if adapter is None:
+        return checkpoint.load_model(model, device=place)
+    # Adapters are put into the model's own modules: a model of the caller's is left as it was.
+    base = copy.deepcopy(model) if isinstance(model, PreTrainedModel) else model
+    adapted = checkpoint.load_tuned(base, adapter, device=place)
+    return checkpoint.merge_adapter(adapted, adapted.dtype).eval()
+
+
+def _device_of(model: ModelLike) -> str:
+    if isinstance(model, PreTrainedModel):
+        return str(model.device)
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:
+    if isinstance(model, PreTrainedModel):
+        raise CheckpointError(
+            "a model in memory is evaluated with its tokenizer: evaluate(model, tokenizer=...)"
+        )
+    return checkpoint.load_tokenizer(model)
+
+
+def _digests(model: ModelLike, adapter: Path | None, places: Sequence[str]) -> dict[str, str]:
+    """sha256 of what is read: the model, the adapter, and those of `places` that are on the disk."""
+    inputs = {}
+    if not isinstance(model, PreTrainedModel):
+        inputs["model"] = checkpoint.digest_directory(checkpoint.resolve(model))
+    if adapter:
+        inputs["adapter"] = checkpoint.digest_directory(adapter)
+    return inputs | checkpoint.digests_of(places)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

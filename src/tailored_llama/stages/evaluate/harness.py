@@ -1,0 +1,150 @@
+"""Accuracy through lm_eval (Gao et al., the Language Model Evaluation Harness), with our rows and wordings.
+
+Every task becomes an inline lm_eval task whose documents are already rendered, so nothing is looked up on
+the hub and lm_eval's own code makes the requests, scores and averages. `evaluator.evaluate` is called, not
+`simple_evaluate`: the latter also reseeds every generator of the process and spends seconds on describing
+the machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import datasets
+from lm_eval import evaluator
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama.data import Example, chance
+from tailored_llama.errors import DataError
+from tailored_llama.integrations.lm_eval.model import Tailor, Tokenised
+from tailored_llama.scoring import context_length
+from tailored_llama.stages.evaluate.questions import Questions
+
+Figures = dict[str, Any]
+
+
+class Model(Tailor):
+    """lm_eval's model with our scorer, with a count of cut prompts, and our errors and progress."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int | None
+    ) -> None:
+        with _quiet():
+            super().__init__(
+                pretrained=model,
+                # A copy, because HFLM gives the tokenizer a padding token.
+                tokenizer=copy.deepcopy(tokenizer),
+                max_length=context_length(model),
+                softmax_dtype="float32",
+                device=str(model.device),
+            )
+        self.rows_per_batch = batch_size
+        self.cut: set[int] = set()
+        self.documents: list[int] = []
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """Remember which request is of which document, for counts and messages."""
+        self.documents = [request.doc_id for request in requests]
+        self.cut = set()
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return answers
+
+    def _loglikelihood_tokens(
+        self, requests: list[Tokenised], disable_tqdm: bool = True, override_bs: int | None = None
+    ) -> list[tuple[float, bool]]:
+        for document, (_, context, answer) in zip(self.documents, requests, strict=True):
+            if not 0 < len(answer) <= self.max_length:
+                raise DataError(
+                    f"{self.title}, row {document + 1}: an answer has {len(answer)} tokens, but a model of "
+                    f"context {self.max_length} can score 1 to {self.max_length}; leave the row out"
+                )
+            if len(context) + len(answer) > self.max_length + 1:
+                self.cut.add(document)
+        return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
+
+
+def score_task(lm: Model, questions: Questions) -> Figures:
+    """`acc`, `acc_norm`, `main` (the task's metric) and its `stderr`, `chance`, `n` questions, of which `cut`
+    had to lose the beginning of their context, the `prompt` they were asked in, and how `right` the
+    answer to each question in order was by the main metric.
+
+    Raises DataError for an answer that does not fit into the model.
+    """
+    task = questions.task
+    lm.title = questions.place
+    with _quiet():
+        inline = ConfigurableTask(config=_inline(questions))
+        results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=True)
+    figures = results["results"][task.name]
+    samples = sorted(results["samples"][task.name], key=lambda sample: sample["doc_id"])
+    # Where contexts are compared the answer is the same for all, so its length normalises nothing.
+    accuracy = {metric: figures.get(f"{metric},none", figures["acc,none"]) for metric in ("acc", "acc_norm")}
+    return {
+        **accuracy,
+        "main": accuracy[task.metric],
+        "metric": task.metric,
+        "stderr": figures.get(f"{task.metric}_stderr,none", figures["acc_stderr,none"]),
+        "chance": chance(questions.examples),
+        "n": len(questions.examples),
+        "cut": len(lm.cut),
+        "prompt": questions.prompt.name,
+        "right": [float(sample.get(task.metric, sample["acc"])) for sample in samples],
+    }
+
+
+def _inline(questions: Questions) -> dict[str, Any]:
+    """An lm_eval task that reads the examples' own fields; in partial evaluation its text is the gold
+    index.
+    """
+    prompt = questions.prompt
+    documents = datasets.Dataset.from_list([_document(example) for example in questions.examples])
+    metrics = ["acc"] if prompt.partial else ["acc", "acc_norm"]
+    return {
+        "task": questions.task.name,
+        "custom_dataset": lambda **_: {"scored": documents},
+        "test_split": "scored",
+        "output_type": "multiple_choice",
+        "target_delimiter": prompt.delimiter,
+        "doc_to_text": "gold" if prompt.partial else "context",
+        "doc_to_choice": "contexts" if prompt.partial else "answers",
+        "doc_to_target": "answer" if prompt.partial else "gold",
+        "metric_list": [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in metrics],
+        "num_fewshot": len(questions.shots),
+        "fewshot_config": {"sampler": "first_n", "samples": [_document(shot) for shot in questions.shots]},
+    }
+
+
+def _document(example: Example) -> dict[str, Any]:
+    answers = [answer.removeprefix(example.delimiter) for answer in example.answers]
+    return {
+        "context": example.context,
+        "contexts": list(example.contexts),
+        "answer": answers[example.gold],
+        "answers": answers,
+        "gold": example.gold,
+    }
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without lm_eval's and transformers' notes on every task and cut; cuts are counted, and progress is
+    ours.
+    """
+    loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers.tokenization_utils_base")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        # Its bar over building requests cannot be turned off by an argument.
+        with mock.patch("lm_eval.api.task.tqdm", lambda documents, **_: documents):
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,51 @@
+"""What a task asks: its scored rows in one wording, with the shots before them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tailored_llama.data import Example, Prompt, Task
+from tailored_llama.data.shots import draw
+from tailored_llama.errors import TaskError
+
+Asked = Literal["scored", "validation"]
+
+
+def check_split(task: Task, split: Asked) -> None:
+    """TaskError for the `validation` split of a task that is scored on it: what is chosen by it could not be
+    reported.
+    """
+    if split == task.scored:
+        raise TaskError(
+            f"task {task.name} is scored on its {split} split, so nothing may be chosen by it; "
+            "leave evaluate.split at 'scored'"
+        )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """A task's scored rows in one wording, and the shots that stand before each of them."""
+
+    task: Task
+    prompt: Prompt
+    examples: list[Example]
+    shots: list[Example]
+    place: str
+
+    @classmethod
+    def ask(
+        cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int,
+        split: Asked = "scored",
+    ) -> Questions:  # fmt: skip
+        """The first `limit` rows of the split, with `fewshot` training rows drawn by `seed` before each, the
+        same ones before all. Raises TaskError and DataError as Task and `check_split` do.
+        """
+        check_split(task, split)
+        rows = task.rows(split, data)
+        shots: list[Example] = []
+        if fewshot:
+            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows)
+            shots = task.examples(prompt, drawn.rows)
+        examples = task.examples(prompt, rows)[:limit]
+        return cls(task, task.prompt(prompt), examples, shots, f"task {task.name}, {rows.where}")

@@ -1,0 +1,132 @@
+"""Export: a checkpoint, with a tuned adapter folded in, that stands on its own; with a model card."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.stages.export import hub
+from tailored_llama.stages.export.card import PICTURE, Origin, card, picture
+from tailored_llama.stages.export.gguf import to_gguf
+from tailored_llama.stages.export.onnx import write_onnx
+
+__all__ = ["FORMATS", "export"]
+
+FORMATS = ("hf", "gguf", "onnx")
+
+
+def export(
+    model: str | Path | PreTrainedModel,
+    *,
+    to: str = "hf",
+    adapter: str | Path | None = None,
+    out: str | Path,
+    dtype: str = "f16",
+    results: str | Path | Mapping[str, Any] | None = None,
+    push_to_hub: str | None = None,
+) -> Path:
+    """Write `model` to `out` as a release artefact and return `out`; what is complete is not written again.
+
+    `hf`: a standalone checkpoint in the precision of the base, plain or shaped as the base is, and a
+    README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
+    llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
+    file. `onnx`: an fp32 graph, with tokenizer and README.md. `adapter`: a tuned directory to fold in, in
+    fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its content, for the
+    card. `push_to_hub`: the repository to upload the result to; without it nothing leaves this machine. A
+    model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
+
+    Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
+    that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be
+    read, is not finite, or has something that the format cannot say.
+    """
+    if push_to_hub is not None:
+        hub.check_name(push_to_hub)
+    written = _export(model, to, adapter, Path(out), dtype, results)
+    if push_to_hub is not None:
+        hub.push(written, push_to_hub)
+    return written
+
+
+def _export(
+    model: str | Path | PreTrainedModel,
+    to: str,
+    adapter: str | Path | None,
+    out: Path,
+    dtype: str,
+    results: str | Path | Mapping[str, Any] | None,
+) -> Path:
+    if to not in FORMATS:
+        raise OutputError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
+    if to == "gguf" and isinstance(model, PreTrainedModel):
+        raise CheckpointError("a GGUF file holds its tokenizer: export from a directory that has one")
+    source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
+    base = checkpoint.open_weights(model if source is None else source)
+    folder = checkpoint.find_adapter(adapter) if adapter is not None else None
+    rows = checkpoint.read_json(results) if isinstance(results, (str, Path)) else results
+    origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
+    text = card(out.resolve().name, base.config, origin, rows or {}, to)
+    inputs = {"model": checkpoint.weights_digest(base), "card": hashlib.sha256(text.encode()).hexdigest()}
+    if folder is not None:
+        inputs["adapter"] = checkpoint.digest_directory(folder)
+    settings = {"to": to, "dtype": dtype} if to == "gguf" else {"to": to}
+    facts: dict[str, Any] = {"stage": "export", "settings": settings, "inputs": inputs, "seed": None}
+    if checkpoint.completed(out, **facts):
+        return out
+
+    def weights() -> checkpoint.Weights:
+        return base if folder is None else _merged(model if source is None else source, base, folder)
+
+    if to == "gguf" and out.suffix == ".gguf":
+        return to_gguf(weights(), out, tokenizer_dir=source, dtype=dtype)
+    with checkpoint.stage_directory(out, **facts) as partial:
+        if to == "hf":
+            checkpoint.write_checkpoint(weights(), partial, copy_from=source)
+        elif to == "gguf":
+            to_gguf(weights(), partial / f"model-{dtype}.gguf", tokenizer_dir=source, dtype=dtype)
+        else:
+            write_onnx(weights(), partial)
+            if source is not None:
+                checkpoint.copy_extras(source, partial)
+        (partial / "README.md").write_text(text, encoding="utf-8")
+        picture(base.config, origin, partial / PICTURE)
+    return out
+
+
+def _merged(model: Path | PreTrainedModel, base: checkpoint.Weights, folder: Path) -> checkpoint.Weights:
+    dtypes = {name: base.dtype(name) for name in base.names()}
+    if isinstance(model, PreTrainedModel):
+        model = copy.deepcopy(model)
+    # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away within the product.
+    adapted = checkpoint.load_tuned(model, folder, dtype=torch.float32)
+    merged = checkpoint.merge_adapter(adapted, torch.float32)
+    return InPrecision(checkpoint.ModelWeights(merged), dtypes)
+
+
+class InPrecision:
+    """Weights with each tensor in a precision of its own."""
+
+    def __init__(self, weights: checkpoint.Weights, dtypes: Mapping[str, torch.dtype]) -> None:
+        self.config: PreTrainedConfig = weights.config
+        self._weights = weights
+        self._dtypes = dtypes
+
+    def names(self) -> list[str]:
+        return self._weights.names()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._weights.shape(name)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self._dtypes[name]
+
+    def tensor(self, name: str) -> Tensor:
+        return self._weights.tensor(name).to(self._dtypes[name])

@@ -1,0 +1,243 @@
+"""The model card: what it was, what was cut, what it was tuned to, what it scores, how to load it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
+from transformers import PreTrainedConfig
+
+from tailored_llama import checkpoint, families, world
+from tailored_llama.checkpoint.lineage import layers_before_and_after, what_was_cut
+from tailored_llama.reporting.layer_widths import draw_layers, in_words, residual_in_words
+from tailored_llama.stages.export import recipe_section
+
+Table = Sequence[Sequence[object]]
+PICTURE = "layers.png"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an exported model comes from: name and directory (None in memory), and its adapter's folder."""
+
+    model: str | None
+    directory: Path | None
+    adapter: Path | None
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What was cut of the model all began with, or nothing."""
+        return what_was_cut(self.directory) if self.directory else {}
+
+    @property
+    def shots(self) -> dict[str, Any]:
+        """What it was tuned on, or nothing: beside the adapter, or in a merged directory."""
+        places = (self.adapter.parent if self.adapter else None, self.directory)
+        return next((found for place in places if place and (found := _json(place / "shots.json"))), {})
+
+    @property
+    def base(self) -> str | None:
+        """The name of the model that all began with."""
+        return self.plan.get("source", {}).get("model") or self.model
+
+    @property
+    def hub_id(self) -> str | None:
+        """The base's name where it means something to a reader: a path on this disk does not."""
+        name = self.base or ""
+        return name if name.count("/") == 1 and not Path(name).exists() else None
+
+
+def card(
+    name: str, config: PreTrainedConfig, origin: Origin, results: Mapping[str, Any], form: str = "hf"
+) -> str:
+    """The text of README.md for a model called `name`; `results` as in results.json, or empty.
+
+    It shows PICTURE, which `picture` draws, where it is known what was there before the cut.
+    """
+    sections = [
+        f"---\n{_front_matter(origin).to_yaml()}\n---\n\n# {name}",
+        _summary(config, origin),
+        _widths(config, origin),
+        _tuning(origin.shots),
+        _results(results),
+        _loading(config) if form == "hf" else _LOADING[form],
+        recipe_section.section(recipe_section.recipe(origin.base, origin.plan, origin.shots, results), form),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(origin: Origin) -> ModelCardData:
+    base = _base_card(origin)
+    return ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=[*(["pruned"] if origin.plan else []), "tailored-llama"],
+        base_model=origin.hub_id,
+        **{
+            key: base[key] for key in ("license", "license_name", "license_link", "language") if base.get(key)
+        },
+    )
+
+
+def _base_card(origin: Origin) -> dict[str, Any]:
+    """The front matter of the base's own card: beside the model, beside its base, or in the hub's cache."""
+    places = [origin.directory, Path(origin.base) if origin.base else None]
+    found = [place / "README.md" for place in places if place and (place / "README.md").is_file()]
+    if not found and origin.hub_id:
+        cached = try_to_load_from_cache(origin.hub_id, "README.md")
+        found = [Path(cached)] if isinstance(cached, str) else []
+    if not found:
+        return {}
+    try:
+        front: dict[str, Any] = ModelCard(found[0].read_text(encoding="utf-8")).data.to_dict()
+    except Exception:  # somebody else's card, broken in whatever way, must not stop an export
+        return {}
+    return front
+
+
+def _summary(config: PreTrainedConfig, origin: Origin) -> str:
+    params = families.parameter_count(config)
+    lines = [f"`{_name(origin)}`" if origin.base else "A model"]
+    cut = origin.plan.get("params")
+    if cut:
+        share = 1 - cut["after"] / cut["before"]
+        lines.append(f"cut from {cut['before']:,} to {cut['after']:,} parameters ({share:.1%} gone)")
+        settings = origin.plan.get("settings", {})
+        criterion = settings.get("criterion")
+        lines.append(f"by the criterion {criterion}" if criterion else "")
+    if origin.shots:
+        shots = origin.shots
+        lines.append(f"tuned to the task {shots['task']} on {len(shots['rows'])} examples")
+    text = ", ".join(line for line in lines if line)
+    return (
+        f"{text}. It has {params:,} parameters and takes {families.mac_count(config):,} MACs for 64 tokens."
+    )
+
+
+def picture(config: PreTrainedConfig, origin: Origin, path: Path) -> bool:
+    """Draw what is left of every layer to the PNG `path`; False, and no file, where the start is unknown."""
+    found = layers_before_and_after(origin.plan, config) if origin.plan else None
+    if found is None:
+        return False
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.8), layout="constrained")
+    panels = figure.subplots(1, 2)
+    draw_layers(panels, *found, colour="#0072b2")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    # Without the library's version, so that equal cuts give equal bytes.
+    figure.savefig(path, dpi=140, metadata={"Software": None})
+    return True
+
+
+def _name(origin: Origin) -> str:
+    """The base: the bundled model by its name, any other place on this disk by its last part."""
+    place = Path(origin.base or "")
+    return "world" if place == world.model_path() else origin.hub_id or place.name
+
+
+def _widths(config: PreTrainedConfig, origin: Origin) -> str:
+    found = layers_before_and_after(origin.plan, config) if origin.plan else None
+    shown = f"![{in_words(*found)}]({PICTURE})\n\n" if found else ""
+    runs = []
+    for width, layers in groupby(enumerate(families.widths(config)), key=lambda pair: pair[1]):
+        numbers = [layer for layer, _ in layers]
+        span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+        runs.append((span, width.heads, width.kv_heads, width.mlp))
+    title = "What was cut" if origin.plan else "Widths"
+    table = _table(("layers", "query heads", "KV heads", "MLP channels"), runs)
+    residual = residual_in_words(origin.plan, config)
+    return f"## {title}\n\n{shown}{table}" + (f"\n\n{residual}." if residual else "")
+
+
+def _tuning(shots: Mapping[str, Any]) -> str:
+    if not shots:
+        return ""
+    example = shots.get("example", {})
+    text = (
+        f"## Tuning\n\nLoRA on {len(shots['rows'])} examples of {shots['task']}, wording `{shots['prompt']}`."
+    )
+    if example:
+        text += f" One of them, with its answer:\n\n```\n{example['context']}{example['answer']}\n```"
+    return text
+
+
+def _results(results: Mapping[str, Any]) -> str:
+    rows = results.get("rows", [])
+    if not rows:
+        return ""
+    tasks = list(dict.fromkeys(task for row in rows for task in row["tasks"]))
+    corpora = list(dict.fromkeys(text for row in rows for text in row.get("perplexity") or {}))
+    head = (
+        "model", "tuned to", "wording", "parameters", "MACs", *tasks, "mean", "recovery", "above chance",
+        *(f"perplexity, {text}" for text in corpora),
+    )  # fmt: skip
+    body = [
+        (
+            row["stage"].replace("_", ", "),
+            row.get("task_tuned") or "",
+            row["prompt"],
+            f"{row['params']:,}",
+            f"{row['macs']:,}" if "macs" in row else "",
+            *(_percent(row["tasks"].get(task, {}).get("main")) for task in tasks),
+            _percent(row.get("mean")),
+            _percent(row.get("recovery")),
+            _percent(row.get("recovery_above_chance")),
+            *(_perplexity(row, text) for text in corpora),
+        )
+        for row in rows
+    ]
+    note = "Each task by its main metric, in per cent; chance: "
+    chances = {task: figures["chance"] for row in rows for task, figures in row["tasks"].items()}
+    note += ", ".join(f"{task} {_percent(chance)}" for task, chance in chances.items()) + "."
+    return f"## Results\n\n{_table(head, body)}\n\n{note}"
+
+
+def _loading(config: PreTrainedConfig) -> str:
+    shaped = getattr(config, "layer_widths", None) is not None
+    argument = ", trust_remote_code=True" if shaped else ""
+    # AutoTokenizer goes by the model's type, and would read the files of another type's its own way.
+    type_ = getattr(config, checkpoint.TOKENIZER_KEY, None)
+    made_for = f', config=AutoConfig.for_model("{type_}")' if type_ else ""
+    code = (
+        f"from transformers import {'AutoConfig, ' if type_ else ''}AutoModelForCausalLM, AutoTokenizer\n\n"
+        f'model = AutoModelForCausalLM.from_pretrained("path/to/this"{argument})\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("path/to/this"{made_for or argument})'
+    )
+    note = (
+        "\n\nIts layers differ in width, which `shaped.py` beside the weights builds. "
+        "With `import tailored_llama` it loads without `trust_remote_code`."
+    )
+    return f"## Loading\n\n```python\n{code}\n```" + (note if shaped else "")
+
+
+def _perplexity(row: Mapping[str, Any], text: str) -> str:
+    found = (row.get("perplexity") or {}).get(text)
+    return f"{found['perplexity']:.2f}" if found else ""
+
+
+_LOADING = {
+    "gguf": "## Loading\n\nAny llama.cpp loads the `.gguf` file beside this; nothing else is needed.",
+    "onnx": "## Loading\n\n`model.onnx` and its `model.onnx.data` run in ONNX Runtime.",
+}
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _table(head: Sequence[object], body: Table) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file that another stage may have left beside; nothing where it did not."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

@@ -1,0 +1,148 @@
+"""From a tokenizer of transformers to a vocabulary of llama.cpp: byte-level BPE or SentencePiece."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gguf import GGUFWriter, TokenType
+from transformers import PreTrainedTokenizerBase
+
+from tailored_llama.checkpoint import load_tokenizer
+from tailored_llama.errors import CheckpointError
+from tailored_llama.stages.export.gguf import bytelevel, sentencepiece
+from tailored_llama.stages.export.gguf.sentencepiece import Token
+
+SPECIAL = ("bos", "eos", "unk", "pad")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A vocabulary as llama.cpp reads it: `model` is `gpt2` (byte-level BPE) or `llama` (SentencePiece).
+
+    `tokens` and `types` have one entry for each row of the embedding. SentencePiece has `scores`, the higher
+    the sooner merged; byte-level BPE has `merges` and the name `pre` of its pre-tokenizer.
+    """
+
+    model: str
+    tokens: Sequence[str]
+    types: Sequence[TokenType]
+    special: Mapping[str, int]
+    add_bos: bool
+    add_eos: bool
+    chat_template: str | Sequence[Mapping[str, str]] | None
+    scores: Sequence[float] = ()
+    merges: Sequence[str] = ()
+    pre: str = "default"
+    space_first: bool = False
+
+    def add_to(self, writer: GGUFWriter) -> None:
+        """Write everything, defaults too: llama.cpp's own differ from one tokenizer to the next."""
+        writer.add_tokenizer_model(self.model)
+        writer.add_tokenizer_pre(self.pre)
+        writer.add_token_list(self.tokens)
+        writer.add_token_types(self.types)
+        if self.scores:
+            writer.add_token_scores(self.scores)
+        if self.merges:
+            writer.add_token_merges(self.merges)
+        for name, index in self.special.items():
+            getattr(writer, f"add_{name}_token_id")(index)
+        writer.add_add_bos_token(self.add_bos)
+        writer.add_add_eos_token(self.add_eos)
+        writer.add_add_space_prefix(self.space_first)
+        if self.chat_template:
+            writer.add_chat_template(self.chat_template)
+
+
+def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
+    """The vocabulary of the tokenizer in `directory`, filled up to `rows` embedding rows.
+
+    Raises CheckpointError where llama.cpp has no such tokenizer or would cut text differently, and where
+    there are more tokens than rows.
+    """
+    loaded = load_tokenizer(directory)
+    backend = getattr(loaded, "backend_tokenizer", None)
+    if backend is None:
+        raise CheckpointError(
+            f"{directory}: its tokenizer has no tokenizer.json; convert it to a fast tokenizer first"
+        )
+    # What transformers made of the files, and not the files: llama.cpp has to agree with transformers.
+    parsed: dict[str, Any] = json.loads(backend.to_str())
+    if parsed["model"].get("type") != "BPE":
+        raise CheckpointError(
+            f"{directory}: its tokenizer is {parsed['model'].get('type')}, and only byte-level BPE and "
+            f"SentencePiece BPE can be written as GGUF; export to hf instead"
+        )
+    tokens = _by_row(directory, parsed, rows)
+    common = Vocabulary("", [], [], _special(loaded), *_affixes(directory, loaded), _chat_template(loaded))
+    if sentencepiece.is_one(parsed):
+        types = [sentencepiece.kind(token, loaded.unk_token_id) for token in tokens]
+        return replace(
+            common, model="llama", tokens=[sentencepiece.text(token) for token in tokens], types=types,
+            scores=sentencepiece.scores(directory, parsed, [token.text for token in tokens]),
+            space_first=sentencepiece.space_first(parsed),
+        )  # fmt: skip
+    return replace(
+        common, model="gpt2", tokens=[token.text for token in tokens], types=[token.kind for token in tokens],
+        merges=[" ".join(pair) for pair in parsed["model"]["merges"]],
+        pre=bytelevel.pre_tokenizer(directory, parsed),
+    )  # fmt: skip
+
+
+def nameless(rows: int) -> Vocabulary:
+    """A vocabulary of `rows` tokens that no text is made of, for a llama.cpp that is given ids to time it."""
+    named = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    kinds = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL, *[TokenType.BYTE] * 256]
+    rest = range(len(named), rows)
+    tokens = [*named, *(f"<{row}>" for row in rest)][:rows]
+    types = [*kinds, *(TokenType.NORMAL for _ in rest)][:rows]
+    special = {"unk": 0, "bos": 1, "eos": 2}
+    return Vocabulary("llama", tokens, types, special, False, False, None, scores=[0.0] * rows)
+
+
+def _by_row(directory: Path, parsed: Mapping[str, Any], rows: int) -> list[Token]:
+    """The token of each embedding row; rows without one get a name of their own and are never produced."""
+    tokens = [Token(row, f"[PAD{row}]", TokenType.UNUSED) for row in range(rows)]
+    kinds = {
+        token["content"]: TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
+        for token in parsed["added_tokens"]
+    }
+    added = {token["content"]: token["id"] for token in parsed["added_tokens"]}
+    for text, row in {**parsed["model"]["vocab"], **added}.items():
+        if row >= rows:
+            raise CheckpointError(
+                f"{directory}: its token {row} ({text!r}) has no row in an embedding of {rows}; "
+                f"take the tokenizer that belongs to the model"
+            )
+        tokens[row] = Token(row, text, kinds.get(text, TokenType.NORMAL))
+    return tokens
+
+
+def _special(loaded: PreTrainedTokenizerBase) -> dict[str, int]:
+    found = {name: getattr(loaded, f"{name}_token_id") for name in SPECIAL}
+    return {name: row for name, row in found.items() if row is not None}
+
+
+def _affixes(directory: Path, loaded: PreTrainedTokenizerBase) -> tuple[bool, bool]:
+    """Whether texts begin with bos and whether they end with eos, found by tokenising one."""
+    bare = loaded("a", add_special_tokens=False)["input_ids"]
+    whole = loaded("a")["input_ids"]
+    for add_bos in (False, True):
+        for add_eos in (False, True):
+            if whole == [loaded.bos_token_id] * add_bos + bare + [loaded.eos_token_id] * add_eos:
+                return add_bos, add_eos
+    raise CheckpointError(
+        f"{directory}: its tokenizer puts other tokens than bos and eos around a text, and llama.cpp would "
+        f"not; export to hf instead"
+    )
+
+
+def _chat_template(loaded: PreTrainedTokenizerBase) -> str | list[dict[str, str]] | None:
+    template: str | dict[str, str] | None = loaded.chat_template
+    if isinstance(template, dict):
+        return [{"name": name, "template": text} for name, text in template.items()]
+    return template

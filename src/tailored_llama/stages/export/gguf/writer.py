@@ -1,0 +1,96 @@
+"""Header, vocabulary and tensors into one file, which appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
+
+from tailored_llama.errors import OutputError
+from tailored_llama.progress import track
+from tailored_llama.stages.export.gguf.metadata import Model
+from tailored_llama.stages.export.gguf.tensors import FileTensor
+from tailored_llama.stages.export.gguf.tokenizer import Vocabulary
+
+MAGIC = b"GGUF"
+HEADER_ROOM = 16 * 2**20
+"""Bytes set aside for names, sizes and vocabulary when the space on the disk is checked."""
+FILE_TYPES = {
+    GGMLQuantizationType.F32: LlamaFileType.ALL_F32,
+    GGMLQuantizationType.F16: LlamaFileType.MOSTLY_F16,
+    GGMLQuantizationType.BF16: LlamaFileType.MOSTLY_BF16,
+    GGMLQuantizationType.Q8_0: LlamaFileType.MOSTLY_Q8_0,
+}
+
+
+def write_file(
+    out: Path,
+    model: Model,
+    vocabulary: Vocabulary | None,
+    tensors: Sequence[FileTensor],
+    kind: GGMLQuantizationType,
+) -> None:
+    """Write the file, or nothing. Raises OutputError where `out` is something else or the disk too small."""
+    _check_place(out, tensors)
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    writer = GGUFWriter(partial, model.name)
+    try:
+        writer.add_type(gguf.GGUFType.MODEL)
+        writer.add_name(out.stem)
+        writer.add_file_type(FILE_TYPES[kind])
+        writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+        model.add_to(writer)
+        if vocabulary is None:
+            writer.add_tokenizer_model("none")
+        else:
+            vocabulary.add_to(writer)
+        _write_tensors(writer, out.name, tensors)
+        partial.replace(out)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written ({error.strerror}); nothing was left behind") from None
+    finally:
+        writer.close()
+        partial.unlink(missing_ok=True)
+
+
+def _write_tensors(writer: GGUFWriter, name: str, tensors: Sequence[FileTensor]) -> None:
+    for tensor in tensors:
+        # The kind decides; the numpy type that the library asks for is only read where there is no kind.
+        writer.add_tensor_info(
+            tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=tensor.kind
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for tensor in track(tensors, f"writing {name}"):
+        writer.write_tensor_data(tensor.encoded())
+    writer.close()
+
+
+def _check_place(out: Path, tensors: Sequence[FileTensor]) -> None:
+    if out.is_dir():
+        raise OutputError(f"{out} is a directory; name the file to write, as in {out / 'model.gguf'}")
+    if out.exists() and _first_bytes(out) != MAGIC:
+        raise OutputError(f"{out} exists and is no GGUF file; name another file")
+    needed = sum(tensor.nbytes for tensor in tensors) + HEADER_ROOM
+    there = next(parent for parent in out.absolute().parents if parent.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise OutputError(
+            f"{out}: {needed / 2**20:,.0f} MiB are needed and {free / 2**20:,.0f} MiB are free; "
+            f"make room or name another disk"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out.parent} cannot be made ({error.strerror}); name another path") from None
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(MAGIC))

@@ -1,0 +1,173 @@
+"""Healing: a model that was cut learns again from its unpruned self, on text which that one writes.
+
+Between pruning and the tuning to a task, for all tasks at once. The unpruned model begins with a piece of a
+task's prompt and writes on; the cut one is trained to expect at every token what the other expects
+(Hinton et al. 2015; healing: Gromov et al. 2024); the adapters are folded in. Of the shots only the prompts
+are used, no answer is trained on; where a wording puts the choices into the prompt itself (WinoGrande's
+`harness`, by partial evaluation), that is the prompt with the right one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint
+from tailored_llama.checkpoint.lineage import CUT, what_was_cut
+from tailored_llama.data import Task, load_task
+from tailored_llama.data.shots import AUTO, draw_shots
+from tailored_llama.errors import TuneError
+from tailored_llama.recipe import Heal, Tune
+from tailored_llama.training.base_model import Base, load_base, tokenizer_of, write_history, write_model
+from tailored_llama.training.batches import Material, encode
+from tailored_llama.training.generation import prompts_of
+from tailored_llama.training.loop import fit
+from tailored_llama.training.lora import attach
+from tailored_llama.training.teacher import Teacher
+
+STAGE = "heal"
+TEXTS = "texts.json"
+SHOWN = 20
+
+
+def heal(
+    model: str | Path | PreTrainedModel,
+    *,
+    teacher: str | Path | PreTrainedModel,
+    tasks: str | Path | Sequence[str | Path],
+    settings: Heal | None = None,
+    shots: Tune | None = None,
+    seed: int = 42,
+    round: int = 1,
+    data: Mapping[str, str] | None = None,
+    out: str | Path | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    device: str | None = None,
+) -> Path | PreTrainedModel:
+    """Distil the cut `model` from `teacher`, the model it was cut from, on text that the teacher writes.
+
+    The text begins with pieces of the prompts of `tasks`: of the rows that tuning by `shots` (a recipe's
+    `tune`) would draw with `seed`, in its wording, or in every one where that is `auto`. Each `round` has
+    text of its own. `data`, `tokenizer` and `device` as in `tune`.
+
+    With `out`, writes the checkpoint, `history.jsonl` and `texts.json` (some of the texts) and returns the
+    directory, at once where it is complete; what the teacher said is kept beside it, in `teacher-*`. Without,
+    returns a new model. Raises what `tune` raises, and TuneError without a task or for another vocabulary.
+    """
+    tasks = [tasks] if isinstance(tasks, str | Path) else tasks
+    if not tasks:
+        raise TuneError("heal: no task is named, and its text begins with their prompts; name at least one")
+    job = _Job(
+        base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
+        teacher=teacher if isinstance(teacher, PreTrainedModel) else checkpoint.resolve(teacher),
+        tasks=[load_task(task) for task in tasks], settings=settings or Heal(), shots=shots or Tune(),
+        seed=seed, round=round, data=data or {}, tokenizer=tokenizer, device=device,
+    )  # fmt: skip
+    return job.into(Path(out)) if out is not None else job.run(None).model
+
+
+@dataclass(frozen=True)
+class _Healed:
+    model: PreTrainedModel
+    history: list[dict[str, Any]]
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Job:
+    base: Base
+    teacher: Base
+    tasks: Sequence[Task]
+    settings: Heal
+    shots: Tune
+    seed: int
+    round: int
+    data: Mapping[str, str]
+    tokenizer: PreTrainedTokenizerBase | None
+    device: str | None
+
+    def into(self, out: Path) -> Path:
+        """Run into the stage directory `out`, unless it is there and complete."""
+        settings = {
+            "tasks": [task.name for task in self.tasks], "round": self.round,
+            **self.settings.model_dump(mode="json", exclude={"rounds"}), "drawn": self.shots.drawing,
+        }  # fmt: skip
+        about: dict[str, Any] = {
+            "stage": STAGE,
+            "settings": settings,
+            "inputs": self._inputs(),
+            "seed": self.seed,
+        }
+        if checkpoint.completed(out, **about):
+            return out
+        with checkpoint.stage_directory(out, **about) as folder:
+            healed = self.run(out.parent)
+            write_history(healed.history, folder)
+            checkpoint.write_json(folder / TEXTS, healed.record)
+            write_model(healed.model, folder, self.base, self.tokenizer)
+            told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+            if told:
+                rounds = told.get("heal", {}).get("rounds", 0) + 1
+                how = self.settings.model_dump(mode="json") | {"rounds": rounds}
+                checkpoint.write_json(folder / CUT, {**told, "heal": how})
+        return out
+
+    def run(self, cache: Path | None) -> _Healed:
+        """Have the teacher write and say what it expects, then train; torch's generators stay as they are."""
+        tokenizer = tokenizer_of(self.base, self.tokenizer)
+        config = checkpoint.open_weights(self.base).config
+        prompts = self._prompts(tokenizer, int(config.max_position_embeddings))
+        seed = random.Random(f"{self.seed} {self.round}").getrandbits(32)
+        asked = Teacher(self.teacher, self.settings, self.settings.precision, seed, self.device)
+        with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
+            _, texts = asked.teach([], Path(place), tokenizer, int(config.vocab_size), prompts)
+        model, dtype = load_base(self.base, self.settings.precision, self.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            adapted = attach(model, self.settings.lora)
+            history = fit(adapted, Material(texts), self._training(), seed=self.seed, title="heal")
+        written = [[text.choices[0].ids[0], *text.choices[0].answer] for text in texts]
+        record = {
+            "round": self.round, "tasks": [task.name for task in self.tasks], "prompts": len(prompts),
+            "texts": len(texts), "tokens": sum(map(len, written)),
+            "examples": [tokenizer.decode(ids) for ids in written[:SHOWN]],
+        }  # fmt: skip
+        return _Healed(checkpoint.merge_adapter(adapted.float(), dtype), history, record)
+
+    def _prompts(self, tokenizer: PreTrainedTokenizerBase, limit: int) -> list[tuple[int, ...]]:
+        """What stands before the answers of every task's shots, in each wording that tuning may take."""
+        found: list[tuple[int, ...]] = []
+        for task in self.tasks:
+            drawn = draw_shots(task, self.shots, seed=self.seed, data=self.data.get(task.name))
+            wordings = list(task.prompts) if self.shots.prompt == AUTO else [self.shots.prompt]
+            for wording in wordings:
+                examples = task.examples(wording, drawn.rows)
+                found += prompts_of(encode(tokenizer, examples, limit))
+        found.sort()  # the order of the shots may follow their labels
+        random.Random(self.seed).shuffle(found)
+        return found
+
+    def _training(self) -> Tune:
+        own = ("lora", "epochs", "learning_rate", "warmup", "batch_size", "precision")
+        return Tune(loss="distill", **{key: getattr(self.settings, key) for key in own})
+
+    def _inputs(self) -> dict[str, str]:
+        inputs = {
+            "base": checkpoint.weights_digest(checkpoint.open_weights(self.base)),
+            "teacher": checkpoint.weights_digest(checkpoint.open_weights(self.teacher)),
+            "tasks": hashlib.sha256(repr(self.tasks).encode()).hexdigest(),
+        }
+        for task in self.tasks:
+            place = self.data.get(task.name) or task.files
+            if place is not None:
+                inputs[f"data {task.name}"] = checkpoint.digest_directory(Path(place))
+        return inputs

@@ -1,0 +1,117 @@
+"""What is read while measuring: windows of tokens, or questions with their choices."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint
+from tailored_llama.checkpoint import Checkpoint, Weights
+from tailored_llama.data import load_task
+from tailored_llama.data.shots import draw
+from tailored_llama.data.task import Row, Task
+from tailored_llama.data.text_windows import calibration_tokens, check_windows
+from tailored_llama.errors import DataError, RecipeError
+from tailored_llama.recipe import Prune
+from tailored_llama.stages.prune.criteria import criterion
+from tailored_llama.stages.prune.margin import ChoiceMargin, questions
+from tailored_llama.stages.prune.objective import Objective, Tokens
+from tailored_llama.stages.prune.reconstruct import check_samples
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the text comes from: a recipe's settings, or ids as they are."""
+
+    settings: Prune
+    seed: int
+    tasks: Sequence[str]
+    data: Mapping[str, str]
+    tokens: Tokens | None
+    tokenizer: PreTrainedTokenizerBase | None
+
+    def text(self, weights: Weights) -> Tokens | Objective | None:
+        """What the criterion is measured on; None where it reads nothing.
+
+        Raises RecipeError, DataError for what the criterion or, later, reconstruction could not work with.
+        """
+        if self.settings.reconstruct:
+            check_samples(self.settings.calibration.samples if self.tokens is None else len(self.tokens))
+        needs = criterion(self.settings.criterion).needs
+        if self.settings.objective == "margin":
+            self._check_margin("gradient" in needs)
+            return self._margin(weights)
+        return None if needs in ("nothing", "weights") else self.windows(weights)
+
+    def windows(self, weights: Weights) -> Tokens:
+        """Token ids [samples, length] for this model's vocabulary."""
+        vocabulary = int(weights.config.vocab_size)
+        if self.tokens is not None:
+            return check_windows(self.tokens, vocabulary, "tokens")
+        return calibration_tokens(
+            self.settings.calibration,
+            lambda: self._tokenizer(weights),
+            vocabulary=vocabulary,
+            seed=self.seed,
+            tasks=self.tasks,
+            data=self.data,
+        )
+
+    def _tokenizer(self, weights: Weights) -> PreTrainedTokenizerBase:
+        if self.tokenizer is not None:
+            return self.tokenizer
+        if isinstance(weights, Checkpoint):
+            return checkpoint.load_tokenizer(weights.directory)
+        raise DataError("calibration: a model in memory has no tokenizer; pass tokenizer=... or tokens=...")
+
+    def _check_margin(self, takes_gradients: bool) -> None:
+        if not takes_gradients:
+            raise RecipeError(
+                f"prune.objective: margin says what the gradient is of, and criterion "
+                f"{self.settings.criterion} takes none; choose a taylor criterion, or objective: lm"
+            )
+        if self.settings.calibration.source != "task" or self.tokens is not None:
+            found = "token ids" if self.tokens is not None else f"source {self.settings.calibration.source}"
+            raise RecipeError(
+                f"prune.objective: margin needs questions with choices, and the calibration ({found}) has "
+                "none; set prune.calibration.source: task"
+            )
+
+    def _margin(self, weights: Weights) -> ChoiceMargin:
+        """`samples` shots of each task, the ones that tuning with as many shots draws, in wordings drawn by
+        seed; whole, whatever `length` is, but for what exceeds the model's context."""
+        if not self.tasks:
+            raise DataError(
+                "calibration.source: task: no task is named; set tasks: [NAME], or another source"
+            )
+        tokenizer, dice = self._tokenizer(weights), random.Random(self.seed)
+        asked = []
+        for name in self.tasks:
+            task = load_task(name)
+            if task.kind != "choice":
+                raise DataError(
+                    f"prune.objective: margin compares choices, and the answers of task {task.name} are "
+                    "written; set prune.objective: lm"
+                )
+            place = self.data.get(task.name)
+            rows = task.rows("train", place)
+            shots = draw(
+                task, rows, self.settings.calibration.samples, self.seed, scored=_scored(task, place)
+            )
+            examples = [
+                task.render(dice.choice(list(task.prompts)), row, index)
+                for row, index in zip(shots.rows, shots.indices, strict=True)
+            ]
+            length = int(weights.config.max_position_embeddings)
+            asked += questions(tokenizer, examples, task.metric, length)
+        return ChoiceMargin(asked)
+
+
+def _scored(task: Task, data: str | None) -> Sequence[Row]:
+    try:
+        return task.rows("scored", data)
+    except DataError:
+        return ()  # there may be none; evaluation will say so

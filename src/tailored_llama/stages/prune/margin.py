@@ -1,0 +1,110 @@
+"""The objective `margin`: by how much a model prefers the right choice to the best of the wrong ones.
+
+Of question q with choices c, value(c) = log p(c | context), for a task whose main metric is acc_norm over the
+choice's length in characters, exactly as the question is scored. The loss is the negative mean margin,
+
+    - 1/Q sum_q [ value(gold_q) - max over wrong c of value(c) ],
+
+whose gradient is that of a weighted sum of log-likelihoods, once it is known which wrong choice is best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from tailored_llama.data import Example
+from tailored_llama.data.task import Metric
+from tailored_llama.errors import DataError
+from tailored_llama.scoring import Request, requests
+from tailored_llama.stages.prune.objective import Likelihoods, Targets, Tokens
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question: its choices as the model reads them, and what each one's log-likelihood is divided by."""
+
+    choices: tuple[Request, ...]
+    lengths: tuple[float, ...]
+    gold: int
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest choice with its context."""
+        return max(len(choice.ids) for choice in self.choices)
+
+
+def questions(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], metric: Metric, max_length: int
+) -> list[Question]:
+    """Rendered examples of one task as questions, contexts cut on the left to `max_length` tokens.
+
+    Raises DataError for an answer that does not fit, and for a question without a wrong choice.
+    """
+    asked = iter(requests(tokenizer, examples, max_length))
+    found = []
+    for example in examples:
+        if len(example.answers) < 2:
+            raise DataError(
+                f"prune.objective: margin compares choices, and row {example.row} has only one; "
+                "leave the row out, or set prune.objective: lm"
+            )
+        lengths = example.lengths if metric == "acc_norm" else (1,) * len(example.answers)
+        choices = tuple(next(asked) for _ in example.answers)
+        found.append(Question(choices, tuple(map(float, lengths)), example.gold))
+    return found
+
+
+class ChoiceMargin:
+    """The negative mean margin of `questions`, in nats (acc), or nats a character (acc_norm)."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self.questions = sorted(questions, key=lambda question: question.longest)
+        self.samples = len(questions)
+        self._read: list[list[Question]] = []
+
+    def batches(self, per_sample: bool, tokens_at_once: int) -> Sequence[Tokens]:
+        self._read = []
+        for question in self.questions:
+            batch = [*self._read[-1], question] if self._read else [question]
+            padded = question.longest * sum(len(each.choices) for each in batch)
+            if len(batch) > 1 and not per_sample and padded <= tokens_at_once:
+                self._read[-1] = batch
+            else:
+                self._read.append([question])
+        return [_padded([choice.ids for q in batch for choice in q.choices]) for batch in self._read]
+
+    def targets(self, batch: int, likelihoods: Likelihoods) -> Targets:
+        asked = self._read[batch]
+        choices = [choice for question in asked for choice in question.choices]
+        width = max(len(choice.ids) for choice in choices)
+        labels = torch.zeros(len(choices), width, dtype=torch.long)
+        answers = torch.zeros(len(choices), width, dtype=torch.bool)
+        for row, choice in enumerate(choices):
+            end = len(choice.ids)
+            labels[row, end - len(choice.answer) : end] = torch.tensor(choice.answer)
+            answers[row, end - len(choice.answer) : end] = True
+        by_choice = torch.split(likelihoods(labels, answers).cpu(), answers.sum(dim=1).tolist())
+        weights = torch.zeros(len(choices))
+        first = 0
+        for question in asked:
+            own = by_choice[first : first + len(question.choices)]
+            values = [float(v.sum()) / length for v, length in zip(own, question.lengths, strict=True)]
+            wrong = [choice for choice in range(len(own)) if choice != question.gold]
+            best = max(wrong, key=lambda choice: values[choice])
+            weights[first + question.gold] = 1 / (question.lengths[question.gold] * self.samples)
+            weights[first + best] = -1 / (question.lengths[best] * self.samples)
+            first += len(own)
+        return Targets(labels, answers * weights[:, None])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """On the right, where causal attention never looks."""
+    padded = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    for row, ids in enumerate(rows):
+        padded[row, : len(ids)] = torch.tensor(ids)
+    return padded

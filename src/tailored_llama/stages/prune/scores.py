@@ -1,0 +1,219 @@
+"""Scores of the chosen groups by one criterion, measured on given weights."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tailored_llama.checkpoint import Weights
+from tailored_llama.errors import CheckpointError, PlanError
+from tailored_llama.families import MODEL, Group, Kind, Slice, groups
+from tailored_llama.progress import track
+from tailored_llama.recipe import Prune, Reduce
+from tailored_llama.stages.prune.activations import InputStatistics
+from tailored_llama.stages.prune.criteria import Inputs, Matrix, criterion
+from tailored_llama.stages.prune.objective import Objective, Tokens
+from tailored_llama.stages.prune.reduce import fold, over_members
+from tailored_llama.stages.prune.walk import Walk
+
+NUMBERS_AT_ONCE = 2**18
+"""Of a matrix, to be scored together: 1 MB in fp32, so that the steps of a formula meet in the cache."""
+
+Key = tuple[Kind, int]
+"""A group: unit kind and layer."""
+Text = Tokens | Objective | None
+Device = str | torch.device | None
+ChannelScores = dict[Key, Float[Tensor, "units channels"]]
+
+
+def chosen_groups(weights: Weights, settings: Prune) -> list[Group]:
+    """The groups to be scored: those of the recipe's unit kinds and layers.
+
+    A layer's score is what its units add up to, so with the unit kind `layers` these are scored as well.
+    """
+    every = groups(weights.config)
+    start, end = settings.layers or (0, 1 + max(group.layer for group in every))
+    kinds = {*settings.units, "heads", "mlp"} if "layers" in settings.units else {*settings.units}
+    return [g for g in every if g.kind in kinds - {"layers"} and (g.layer == MODEL or start <= g.layer < end)]
+
+
+def channel_scores(
+    weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
+) -> ChannelScores:
+    """The criterion's score of each channel of the chosen groups, reduced over members; at least fp32, on
+    the CPU.
+
+    `text` is the calibration batch or objective; the criteria that measure nothing on text ignore it. `seed`
+    is that of the random criterion. Raises CheckpointError naming the tensor whose score is not a finite
+    number, and PlanError for a criterion that scores whole layers only.
+    """
+    chosen, rule = chosen_groups(weights, settings), criterion(settings.criterion)
+    if rule.layer:
+        raise PlanError(
+            f"prune.criterion: {rule.name} scores whole layers, not {' and '.join(settings.units)}; choose "
+            "another criterion for them"
+        )
+    if rule.group:
+        generator = torch.Generator().manual_seed(seed)
+        return {(g.kind, g.layer): rule.group(g, generator)[:, None] for g in chosen}
+    members = _measured(weights, chosen, settings, text, device)
+    return members.reduced(rule.reduce or settings.reduce)
+
+
+def layer_scores(
+    weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
+) -> dict[int, float]:
+    """The criterion's score of each whole decoder layer in `settings.layers` (of all, by default).
+
+    A criterion of matrices or groups is summed over all heads and MLP channels of the layer. Otherwise as
+    `channel_scores`.
+    """
+    every, rule = groups(weights.config), criterion(settings.criterion)
+    start, end = settings.layers or (0, 1 + max(group.layer for group in every))
+    chosen = [g for g in every if start <= g.layer < end and g.kind in ("heads", "mlp")]
+    scores = dict.fromkeys(range(start, end), 0.0)
+    if rule.layer:
+        assert text is not None, settings.criterion
+        counts = dict.fromkeys(scores, 0)
+
+        def witness(layer: int, before: Tensor, after: Tensor) -> None:
+            if layer in scores:
+                assert rule.layer is not None
+                found = rule.layer(before, after)
+                scores[layer] += float(found.double().sum())
+                counts[layer] += found.numel()
+
+        Walk(weights, text, (), precision=settings.precision, device=device).through(witness, end)
+        return {layer: score / counts[layer] for layer, score in scores.items()}
+    if rule.group:
+        generator = torch.Generator().manual_seed(seed)
+        for group in chosen:
+            scores[group.layer] += float(rule.group(group, generator).sum())
+        return scores
+    members = _measured(weights, chosen, settings, text, device)
+    for group in chosen:
+        found = [members.scores[piece] for piece in group.slices if piece in members.scores]
+        scores[group.layer] += sum(float(score.double().sum()) for score in found)
+    return scores
+
+
+def _measured(
+    weights: Weights, chosen: Sequence[Group], settings: Prune, text: Text, device: Device
+) -> _MemberScores:
+    """Scores of all members of the chosen groups, by a criterion of matrices."""
+    rule, members = criterion(settings.criterion), _MemberScores(chosen, settings)
+    if rule.needs == "weights":
+        for name in track(list(members.owners), "magnitudes"):
+            members.add(name, weights.tensor(name), None, None)
+        return members
+    assert text is not None, settings.criterion
+    walk = Walk(
+        weights, text, members.owners, per_sample=rule.needs == "squared_gradient",
+        precision=settings.precision, device=device,
+    )  # fmt: skip
+    if rule.needs == "inputs":
+        walk.activations(members.observe, members.finish)
+    else:
+        walk.gradients(members.add)
+    return members
+
+
+class _MemberScores:
+    """Scores of single matrices, gathered in any order and reduced group by group in member order."""
+
+    def __init__(self, chosen: Sequence[Group], settings: Prune) -> None:
+        self.chosen = chosen
+        self.rule = criterion(settings.criterion)
+        self.owners: dict[str, list[tuple[Group, Slice]]] = defaultdict(list)
+        for group in chosen:
+            for piece in group.slices:
+                if piece.scored and (piece.axis == 1 or not self.rule.at_outputs):
+                    self.owners[piece.tensor].append((group, piece))
+        self.scores: dict[Slice, Float[Tensor, "units channels"]] = {}
+        self.observed: dict[str, InputStatistics] = {}
+
+    def observe(self, name: str, inputs: Tensor) -> None:
+        """Take note of a batch of one matrix's inputs."""
+        if name not in self.observed:
+            group, piece = self.owners[name][0]
+            self.observed[name] = InputStatistics(group.channels if piece.axis == 1 else None)
+        self.observed[name].add(inputs)
+
+    def finish(self, name: str, weight: Tensor) -> None:
+        """Score one matrix of which all inputs have been seen."""
+        self.add(name, weight, None, None, self.observed.pop(name))
+
+    def add(
+        self,
+        name: str,
+        weight: Tensor,
+        gradient: Tensor | None,
+        squares: Tensor | None,
+        seen: InputStatistics | None = None,
+    ) -> None:
+        """Score one matrix for every group that owns a part of it."""
+        for group, piece in self.owners[name]:
+            score = torch.cat(list(self._by_block(group, piece, weight, gradient, squares, seen)))
+            if not score.isfinite().all():
+                raise CheckpointError(
+                    f"{name}: its {self.rule.name} score is not a finite number; check the weights"
+                )
+            self.scores[piece] = fold(score, group).cpu()
+
+    def _by_block(
+        self,
+        group: Group,
+        piece: Slice,
+        weight: Tensor,
+        gradient: Tensor | None,
+        squares: Tensor | None,
+        seen: InputStatistics | None,
+    ) -> Iterator[Float[Tensor, " channels"]]:
+        """Scores of a few channels at a time: what is computed on the way to them stays in the cache."""
+        assert self.rule.matrix is not None
+        effective = weight + piece.shift if piece.shift else weight
+        owned = [_turned(tensor, group, piece) for tensor in (effective, gradient, squares)]
+        channels = group.units * piece.stride
+        inputs = _inputs(seen, _at_least_single(weight.dtype), group, piece) if seen else None
+        step = max(1, NUMBERS_AT_ONCE * channels // weight.numel())
+        for start in range(0, channels, step):
+            block = slice(start, start + step)
+            one, two, three = (None if t is None else t[block].to(_at_least_single(t.dtype)) for t in owned)
+            assert one is not None
+            yield self.rule.matrix(Matrix(one, two, three, inputs and inputs.of(block)))
+
+    def reduced(self, how: Reduce) -> ChannelScores:
+        """One score a channel for each group."""
+        return {
+            (g.kind, g.layer): over_members([self.scores[s] for s in g.slices if s in self.scores], how)
+            for g in self.chosen
+        }
+
+
+def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _turned(tensor: Tensor | None, group: Group, piece: Slice) -> Float[Tensor, "owned fan"] | None:
+    """What the group owns of a matrix, with its channels as rows; of a vector, rows of one number."""
+    if tensor is None:
+        return None
+    owned = tensor.narrow(piece.axis, piece.offset, group.units * piece.stride)
+    return owned.view(len(owned), -1) if piece.axis == 0 else owned.T
+
+
+def _inputs(seen: InputStatistics, dtype: torch.dtype, group: Group, piece: Slice) -> Inputs:
+    """Statistics of a matrix's inputs, as they stand to the part of it that the group owns."""
+
+    def turned(values: Tensor) -> Tensor:
+        row = values.to(dtype)[None]
+        if piece.axis == 0:
+            return row
+        return row.narrow(1, piece.offset, group.units * piece.stride).T
+
+    size = seen.size()
+    return Inputs(turned(seen.norm()), turned(seen.variance()), None if size is None else turned(size))

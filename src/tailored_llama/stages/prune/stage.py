@@ -1,0 +1,222 @@
+"""The stage: a checkpoint directory or a model in; a smaller one, and the plan it was cut by, out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint
+from tailored_llama.checkpoint import Checkpoint, Weights
+from tailored_llama.checkpoint.lineage import CUT, one_after_another, what_was_cut
+from tailored_llama.families import parameter_count
+from tailored_llama.recipe import Prune, validate
+from tailored_llama.stages.prune.calibration import Source
+from tailored_llama.stages.prune.objective import Tokens
+from tailored_llama.stages.prune.plan import Plan, save_trajectory
+from tailored_llama.stages.prune.planner import check_request, expected_cut, plan_units
+from tailored_llama.stages.prune.reconstruct import Reconstructed
+from tailored_llama.stages.prune.surgery import CutWeights, config_after
+
+Model: TypeAlias = str | Path | PreTrainedModel
+log = logging.getLogger(__name__)
+
+
+def make_plan(
+    model: Model,
+    *,
+    settings: Prune | None = None,
+    seed: int = 42,
+    tasks: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+    tokens: Tokens | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
+    device: str | None = None,
+    **overrides: Any,
+) -> Plan:
+    """Score `model` (a directory, hub id, `world`, or a model in memory) and plan a cut; nothing is cut.
+
+    With a `trajectory` in `settings`, this is the plan at its end. `overrides` are keys of `settings`, a
+    recipe's prune. Calibration text is drawn by `seed` as `settings` say (`tasks` and `data` as in a
+    recipe), unless `tokens` gives the ids. A model in memory needs `tokenizer` for text. Layers are computed
+    on `device`: by default, of a model on the disk, the GPU where there is one. Raises RecipeError,
+    CheckpointError (NaN, by tensor), FamilyError (units that the model has not), DataError (calibration) and
+    PlanError (layers outside the model; a ratio, `align`, `floor` or number of steps that cannot be had).
+    """
+    plans = make_plans(
+        model, settings=settings, seed=seed, tasks=tasks, data=data, tokens=tokens, tokenizer=tokenizer,
+        allow_config=allow_config, device=device, **overrides,
+    )  # fmt: skip
+    return plans[max(plans)]
+
+
+def make_plans(
+    model: Model,
+    *,
+    settings: Prune | None = None,
+    seed: int = 42,
+    tasks: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+    tokens: Tokens | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
+    device: str | None = None,
+    **overrides: Any,
+) -> dict[float, Plan]:
+    """{ratio: plan} for each ratio of the `trajectory` and for `ratio`, as `make_plan` makes them.
+
+    Each keeps only units that the plans of lower ratios keep as well.
+    """
+    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
+    return _plans(model, checkpoint.open_weights(model, allow_config=allow_config), request)
+
+
+def prune(
+    model: Model,
+    *,
+    settings: Prune | None = None,
+    seed: int = 42,
+    out: str | Path | None = None,
+    plan: Plan | str | Path | None = None,
+    tasks: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+    tokens: Tokens | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
+    device: str | None = None,
+    **overrides: Any,
+) -> Path | PreTrainedModel:
+    """Cut `model` by `plan`, or by one made here as `make_plan` does with the same arguments.
+
+    With `out`, streams a checkpoint directory with plan.json (and the nested plans of a `trajectory` beside
+    it, for `plan`) and returns its path, at once where it is complete. Without, returns a new model in
+    memory; the given one stays as it is. Raises what `make_plan` raises, PlanError for a plan of another
+    model, and OutputError where `out` holds something else or the disk has no room. With
+    `settings.reconstruct` what that found is in reconstruction.json beside.
+    """
+    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
+    weights = checkpoint.open_weights(model, allow_config=allow_config)
+    if isinstance(plan, (str, Path)):
+        plan = Plan.load(plan)
+    if plan:
+        source = _source(model, weights)
+        plan.check(weights.config, source["model"], source["digest"])
+    if out is None:
+        if plan:  # what is scored is checked there, what is written is checked as it is written
+            checkpoint.check_finite(weights)
+        made = plan or max(_plans(model, weights, request).items())[1]
+        return checkpoint.load_model(_cut(weights, made, request))
+
+    about: dict[str, Any] = {"plan": plan.digest} if plan else request.resolved()
+    if plan and request.settings.reconstruct:
+        about["reconstruct"] = request.resolved()
+    inputs = _inputs(weights, request)
+    if checkpoint.completed(out, stage="prune", settings=about, inputs=inputs, seed=seed):
+        log.info("%s is complete", out)
+        return Path(out)
+    with checkpoint.stage_directory(out, stage="prune", settings=about, inputs=inputs, seed=seed) as partial:
+        tokenizer_home = weights.directory if isinstance(weights, Checkpoint) else None
+        if not plan:  # before the long part
+            check_request(weights, request.settings)
+            expected = CutWeights(weights, expected_cut(weights, request.settings))
+            checkpoint.check_room(expected, out, copy_from=tokenizer_home)
+        plans = {} if plan else _plans(model, weights, request)
+        made = plan or plans[request.settings.ratio]
+        cut = _cut(weights, made, request)
+        checkpoint.write_checkpoint(cut, partial, copy_from=tokenizer_home)
+        made.save(partial / "plan.json")
+        earlier = what_was_cut(tokenizer_home) if tokenizer_home else {}
+        if "params" in earlier:
+            told = one_after_another(earlier, json.loads(made.to_json()))
+            checkpoint.write_json(partial / CUT, told)
+        if isinstance(cut, Reconstructed):
+            checkpoint.write_json(partial / "reconstruction.json", cut.record)
+        save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, partial)
+    return Path(out)
+
+
+@dataclass(frozen=True)
+class _Request(Source):
+    """What is asked of a plan, beside the model."""
+
+    device: str | None
+
+    def place(self, weights: Weights) -> str | None:
+        """Where layers are computed; None where the weights are."""
+        free = isinstance(weights, Checkpoint) and torch.cuda.is_available()
+        return self.device or ("cuda" if free else None)
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that a plan depends on beside the model and files' contents, as JSON."""
+        resolved = {**self.settings.model_dump(mode="json"), "seed": self.seed}
+        # Tasks and data are read by some calibration sources only; a plan does not depend on the others.
+        source = self.settings.calibration.source
+        if source == "task":
+            places = {name: str(self.data[name]) for name in self.tasks if name in self.data}
+            resolved |= {"tasks": list(self.tasks), "data": places}
+        elif source == "c4" and "c4" in self.data:
+            resolved |= {"data": {"c4": str(self.data["c4"])}}
+        return resolved
+
+
+def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Plan]:
+    """The plan for each ratio of the trajectory, and for the ratio itself."""
+    settings = request.settings
+    check_request(weights, settings)
+    text, device = request.text(weights), request.place(weights)
+    checkpoint.check_finite(weights)
+    plans = {}
+    for ratio, kept in plan_units(weights, settings, text, request.seed, device=device).items():
+        if not kept:
+            log.warning("prune.ratio: %s is less than one unit of any group; nothing is cut", ratio)
+        before = parameter_count(weights.config)
+        after = parameter_count(config_after(weights.config, kept))
+        log.info("plan: %s of %s parameters stay", f"{after:,}", f"{before:,}")
+        params = {"before": before, "after": after}
+        plans[ratio] = Plan(_source(model, weights), kept, params, request.resolved() | {"ratio": ratio})
+    return plans
+
+
+def _cut(weights: Weights, plan: Plan, request: _Request) -> CutWeights | Reconstructed:
+    """The cut weights, reconstructed where that is asked for."""
+    cut = CutWeights(weights, plan.kept)
+    if not request.settings.reconstruct:
+        return cut
+    return Reconstructed(
+        cut,
+        request.windows(weights),
+        precision=request.settings.precision,
+        device=request.place(weights),
+    )
+
+
+def _settings(settings: Prune | None, overrides: Mapping[str, Any]) -> Prune:
+    base = settings or Prune()
+    return validate(Prune, {**base.model_dump(), **overrides}, "prune") if overrides else base
+
+
+def _source(model: Model, weights: Weights) -> dict[str, Any]:
+    if isinstance(weights, Checkpoint):
+        return {"model": str(model), "digest": weights.digest}
+    return {"model": getattr(weights.config, "_name_or_path", "") or "in memory", "digest": None}
+
+
+def _inputs(weights: Weights, request: _Request) -> dict[str, str]:
+    """Digests of what the stage reads: the model, and calibration tokens or files."""
+    model = weights.digest if isinstance(weights, Checkpoint) else checkpoint.weights_digest(weights)
+    inputs = {"model": model}
+    source = request.settings.calibration.source
+    file = Path(request.data.get("c4", source) if source == "c4" else source)
+    if request.tokens is not None:
+        inputs["calibration"] = hashlib.sha256(request.tokens.long().cpu().numpy().tobytes()).hexdigest()
+    elif file.is_file():
+        inputs["calibration"] = checkpoint.digest_file(file)
+    return inputs

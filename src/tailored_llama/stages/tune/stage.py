@@ -1,0 +1,155 @@
+"""One tuning: a base, a task and settings in; adapters, and what is to be known about them, out."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint
+from tailored_llama.data import Task
+from tailored_llama.errors import TuneError
+from tailored_llama.recipe import Tune
+from tailored_llama.stages.tune.wording import choose
+from tailored_llama.strict_json import to_json
+from tailored_llama.training.base_model import load_base, tokenizer_of, write_history, write_model
+from tailored_llama.training.batches import Material, Shot, encode
+from tailored_llama.training.generation import prompts_of
+from tailored_llama.training.loop import fit
+from tailored_llama.training.lora import attach, save_adapter
+from tailored_llama.training.losses import LOSSES, metric_of
+from tailored_llama.training.replay import general_text, hold_out
+from tailored_llama.training.teacher import Teacher
+
+STAGE = "tune"
+SHOTS = "shots.json"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A trained model with its adapters on, the dtype of its base, and the records of the training."""
+
+    adapted: PeftModel
+    dtype: torch.dtype
+    history: list[dict[str, Any]]
+    shots: dict[str, Any]
+
+    def model(self, *, merge: bool) -> PreTrainedModel | PeftModel:
+        """The model alone, with its adapters on, or folded in and then without them in `adapted` too."""
+        if not merge:
+            return self.adapted
+        # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away on the way.
+        return checkpoint.merge_adapter(self.adapted.float(), self.dtype)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a tuning depends on."""
+
+    base: PreTrainedModel | Path
+    task: Task
+    settings: Tune
+    seed: int
+    data: str | None
+    tokenizer: PreTrainedTokenizerBase | None
+    device: str | None
+    teacher: PreTrainedModel | Path | None = None
+    texts: str | None = None
+    """A local file that stands for the hub's text of `tune.replay`."""
+
+    def into(self, out: Path, *, merge: bool) -> Path:
+        """Run into the stage directory `out`, unless it is there and complete."""
+        settings = {"task": self.task.name, "merge": merge, **self.settings.model_dump(mode="json")}
+        if self._needs_teacher():
+            self._teacher()  # said before a long digest
+        inputs = self._inputs()
+        if checkpoint.completed(out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed):
+            return out
+        with checkpoint.stage_directory(
+            out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed
+        ) as folder:
+            tuned = self.run(out.parent)
+            save_adapter(tuned.adapted, inputs["base"], folder)
+            write_history(tuned.history, folder)
+            (folder / SHOTS).write_text(to_json(tuned.shots, indent=1) + "\n", encoding="utf-8")
+            if merge:
+                write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)
+        return out
+
+    def run(self, cache: Path | None = None) -> Tuned:
+        """Draw the shots, settle the prompt, ask the teacher, train; leaves torch's generators as they were.
+
+        What the teacher says is kept in `cache`, or only until the end where there is none.
+        """
+        tokenizer, metric = self._tokenizer(), metric_of(self.task, self.settings)
+        loaded: list[tuple[PreTrainedModel, torch.dtype]] = []
+
+        def student() -> PreTrainedModel:
+            loaded.append(self._model())
+            return loaded[0][0]
+
+        chosen = choose(student, tokenizer, self.task, self.settings, seed=self.seed, data=self.data)
+        config = checkpoint.open_weights(self.base).config
+        limit = int(config.max_position_embeddings)
+        shots = encode(tokenizer, chosen.examples, limit, metric)
+        texts: list[Shot] = []
+        if self._needs_teacher():
+            loaded.clear()  # the teacher is never in memory together with its student
+            with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
+                shots, texts = self._teacher().teach(
+                    shots, Path(place), tokenizer, int(config.vocab_size), prompts_of(shots)
+                )
+        held = hold_out(shots, [e.gold for e in chosen.examples], self.settings.early_stop, self.seed)
+        replay = general_text(self.settings, tokenizer, config, self.seed, self.texts)
+        model, dtype = loaded.pop() if loaded else self._model()
+        material = Material([s for s in shots if id(s) not in set(map(id, held))], held, texts, replay)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)  # the adapters' initial values and dropout
+            adapted = attach(model, self.settings.lora)
+            history = fit(model, material, self.settings, seed=self.seed, title=f"tune {self.task.name}")
+        cut = sum(shot.choices[shot.gold].cut for shot in shots)
+        return Tuned(adapted, dtype, history, {**chosen.record, "cut": cut})
+
+    def _needs_teacher(self) -> bool:
+        return any(LOSSES[name].teacher for name in self.settings.loss)
+
+    def _teacher(self) -> Teacher:
+        if self.teacher is None:
+            raise TuneError(
+                "tune.loss: distill learns from the unpruned model; name it: --teacher DIR (teacher=...)"
+            )
+        return Teacher(self.teacher, self.settings.distill, self.settings.precision, self.seed, self.device)
+
+    def ready(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """The base as tuning would find it, and its tokenizer."""
+        return self._model()[0].eval(), self._tokenizer()
+
+    def _model(self) -> tuple[PreTrainedModel, torch.dtype]:
+        return load_base(self.base, self.settings.precision, self.device)
+
+    def _tokenizer(self) -> PreTrainedTokenizerBase:
+        return tokenizer_of(self.base, self.tokenizer)
+
+    def _inputs(self) -> dict[str, str]:
+        """Digests of what is read; rows from the hub or the bundled world are known by the task's name."""
+        inputs = {
+            "base": checkpoint.weights_digest(checkpoint.open_weights(self.base)),
+            "task": hashlib.sha256(repr(self.task).encode()).hexdigest(),
+        }
+        data = self.data or self.task.files
+        if data is not None:
+            inputs["data"] = checkpoint.digest_directory(Path(data))
+        if self.teacher is not None and self._needs_teacher():
+            inputs["teacher"] = checkpoint.weights_digest(checkpoint.open_weights(self.teacher))
+        if self.settings.replay is not None:
+            source = Path(self.texts or self.settings.replay.source)
+            if source.is_file():
+                inputs["replay"] = checkpoint.digest_file(source)
+        return inputs

@@ -1,0 +1,93 @@
+"""Which rows are the shots, and in which words they are put."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama.data import Example, Row, Task
+from tailored_llama.data.shots import AUTO, Shots, draw_shots
+from tailored_llama.recipe import Tune
+from tailored_llama.scoring import Ranking, rank_prompts
+from tailored_llama.scoring.rank import rank
+from tailored_llama.stages.tune.cross_validation import cross_validate
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The shots in the chosen wording, and what `shots.json` says about the choice."""
+
+    examples: list[Example]
+    record: dict[str, Any]
+
+
+def choose(
+    model: Callable[[], PreTrainedModel],
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    settings: Tune,
+    *,
+    seed: int,
+    data: Path | str | None,
+) -> Chosen:
+    """Draw the shots from the train split and settle the prompt: the named one, or with `auto` the most
+    effective on these very shots, for which `model` is asked for and left as it was. The scored split serves
+    only to keep its rows out of the shots.
+    """
+    if settings.prompt != AUTO:
+        task.prompt(settings.prompt)  # a misspelt prompt is said before rows are fetched
+    drawn = draw_shots(task, settings, seed=seed, data=data)
+    ranking: Ranking | None = None
+    prompt = settings.prompt
+    if prompt == AUTO:
+        ranking = ranked(model(), tokenizer, task, drawn.rows, settings, seed=seed)
+        prompt = ranking.wordings[0].prompt
+    examples = [task.render(prompt, row, index) for row, index in zip(drawn.rows, drawn.indices, strict=True)]
+    return Chosen(examples, _record(task, settings, seed, drawn, prompt, ranking, examples))
+
+
+def ranked(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    rows: Sequence[Row],
+    settings: Tune,
+    *,
+    seed: int,
+) -> Ranking:
+    """The wordings of `task` on the shots `rows`, the most effective first: asked of the model as it is, or,
+    with `settings.auto` tuned, of the model tuned in that wording on the half of the shots that is not asked.
+    """
+    if settings.auto == "untuned":
+        return rank_prompts(model, tokenizer, task, rows, seed=seed)
+    held_out = {
+        name: cross_validate(model, tokenizer, task, task.examples(name, rows), settings, seed=seed).own
+        for name in sorted(task.prompts)
+    }
+    return rank(held_out, seed)
+
+
+def _record(
+    task: Task, settings: Tune, seed: int, drawn: Shots, prompt: str, ranking: Ranking | None,
+    examples: list[Example],
+) -> dict[str, Any]:  # fmt: skip
+    first = examples[0]
+    return {
+        "task": task.name,
+        "prompt": prompt,
+        "asked": settings.prompt,
+        "compared": settings.auto if ranking else None,
+        "candidates": [asdict(entry) for entry in ranking.wordings] if ranking else [],
+        "held_out": ranking.held_out if ranking else None,
+        "seed": seed,
+        "split": "train",
+        "select": settings.select,
+        "rows": drawn.indices,
+        "labels": [example.gold for example in examples],
+        "in_scored_split": drawn.dropped,
+        "example": {"context": first.context, "answer": first.answer},
+    }

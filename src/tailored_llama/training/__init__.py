@@ -1,0 +1,1 @@
+"""Training, shared by heal and tune: the loop, losses, batches, LoRA, the teacher, CPU kernels."""

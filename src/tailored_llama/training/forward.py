@@ -1,0 +1,73 @@
+"""One forward pass of tuning: log-probabilities where a loss reads them, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from tailored_llama.training.batches import Batch
+from tailored_llama.training.precision import Precision, autocast
+
+TOKENWISE = ("self_attn.q_proj", "self_attn.o_proj", "mlp")
+"""What in a decoder layer makes of each token something for that token's own prediction alone."""
+
+
+def logprobs(model: PreTrainedModel, batch: Batch, precision: Precision) -> Float[Tensor, "places vocab"]:
+    """Log-probabilities in fp32 of what follows each of `batch.places`.
+
+    The head, most of the work of a small model with a large vocabulary, runs on these places only, and so
+    does all of the last decoder layer but its keys and values.
+    """
+    with autocast(precision, model.device), reads_only(model, batch.places, batch.ids.numel()):
+        logits: Tensor = model(
+            input_ids=batch.ids, position_ids=batch.positions, use_cache=False,
+            attention_mask=None if batch.mask is None else batch.mask.to(model.dtype),
+        ).logits  # fmt: skip
+    return torch.log_softmax(logits.float(), dim=-1)
+
+
+@contextmanager
+def reads_only(model: PreTrainedModel, places: Int[Tensor, " places"], tokens: int) -> Iterator[None]:
+    """Hand the head the hidden states at `places`, distinct ones, counted row after row over all `tokens`;
+    where they are the smaller half, let the last layer work on no others. Hooks, and not a call of the head
+    behind the decoder, because some families scale or cap their logits in the model's own forward.
+    """
+    head = model.get_output_embeddings()
+    assert head is not None
+    hooks = [head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[places],))]
+    if 2 * len(places) <= tokens:
+        for module in _tokenwise(model):
+            hooks += _only(module, places)
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tokenwise(model: PreTrainedModel) -> list[nn.Module]:
+    """Of the last decoder layer; a fused projection of queries, keys and values is none."""
+    last = model.get_decoder().layers[-1]
+    return [module for name, module in last.named_modules() if name in TOKENWISE]
+
+
+def _only(module: nn.Module, places: Int[Tensor, " places"]) -> list[Any]:
+    """Hooks by which `module` computes at `places`, and gives zeros elsewhere."""
+    shape: list[torch.Size] = []
+
+    def select(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        shape[:] = [inputs[0].shape[:2]]
+        return (inputs[0].flatten(0, 1)[places],)
+
+    def scatter(_: nn.Module, __: tuple[Tensor], output: Tensor) -> Tensor:
+        (rows,) = shape
+        full = output.new_zeros(rows.numel(), output.shape[-1])
+        return full.index_copy(0, places, output).view(*rows, -1)
+
+    return [module.register_forward_pre_hook(select), module.register_forward_hook(scatter)]

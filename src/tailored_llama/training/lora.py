@@ -1,0 +1,53 @@
+"""LoRA adapters (Hu et al. 2021) through peft: put on a model, and written with the digest of their base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors.torch import save_file
+from transformers import PreTrainedModel
+
+from tailored_llama.checkpoint import read_json, write_json
+from tailored_llama.checkpoint.adapter import BASE_FILE, CONFIG_FILE, FOLDER
+from tailored_llama.recipe import Lora, Projection
+from tailored_llama.training.cpu_kernels.dropout import quicken_dropout
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+# Every matrix of a decoder layer, by name: the same in plain and in shaped models, whatever their widths.
+# A fused one (Phi-3) is adapted where any of its parts is.
+MODULES: dict[Projection, tuple[str, ...]] = {
+    "q": ("q_proj", "qkv_proj"), "k": ("k_proj", "qkv_proj"), "v": ("v_proj", "qkv_proj"), "o": ("o_proj",),
+    "gate": ("gate_proj", "gate_up_proj"), "up": ("up_proj", "gate_up_proj"), "down": ("down_proj",),
+}  # fmt: skip
+
+
+def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
+    """`model` with fresh adapters on `lora.targets` of every layer, changed in place; only they will train.
+
+    Adapters are fp32, since steps of a small learning rate vanish in bf16; the base keeps its dtype. A fresh
+    adapter changes no logit. Its initial values come from torch's global generator.
+    """
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
+        target_modules=sorted({name for target in lora.targets for name in MODULES[target]}),
+        use_dora=lora.dora, use_rslora=lora.rslora,
+    )  # fmt: skip
+    adapted = get_peft_model(model, config)
+    if model.device.type == "cpu":
+        quicken_dropout(adapted, lora.dropout)
+    return adapted
+
+
+def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
+    """Write `adapter/` into `directory`: safetensors, peft's config, and the digest of the base's weights."""
+    folder = directory / FOLDER
+    # Piece by piece: peft's save_pretrained asks the hub about the base and leaves a form of a model card.
+    lora = adapted.peft_config[adapted.active_adapter]
+    lora.save_pretrained(str(folder))
+    save_file(get_peft_model_state_dict(adapted, save_embedding_layers=False), folder / WEIGHTS_FILE)
+    config = read_json(folder / CONFIG_FILE)
+    # A set in peft, whose order changes from process to process: equal adapters should be equal files.
+    targets = sorted(config["target_modules"])
+    write_json(folder / CONFIG_FILE, {**config, "target_modules": targets, "inference_mode": True})
+    write_json(folder / BASE_FILE, {"weights": base_digest})

@@ -1,0 +1,1 @@
+"""What runs several stages: a whole run, sweeps, the cross-task matrix."""

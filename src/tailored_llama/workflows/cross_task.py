@@ -1,0 +1,150 @@
+"""The cross-prompt experiment (Aftab and Davy 2024): tuned on each task's prompts, tested on every task.
+
+One pruned (and healed) model, an adapter for every task and one for general instructions, and a cell for each
+adapter on each task. Stages are those of a run: in the directory of a run of the same recipe what is there is
+used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.data.instructions import (
+    NAME,
+    WORDING,
+    general_task,
+    read_instructions,
+    world_instructions,
+)
+from tailored_llama.errors import RecipeError
+from tailored_llama.places import Places
+from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.reporting import report_matrix
+from tailored_llama.results import mean
+from tailored_llama.stages.evaluate import evaluate
+from tailored_llama.stages.tune import chosen_prompt, tune
+from tailored_llama.strict_json import to_json
+from tailored_llama.workflows.run import check, name_of, shrink, tune_all, wordings
+
+UNTUNED = "untuned"
+FILE = "matrix.json"
+
+
+def matrix(
+    recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, general: str | Path | None = None
+) -> dict[str, Any]:
+    """Prune (and heal) once, tune on each of the recipe's tasks and on general instructions, test on all.
+
+    Every column is asked in one wording, the one that its own task was tuned in, so that a column compares.
+    The general instructions are rows of the file `general` (`instruction`, `input`, `output`), of which as
+    many are drawn as a task has shots; for the bundled world they come from its stories.
+
+    Returns what `matrix.json` in `out` holds; `matrix.png` and `matrix.html` show it. Raises a TailorError
+    for what the user can mend.
+    """
+    recipe = load_recipe(recipe)
+    if recipe.sweep is not None:
+        raise RecipeError("recipe: sweep: a matrix is of one setting; leave the sweep out, or use tailor run")
+    check(recipe)
+    instructions = _instructions(recipe, general)
+    out = Path(out)
+    with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
+        pruned = [*shrink(recipe, checkpoint.resolve(recipe.model), Places(out)).values()][-1]
+        tuned = tune_all(recipe, pruned, Places(out), "tune")
+        prompts = {task: chosen_prompt(adapter) for task, adapter in tuned.items()}
+        asked = wordings(recipe, prompts, recipe.evaluate.prompt)
+        adapters: dict[str, Path | None] = {
+            UNTUNED: None,
+            **{name_of(task): adapter for task, adapter in tuned.items()},
+            NAME: _tune_general(recipe, pruned, out, instructions),
+        }
+        cells = {
+            row: {
+                name_of(task): _cell(recipe, pruned, row, adapter, task, asked[task], out) for task in asked
+            }
+            for row, adapter in adapters.items()
+        }
+        found = _assemble(recipe, cells, {name_of(task): prompt for task, prompt in prompts.items()})
+        found["general"] = {"source": str(general or "world"), "rows": recipe.tune.shots}
+        checkpoint.write_json(out / FILE, found)
+        report_matrix(found, out)
+    return found
+
+
+def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, str]]:
+    """All rows to draw from, before anything is computed."""
+    for task in map(name_of, recipe.tasks):
+        if task in (UNTUNED, NAME):
+            raise RecipeError(f"the matrix has a row '{task}' of its own; give the task of that name another")
+    if general is not None:
+        rows, where = read_instructions(Path(general)), str(general)
+    elif all(name_of(task).startswith("world_") for task in recipe.tasks):
+        rows, where = world_instructions(), "the bundled world"
+    else:
+        raise RecipeError(
+            "the matrix needs general instructions to compare with: --general FILE.jsonl, with the fields "
+            "instruction, input and output in each row"
+        )
+    if len(rows) < recipe.tune.shots:
+        raise RecipeError(
+            f"{recipe.tune.shots} shots asked, but {where} has {len(rows)} general instructions; "
+            f"ask for fewer (--shots {len(rows)})"
+        )
+    return rows
+
+
+def _tune_general(recipe: Recipe, pruned: Path, out: Path, rows: list[dict[str, str]]) -> Path:
+    """The adapter for general instructions: the recipe's settings, but for a loss that ranks choices, where
+    there are none.
+    """
+    folder = out / NAME
+    folder.mkdir(exist_ok=True)
+    (folder / "train.jsonl").write_text("".join(to_json(row) + "\n" for row in rows), encoding="utf-8")
+    losses = {name: weight for name, weight in recipe.tune.loss.items() if name != "choice"}
+    settings = recipe.tune.model_copy(update={"prompt": WORDING, "loss": losses or {"answer": 1.0}})
+    return Path(
+        str(tune(
+            pruned, task=general_task(folder), settings=settings, seed=recipe.seed,
+            teacher=recipe.model, out=out / f"tune-{NAME}", merge=False,
+        ))
+    )  # fmt: skip
+
+
+def _cell(
+    recipe: Recipe, pruned: Path, row: str, adapter: Path | None, task: str, prompt: str, out: Path
+) -> dict[str, Any]:
+    settings = recipe.evaluate
+    measured = evaluate(
+        pruned, adapter=adapter, tasks=(task,), prompts={task: prompt}, data=recipe.data,
+        limit=settings.limit, fewshot=settings.fewshot, seed=recipe.seed, split=settings.split,
+        out=out / f"cell-{row}-{name_of(task)}",
+    )  # fmt: skip
+    (figures,) = measured["tasks"].values()
+    return {key: value for key, value in figures.items() if key != "samples"}
+
+
+def _assemble(
+    recipe: Recipe, cells: dict[str, dict[str, dict[str, Any]]], prompts: dict[str, str]
+) -> dict[str, Any]:
+    """The cells with the means that the experiment is about: each row's, the diagonal's, and, of the rows
+    that were tuned on a task, that of the cells beside the diagonal.
+    """
+    tuned = [row for row in cells if row not in (UNTUNED, NAME)]
+    columns = list(next(iter(cells.values())))
+    own = [cells[row][row]["main"] for row in tuned if row in columns]
+    foreign = [cells[row][column]["main"] for row in tuned for column in columns if row != column]
+    return {
+        "columns": columns,
+        "tuned_in": {**prompts, NAME: WORDING},
+        "cells": cells,
+        "means": {
+            row: mean(figures["main"] for figures in by_task.values()) for row, by_task in cells.items()
+        },
+        "diagonal": mean(own) if own else None,
+        "beside": mean(foreign) if foreign else None,
+        "recipe": recipe.model_dump(mode="json"),
+        "versions": checkpoint.versions(),
+    }

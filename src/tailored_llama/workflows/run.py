@@ -1,0 +1,258 @@
+"""The whole story on one screen: prune, heal, tune, evaluate, export, report.
+
+Every stage maps a directory to a directory and returns at once where its directory is already complete,
+so a run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.data import load_task, shots
+from tailored_llama.data.text_windows import check_source
+from tailored_llama.errors import RecipeError
+from tailored_llama.places import Places
+from tailored_llama.recipe import Prune, Recipe, load_recipe
+from tailored_llama.reporting import report
+from tailored_llama.results import assemble, combine
+from tailored_llama.stages.evaluate import evaluate
+from tailored_llama.stages.evaluate.perplexity import check_corpus, window_of
+from tailored_llama.stages.evaluate.questions import check_split
+from tailored_llama.stages.export import export
+from tailored_llama.stages.heal import heal
+from tailored_llama.stages.prune import check_request, prune
+from tailored_llama.stages.tune import chosen_prompt, tune
+from tailored_llama.training.losses import metric_of
+from tailored_llama.training.replay import held_count
+
+Row = dict[str, Any]
+SAME, HARNESS = "same", "harness"
+
+
+def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dict[str, Any]:
+    """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
+
+    A recipe with a `sweep` is run once for each of its cells. Returns the contents of `results.json`, or of
+    the sweep's `sweep.json`. Raises a TailorError for what the user can mend.
+    """
+    recipe = load_recipe(recipe)
+    if recipe.sweep is not None:
+        from tailored_llama.workflows.sweep import sweep  # which runs the stages of this module, cell by cell
+
+        return sweep(recipe, Path(out))
+    check(recipe)
+    out = Path(out)
+    with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
+        results, base, adapters = tailor(recipe, Places(out))
+        for task, adapter in adapters.items():
+            for form in recipe.export.formats:
+                export(
+                    base,
+                    to=form,
+                    adapter=adapter,
+                    results=results,
+                    out=out / f"export-{form}-{name_of(task)}",
+                )
+        checkpoint.write_json(out / "results.json", results)
+        report([out], out / "report.html")
+    return results
+
+
+def tailor(
+    recipe: Recipe, places: Places, asked: Sequence[str] = (SAME, HARNESS), *, dense_tuned: bool = True
+) -> tuple[dict[str, Any], Path, dict[str, Path]]:
+    """Prune, heal, tune and evaluate: `results.json`, the directory that tuning began with, and each task's
+    adapter on it.
+
+    Of a recipe that scores in the tuned wording (`same`), the wordings in `asked` are scored. Without
+    `dense_tuned` the unpruned model is not tuned, which takes half of the time.
+    """
+    dense = checkpoint.resolve(recipe.model)
+    small = shrink(recipe, dense, places)
+    base = [*small.values()][-1]
+    adapters = {"tuned": tune_all(recipe, base, places, "tune")}
+    # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
+    prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["tuned"].items()}
+    bases = {"dense": dense, **small}
+    if dense_tuned:
+        adapters["dense_tuned"] = tune_all(recipe, dense, places, "tune-dense", prompts)
+        bases["dense_tuned"] = dense
+    bases["tuned"] = base
+    rows: list[Row] = []
+    for wording in asked if recipe.evaluate.prompt == SAME else (HARNESS,):
+        rows += evaluate_all(recipe, bases, adapters, prompts, wording, places)
+    return assemble(rows, recipe), base, adapters["tuned"]
+
+
+def shrink(recipe: Recipe, dense: Path, places: Places) -> dict[str, Path]:
+    """The smaller models by the names of their rows: `pruned`, cut for the last time, and `healed` after it.
+
+    Tuning starts from the last. Of several rounds each cuts the same share of what is left.
+    """
+    rounds, settings = cuts_of(recipe)
+    base, found = dense, dict[str, Path]()
+    for number in range(1, rounds + 1):
+        which = "" if number == rounds else f"-{number}"
+        depends: dict[str, Any] = {
+            "model": recipe.model,
+            "seed": recipe.seed,
+            "tasks": recipe.tasks,
+            "data": recipe.data,
+        }
+        if number > 1:
+            depends["base"] = base
+        base = found["pruned"] = prune(
+            base, settings=settings, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
+            out=places.of(f"prune{which}", settings=settings, **depends),
+        )  # fmt: skip
+        if recipe.heal:
+            depends |= {"base": base, "settings": recipe.heal, "drawn": recipe.tune.drawing}
+            base = found["healed"] = heal(
+                base, teacher=recipe.model, tasks=recipe.tasks, settings=recipe.heal, shots=recipe.tune,
+                seed=recipe.seed, round=number, data=recipe.data, out=places.of(f"heal{which}", **depends),
+            )  # fmt: skip
+    return found
+
+
+def cuts_of(recipe: Recipe) -> tuple[int, Prune]:
+    """How many times the model is cut, and the settings of each cut."""
+    rounds = recipe.heal.rounds if recipe.heal else 1
+    share = 1 - (1 - recipe.prune.ratio) ** (1 / rounds) if rounds > 1 else recipe.prune.ratio
+    return rounds, recipe.prune.model_copy(update={"ratio": share})
+
+
+def check(recipe: Recipe) -> None:
+    """Find before the first long stage what would stop a later one: a split, too few rows, a prompt, a loss
+    that does not fit, a text that is not there, a cut that the model does not allow. None of it depends on
+    the seed.
+    """
+    if not recipe.tasks:
+        raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
+    if recipe.evaluate.prompt not in (SAME, HARNESS):
+        raise RecipeError(
+            f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), or only "
+            f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in that, set tune.prompt"
+        )
+    check_source(recipe.prune.calibration.source)
+    if recipe.tune.replay:
+        check_source(recipe.tune.replay.source, "tune.replay.source")
+    for entry in recipe.evaluate.perplexity:
+        check_corpus(window_of(entry, recipe.evaluate.length)[0], recipe.data)
+    held_count(recipe.tune.early_stop, recipe.tune.shots)
+    for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
+        task = load_task(name)
+        check_split(task, recipe.evaluate.split)
+        data = recipe.data.get(task.name)
+        scored = task.rows("scored", data)
+        if name in recipe.tasks:
+            metric_of(task, recipe.tune)
+            if recipe.tune.prompt != "auto":
+                task.prompt(recipe.tune.prompt)
+            shots.draw(
+                task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
+                select=recipe.tune.select, overlap=recipe.tune.overlap,
+            )  # fmt: skip
+    check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
+
+
+def reads(recipe: Recipe) -> dict[str, str]:
+    """Digests of what a run of `recipe` reads: the model, the tasks, and rows and texts that are files."""
+    tasks = [load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))]
+    replay = [recipe.tune.replay.source] if recipe.tune.replay else []
+    corpora = [window_of(entry, recipe.evaluate.length)[0] for entry in recipe.evaluate.perplexity]
+    rows = [*recipe.data.values(), *(task.files for task in tasks if task.files)]
+    # A directory that happens to be called like a text (`world`) is none.
+    texts = [text for text in (recipe.prune.calibration.source, *replay, *corpora) if Path(text).is_file()]
+    found = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
+    found["tasks"] = hashlib.sha256(repr(tasks).encode()).hexdigest()
+    return found | checkpoint.digests_of([*rows, *texts])
+
+
+def name_of(task: str) -> str:
+    """A task's own name, which a path to its file does not tell."""
+    return load_task(task).name
+
+
+def tune_all(
+    recipe: Recipe, base: Path, places: Places, prefix: str, prompts: Mapping[str, str] | None = None
+) -> dict[str, Path]:
+    """One adapter a task on `base`; with `prompts`, in these wordings instead of the recipe's."""
+    adapters = {}
+    for task in recipe.tasks:
+        settings = recipe.tune.model_copy(update={"prompt": prompts[task]}) if prompts else recipe.tune
+        adapters[task] = tune(
+            base, task=task, settings=settings, seed=recipe.seed, data=recipe.data,
+            teacher=recipe.model, merge=False,
+            out=places.of(
+                f"{prefix}-{name_of(task)}", base=base, model=recipe.model, task=task, settings=settings,
+                seed=recipe.seed, data=recipe.data,
+            ),
+        )  # fmt: skip
+    return adapters
+
+
+def evaluate_all(
+    recipe: Recipe,
+    bases: Mapping[str, Path],
+    adapters: Mapping[str, Mapping[str, Path]],
+    prompts: Mapping[str, str],
+    wording: str,
+    places: Places,
+) -> list[Row]:
+    """The rows of one wording: each model alone or, where its row has `adapters`, with each of them, and with
+    all of them together.
+    """
+    asked = wordings(recipe, prompts, wording)
+    scored = tuple(asked)
+    if not scored:
+        return []
+
+    def row(stage: str, tasks: tuple[str, ...], task: str | None = None) -> Row:
+        settings, base = recipe.evaluate, bases[stage]
+        tuned_to = name_of(task) if task else None
+        name = "-".join(part for part in ("evaluate", stage, wording, tuned_to) if part)
+        adapter = adapters[stage][task] if task else None
+        # Perplexity knows no wording: it is measured once.
+        corpora = settings.perplexity if wording == settings.prompt else ()
+        chosen = {t: asked[t] for t in tasks}
+        out = places.of(
+            name, base=base, model=recipe.model, adapter=adapter, prompts=chosen, data=recipe.data,
+            settings=settings, perplexity=corpora, seed=recipe.seed if settings.fewshot else None,
+        )  # fmt: skip
+        measured = evaluate(
+            base, adapter=adapter, tasks=tasks, prompts=chosen, data=recipe.data, limit=settings.limit,
+            perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed,
+            split=settings.split, out=out,
+        )  # fmt: skip
+        return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
+
+    rows = []
+    for stage in bases:
+        if stage not in adapters:
+            rows.append(row(stage, scored))
+        elif len(recipe.tasks) == 1:
+            rows.append(row(stage, scored, recipe.tasks[0]))
+        else:
+            own = [row(stage, (task,), task) for task in recipe.tasks if task in asked]
+            rows += [*own, combine(own)] if own else []
+    return rows
+
+
+def wordings(recipe: Recipe, prompts: Mapping[str, str], wording: str) -> dict[str, str]:
+    """The prompt in which each scored task is asked; one that lm_eval does not know has no `harness` wording.
+
+    A task that is scored but not tailored to has no tuned wording: in `same` it is asked in its stock one.
+    """
+    asked = {}
+    for task in recipe.evaluate.tasks or recipe.tasks:
+        there = load_task(task).prompts
+        stock = HARNESS if HARNESS in there else next(iter(there))
+        if wording == SAME:
+            asked[task] = prompts.get(task, stock)
+        elif stock == HARNESS:
+            asked[task] = HARNESS
+    return asked

@@ -1,0 +1,68 @@
+"""Write tables of finished sweeps into a page.
+
+    python -m tailored_llama.workflows.sweep DIR... --write docs/lab.md
+
+The page holds, for each sweep, a pair of marks with the directory's name, and the table goes between them:
+
+    <!-- sweep: lab-paper -->
+    <!-- end -->
+
+Without `--write` the tables are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import OutputError, TailorError
+from tailored_llama.reporting.sweep import TITLE, failures, markdown
+from tailored_llama.workflows.sweep import SWEEP
+
+
+def block(directory: Path) -> str:
+    """The table of the sweep in `directory`, with what it says and what is missing."""
+    document = checkpoint.read_json(directory / SWEEP)
+    if not {"settings", "cells", "failed"} <= document.keys():
+        raise OutputError(f"{directory / SWEEP} is no sweep's; name the directory of a sweep")
+    missing = [cell["name"] for cell in document["cells"] if not cell["finished"]]
+    notes = [TITLE, failures(document), f"{len(missing)} cells are not finished." if missing else None]
+    return f"{markdown(document)}\n{' '.join(filter(None, notes))}\n"
+
+
+def fill(page: str, name: str, text: str) -> str:
+    """`page` with `text` between the marks of `name`; OutputError where it has none."""
+    # Up to its own end: where that is lost, what follows is not a table.
+    inside = r"(?:(?!<!-- sweep: ).)*?"
+    marks = re.compile(rf"(<!-- sweep: {re.escape(name)} -->\n){inside}(<!-- end -->)", re.DOTALL)
+    if not marks.search(page):
+        raise OutputError(f"the page has no '<!-- sweep: {name} -->' ... '<!-- end -->'; add them")
+    return marks.sub(lambda found: found[1] + "\n" + text + "\n" + found[2], page, count=1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directories", nargs="+", type=Path)
+    parser.add_argument("--write", type=Path, metavar="PAGE.md")
+    chosen = parser.parse_args(arguments)
+    try:
+        blocks = {directory.resolve().name: block(directory) for directory in chosen.directories}
+        if chosen.write is None:
+            print("\n".join(f"## {name}\n\n{text}" for name, text in blocks.items()))
+            return 0
+        page = chosen.write.read_text(encoding="utf-8")
+        for name, text in blocks.items():
+            page = fill(page, name, text)
+        chosen.write.write_text(page, encoding="utf-8")
+    except (TailorError, OSError) as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
