@@ -6,8 +6,25 @@ a stock transformers class; its shaped form, for layers of different widths, car
 
 from tailored_llama.checkpoint.adapter import adapter_base, find_adapter, load_tuned, merge_adapter
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, load_config
-from tailored_llama.checkpoint.files import digest_directory, digest_file, digests_of, read_json, write_json
+from tailored_llama.checkpoint.digests import digest_file, in_full, moved
+from tailored_llama.checkpoint.disk import (
+    check_file,
+    disk_errno,
+    free_bytes,
+    make_directory,
+    replacing,
+    require_room,
+    size_text,
+    write_bytes,
+    write_json,
+    write_lines,
+    write_tensors,
+    write_text,
+    writing,
+)
+from tailored_llama.checkpoint.files import digest_directory, digests_of, read_json
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
+from tailored_llama.checkpoint.partial import clear_leftovers, host, is_leftover, partial_path, remove
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.stage import (
     completed,
@@ -32,27 +49,46 @@ __all__ = [
     "ModelWeights",
     "Weights",
     "adapter_base",
+    "check_file",
     "check_finite",
     "check_room",
+    "clear_leftovers",
     "completed",
     "copy_extras",
     "digest_directory",
     "digest_file",
     "digests_of",
+    "disk_errno",
     "find_adapter",
+    "free_bytes",
+    "host",
+    "in_full",
+    "is_leftover",
     "load_config",
     "load_model",
     "load_tokenizer",
     "load_tuned",
+    "make_directory",
     "merge_adapter",
+    "moved",
     "open_weights",
+    "partial_path",
     "read_json",
     "read_manifest",
+    "remove",
+    "replacing",
+    "require_room",
     "resolve",
     "run_directory",
+    "size_text",
     "stage_directory",
     "versions",
     "weights_digest",
+    "write_bytes",
     "write_checkpoint",
     "write_json",
+    "write_lines",
+    "write_tensors",
+    "write_text",
+    "writing",
 ]

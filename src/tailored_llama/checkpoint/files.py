@@ -1,18 +1,16 @@
-"""JSON that is written whole or not at all, and digests of files."""
+"""JSON files, and what of a directory counts for its digest."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.checkpoint.digests import digest_file
+from tailored_llama.errors import CheckpointError
 from tailored_llama.progress import track
-from tailored_llama.strict_json import to_json
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
@@ -35,41 +33,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no JSON object; mend it or download it again")
     return content
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` to `path` in one step: a reader sees the old file or the new one.
-
-    Raises OutputError, and leaves the file as it was, where `content` holds NaN or an infinity.
-    """
-    path = Path(path)
-    try:
-        text = to_json(content, indent=2, ensure_ascii=False)
-    except OutputError as error:
-        raise OutputError(f"{path}: {error}") from None
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def digest_file(path: str | Path) -> str:
-    """sha256 of a file's bytes, in hex."""
-    found = Path(path).resolve()
-    stat = found.stat()
-    return _digest(found, stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=1024)
-def _digest(path: Path, _size: int, _mtime: int) -> str:
-    # A run asks for the same base at every stage: a file is read anew only where size or time changed.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_files(directory: Path) -> list[Path]:

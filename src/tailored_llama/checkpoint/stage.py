@@ -15,7 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tailored_llama.checkpoint.files import digest_file, read_json, write_json
+from tailored_llama.checkpoint.digests import digest_file
+from tailored_llama.checkpoint.disk import write_json
+from tailored_llama.checkpoint.files import read_json
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.strict_json import to_json
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama.checkpoint.config import check_family, expected_tensors, load_config
+from tailored_llama.checkpoint.digests import cached_values, digest_file
 from tailored_llama.checkpoint.files import digest_directory
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.shards import DTYPES, Stored, read_headers, read_tensor, some
@@ -66,6 +67,13 @@ class Checkpoint:
     def digest(self) -> str:
         """sha256 over the files that make the model (see `digest_directory`)."""
         return digest_directory(self.directory)
+
+    @property
+    def content(self) -> str:
+        """sha256 over the config and the files that hold weights, in hex."""
+        files = {stored.file for _, stored in self._stored.values()} | {self.directory / "config.json"}
+        lines = [f"{file.name}\0{digest_file(file)}\n" for file in sorted(files)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def names(self) -> list[str]:
         return list(self._stored)
@@ -137,7 +145,14 @@ def weights_digest(weights: Weights) -> str:
     """sha256 over names, shapes and values of all parameters in hex, one tensor in memory at a time.
 
     Of the values as fp32, so that a bf16 checkpoint, its fp32 copy and another sharding of it are one base.
+    Of files it is computed once, as long as their contents stay (see `digests`).
     """
+    if isinstance(weights, Checkpoint):
+        return cached_values(weights.content, lambda: _values_digest(weights))
+    return _values_digest(weights)
+
+
+def _values_digest(weights: Weights) -> str:
     digest = hashlib.sha256()
     for name in track(sorted(weights.names()), "digest of weights"):
         tensor = weights.tensor(name)

@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from tailored_llama import shaped
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, tokenizer_type
-from tailored_llama.checkpoint.files import GENERATION_FILE, LICENCE_FILES, TOKENIZER_FILES, write_json
+from tailored_llama.checkpoint.disk import require_room, write_json, writing
+from tailored_llama.checkpoint.files import GENERATION_FILE, LICENCE_FILES, TOKENIZER_FILES
 from tailored_llama.checkpoint.shards import DTYPES, INDEX, SINGLE
 from tailored_llama.checkpoint.weights import Weights, require_finite, widest_dtype
 from tailored_llama.errors import CheckpointError, OutputError
@@ -46,10 +47,11 @@ def write_checkpoint(
     if any(path.name == "config.json" or path.suffix == ".safetensors" for path in before):
         raise OutputError(f"{out} holds a checkpoint already; name an empty or new directory")
     try:
-        _write_shards(weights, shards, out)
-        write_config(weights, out, tokenizer_type(Path(copy_from)) if copy_from is not None else None)
-        if copy_from is not None:
-            copy_extras(copy_from, out)
+        with writing(out):
+            _write_shards(weights, shards, out)
+            write_config(weights, out, tokenizer_type(Path(copy_from)) if copy_from is not None else None)
+            if copy_from is not None:
+                copy_extras(copy_from, out)
     except BaseException:
         for path in set(out.iterdir()) - before:
             path.unlink()
@@ -120,12 +122,7 @@ def check_room(weights: Weights, out: str | Path, *, copy_from: str | Path | Non
     # Headers and configs are small: a megabyte and 200 bytes a tensor hold them.
     needed = sum(byte_size(weights, name) + 200 for name in weights.names()) + 2**20
     needed += sum(path.stat().st_size for path in extras)
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise OutputError(
-            f"{out}: needs {needed / 1e9:.2f} GB where {free / 1e9:.2f} GB are free; name another disk"
-        )
+    require_room(out, needed)
 
 
 def _write_shards(weights: Weights, shards: dict[str, list[str]], out: Path) -> None:

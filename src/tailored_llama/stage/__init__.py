@@ -1,0 +1,26 @@
+"""The frame of a stage, and the store of a run's stages.
+
+A stage states its settings, its inputs and how it fills a directory (`Stage`); `complete` does the rest:
+fingerprint, lock, reuse, atomic writing, manifest, cleaning up. A fingerprint is made of contents, so that a
+run which is moved or copied, or whose inputs moved, is still complete.
+"""
+
+from tailored_llama.stage.frame import Stage, complete
+from tailored_llama.stage.manifest import MANIFEST, Manifest, Output, fingerprint, read_manifest, versions
+from tailored_llama.stage.run import RECIPE, is_complete_run, run_directory
+from tailored_llama.stage.store import Store
+
+__all__ = [
+    "MANIFEST",
+    "RECIPE",
+    "Manifest",
+    "Output",
+    "Stage",
+    "Store",
+    "complete",
+    "fingerprint",
+    "is_complete_run",
+    "read_manifest",
+    "run_directory",
+    "versions",
+]

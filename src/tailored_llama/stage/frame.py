@@ -1,0 +1,202 @@
+"""The frame of a stage, once: fingerprint, reuse, lock, atomic writing, manifest, cleaning up."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tailored_llama.checkpoint import (
+    clear_leftovers,
+    is_leftover,
+    make_directory,
+    moved,
+    partial_path,
+    remove,
+    writing,
+)
+from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.stage.locks import lock_path, locked
+from tailored_llama.stage.manifest import (
+    MANIFEST,
+    Manifest,
+    difference,
+    fingerprint,
+    foreign_files,
+    outputs_of,
+    read_manifest,
+    versions,
+    write_manifest,
+)
+from tailored_llama.strict_json import to_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of a workflow: what it depends on, and how it fills a directory.
+
+    `settings` are JSON without paths: where a setting names a file or directory, the digest of its contents
+    is among the `inputs`, by the role it plays (`model`, `data boolq`). `inputs` is called before and after
+    the work. `produce` writes into an empty directory. A stage that is not `reusable`, because something that
+    it reads has no digest, is computed every time.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    inputs: Callable[[], Mapping[str, str]]
+    produce: Callable[[Path], None]
+    seed: int | None = None
+    reusable: bool = True
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The settings as JSON gives them back: tuples as lists."""
+        plain: dict[str, Any] = json.loads(to_json(dict(self.settings)))
+        return plain
+
+    @cached_property
+    def read(self) -> dict[str, str]:
+        """The digests of the inputs when the stage was first looked at."""
+        return dict(self.inputs())
+
+    @property
+    def fingerprint(self) -> str:
+        """What the stage's result depends on, and nothing else."""
+        return fingerprint(self.name, self.plain, self.read, self.seed)
+
+
+def complete(stage: Stage, out: str | Path, *, owner: str | None = None, ours: bool = False) -> Path:
+    """The directory `out` with the result of `stage`: the one that is there, else computed now.
+
+    A result is reused where stage, settings, inputs and seed are the same and every file is as it was
+    written; otherwise it is computed again, and the log says why. One process does so at a time; others wait
+    for it. The directory appears whole, with its manifest, or stays as it was. `owner` is noted in the
+    manifest. With `ours`, what lies at `out` is known to be of this program, and is replaced where its
+    manifest is missing or damaged.
+
+    Raises OutputError where `out` holds something else or cannot be written, CheckpointError where an input
+    changes meanwhile, and what the stage raises.
+    """
+    out = Path(out).resolve()
+    stage.read  # noqa: B018 (looked at before the work)
+    if is_complete(stage, out):
+        return out
+    with locked(lock_path(out), out):
+        clear_leftovers(out.parent, out.name)
+        # Another process may have finished it before the lock was ours.
+        if not is_complete(stage, out):
+            check_replaceable(out, stage.name, ours=ours)
+            _compute(stage, out, owner)
+    return out
+
+
+def is_complete(stage: Stage, out: Path) -> bool:
+    """Whether `out` holds the result of `stage`, every file as it was written."""
+    if not stage.reusable or not (out / MANIFEST).is_file():
+        return False
+    try:
+        manifest = read_manifest(out)
+    except CheckpointError:
+        return False
+    if manifest.fingerprint != stage.fingerprint:
+        return False
+    found = difference(out, manifest)
+    if found is not None:
+        log.warning("%s: %s; computing it again", out, found)
+        return False
+    log.info("%s is complete", out)
+    return True
+
+
+def _compute(stage: Stage, out: Path, owner: str | None) -> None:
+    started = time.monotonic()
+    partial = partial_path(out)
+    make_directory(partial)
+    try:
+        with writing(out):
+            stage.produce(partial)
+            _check_unchanged(stage)
+            manifest = Manifest(
+                stage=stage.name, settings=stage.plain, inputs=stage.read, outputs=outputs_of(partial),
+                versions=versions(), seed=stage.seed, seconds=round(time.monotonic() - started, 3),
+                fingerprint=stage.fingerprint if stage.reusable else None, owner=owner,
+            )  # fmt: skip
+            write_manifest(partial, manifest)
+            if put_in_place(partial, out):
+                moved({name: output.sha256 for name, output in manifest.outputs.items()}, out)
+    finally:
+        remove(partial)
+
+
+def _check_unchanged(stage: Stage) -> None:
+    """CheckpointError where an input is not what it was before the stage read it."""
+    now = dict(stage.inputs())
+    changed = sorted(name for name in stage.read.keys() | now if stage.read.get(name) != now.get(name))
+    if changed:
+        raise CheckpointError(
+            f"{stage.name}: its input changed while it was read ({', '.join(changed)}); run again when "
+            "nothing writes to it"
+        )
+
+
+def check_replaceable(out: Path, stage: str, *, ours: bool = False) -> None:
+    """OutputError where `out` holds something that is not an earlier result of the same `stage`."""
+    if not (out.exists() or out.is_symlink()):
+        return
+    if not out.is_dir():
+        raise OutputError(f"{out} is a file; name an empty or new directory")
+    held = sorted(path for path in out.iterdir() if not is_leftover(path))
+    try:
+        manifest = read_manifest(out)
+    except CheckpointError:
+        damaged = f"{MANIFEST} is damaged" if (out / MANIFEST).is_file() else None
+        if held and not ours:
+            raise OutputError(_refusal(out, damaged or f"holds other files ({named(held)})")) from None
+        if held:
+            log.warning("%s: %s; computing it again", out, damaged or f"{MANIFEST} is missing")
+        return
+    if manifest.stage != stage:
+        raise OutputError(_refusal(out, f"holds a result of {manifest.stage}"))
+    foreign = foreign_files(out, manifest)
+    if foreign:
+        raise OutputError(_refusal(out, f"holds other files ({named(foreign)})"))
+
+
+def _refusal(out: Path, problem: str) -> str:
+    return f"{out} {problem}; name an empty or new directory"
+
+
+def named(paths: list[Path]) -> str:
+    """`a, b, ...`: names of the first two."""
+    return ", ".join(path.name for path in paths[:2]) + (", ..." if len(paths) > 2 else "")
+
+
+def put_in_place(partial: Path, out: Path) -> bool:
+    """Rename `partial` to `out`; what was there is moved aside first and comes back if that fails.
+
+    False where another process, which no lock could stop, has just put the same stage there. Raises
+    OutputError where a directory cannot be renamed there: a mount point, or missing rights.
+    """
+    aside = partial_path(out, "replaced")
+    replaced = out.exists()
+    try:
+        if replaced:
+            out.rename(aside)
+        partial.rename(out)
+    except BaseException as error:
+        if replaced and aside.exists():
+            aside.rename(out)
+        if isinstance(error, OSError) and not replaced and (out / MANIFEST).is_file():
+            return False
+        if isinstance(error, OSError):
+            raise OutputError(f"{out} cannot be replaced ({error.strerror}); name a new directory") from None
+        raise
+    remove(aside)
+    return True

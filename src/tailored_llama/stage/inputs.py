@@ -1,0 +1,84 @@
+"""What a stage reads, as digests of contents: models, tasks, rows, texts, tokenizers. Paths are no part."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from tailored_llama import checkpoint
+from tailored_llama.strict_json import to_json
+from tailored_llama.tasks import Task
+
+
+def digest_of(content: Any) -> str:
+    """sha256 of a value that JSON can hold, in hex."""
+    return hashlib.sha256(to_json(content, sort_keys=True).encode()).hexdigest()
+
+
+def path_digest(place: str | Path) -> str:
+    """sha256 of a file, or of what counts in a directory, in hex."""
+    path = Path(place)
+    return checkpoint.digest_directory(path) if path.is_dir() else checkpoint.digest_file(path)
+
+
+def model_inputs(role: str, model: Path | PreTrainedModel) -> Callable[[], dict[str, str]]:
+    """The digest of a checkpoint directory (config, weights, tokenizer), looked at each time it is called;
+    of a model in memory that of its weights, computed here.
+    """
+    if isinstance(model, PreTrainedModel):
+        known = {role: checkpoint.weights_digest(checkpoint.open_weights(model))}
+        return lambda: known
+    return lambda: {role: checkpoint.digest_directory(model)}
+
+
+def tokenizer_inputs(tokenizer: PreTrainedTokenizerBase | None) -> dict[str, str]:
+    """The digest of a tokenizer that was passed as an object; empty without one."""
+    if tokenizer is None:
+        return {}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    text = backend.to_str() if backend is not None else to_json(tokenizer.get_vocab(), sort_keys=True)
+    return {"tokenizer": digest_of([text, sorted(map(str, tokenizer.special_tokens_map.items()))])}
+
+
+def task_inputs(task: Task, data: str | Path | None) -> dict[str, str]:
+    """Digests of a task's definition and of its rows, where these are files: in `data`, else in its own.
+
+    Rows from the hub or the bundled world are known by the definition, which names them.
+    """
+    source = task.source
+    if source is not None:
+        paths = {key: None for key, value in source.model_dump().items() if _is_path(value)}
+        source = source.model_copy(update=paths)
+    definition = repr(dataclasses.replace(task, source=source))
+    inputs = {f"task {task.name}": hashlib.sha256(definition.encode()).hexdigest()}
+    place = data if data is not None else task.files
+    if place is not None and Path(place).exists():
+        inputs[f"data {task.name}"] = path_digest(place)
+    return inputs
+
+
+def text_name(source: str, data: Mapping[str, str | Path] | None = None) -> str:
+    """What a setting that names a text says of it: a name, or of a file only that it is one, and its kind."""
+    path = Path((data or {}).get(source, source))
+    return f"file{path.suffix}" if path.is_file() else source
+
+
+def text_inputs(role: str, source: str, data: Mapping[str, str | Path] | None = None) -> dict[str, str]:
+    """The digest of a text that is a file, or for which `data` names one; empty for what is known by name."""
+    path = Path((data or {}).get(source, source))
+    return {role: checkpoint.digest_file(path)} if path.is_file() else {}
+
+
+def merged(parts: Iterable[Callable[[], Mapping[str, str]]]) -> Callable[[], dict[str, str]]:
+    """Several inputs as one."""
+    listed = list(parts)
+    return lambda: {key: value for part in listed for key, value in part().items()}
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and Path(value).is_absolute()
