@@ -200,7 +200,7 @@ def test_weights_that_are_not_finite_leave_nothing_behind(tmp_path: Path, bad: f
 def test_room_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10_000))
-    with pytest.raises(OutputError, match=r"out: needs 0\.00 GB where 0\.00 GB are free; name another disk"):
+    with pytest.raises(OutputError, match=r"out: needs 1\.13 MB, 10\.0 kB are free; make room or name"):
         write_checkpoint(ModelWeights(PLAIN), tmp_path / "new" / "out")
     assert not any(tmp_path.iterdir())
 
