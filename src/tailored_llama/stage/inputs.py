@@ -11,8 +11,8 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
+from tailored_llama.data import Task
 from tailored_llama.strict_json import to_json
-from tailored_llama.tasks import Task
 
 
 def digest_of(content: Any) -> str:
