@@ -27,7 +27,7 @@ lint: install
 	$(BIN)/mypy
 
 docs: install
-	$(BIN)/python -m tailored_llama.cli.help > docs/cli.md
+	$(BIN)/python -m tailored_llama.cli.help > docs/reference/cli.md
 
 clean:
 	rm -rf .venv runs build dist

@@ -1,7 +1,7 @@
 """Is `prompt: auto` worth it? Tuned accuracy of what it picks, against every fixed wording, over seeds.
 
 `python benchmarks/prompt_auto.py --out DIR [--split validation|test] [--seeds 5] [--tasks A,B] [--limit N]
-[--auto untuned,tuned] [--recipe demo] [--set KEY=VALUE ...] [--write docs/prompts.md]`.
+[--auto untuned,tuned] [--recipe demo] [--set KEY=VALUE ...] [--write docs/guide/prompts.md]`.
 
 The model is pruned once, as the recipe says. For each seed and task, its shots are drawn from the training
 split; the pruned model is tuned on them in every wording, and each is asked the split. `auto` picks among the

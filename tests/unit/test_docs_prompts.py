@@ -1,4 +1,4 @@
-"""docs/prompts.md against the program: keys, metrics, settings and commands that it names."""
+"""docs/guide/prompts.md against the program: keys, metrics, settings and commands that it names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tailored_llama.data.task_file import PromptFile, TaskFile
 from tailored_llama.recipe import Tune
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "prompts.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guide" / "prompts.md").read_text(encoding="utf-8")
 
 
 def named_in(section: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""The recipes of the lab: what docs/lab.md says of them holds."""
+"""The recipes of the lab: what docs/lab/world.md says of them holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.sweep.__main__ import fill
 from tailored_llama.workflows.sweep.cells import cells_of, groups_of
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "lab.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "lab" / "world.md"
 SWEEPS = {"lab-paper": 30, "lab-one-change": 90, "lab-ratios": 45, "lab-shots": 60}
 CHOICES = ("lab-choose-50", "lab-choose-65")
 

@@ -1,6 +1,6 @@
 """Write tables of finished sweeps into a page.
 
-    python -m tailored_llama.workflows.sweep DIR... --write docs/lab.md
+    python -m tailored_llama.workflows.sweep DIR... --write docs/lab/world.md
 
 The page holds, for each sweep, a pair of marks with the directory's name, and the table goes between them:
 
