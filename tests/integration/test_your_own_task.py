@@ -1,4 +1,4 @@
-"""docs/start/your-own-task.md, run as it stands: its files written, its commands run, its messages provoked."""
+"""docs/start/your-own-task.md, run as it stands: files written, commands run, messages provoked."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ def make_model(shape: Any) -> Any:
 
     In each group the first query head starts equal to the key head, and the output undoes the value
     projection: in its simplest form the idea of Trockman and Kolter 2023 (Mimetic Initialization of
-    Self-Attention Layers). From ordinary weights the reading tasks stay at chance longer (docs/lab/micro-world-log.md).
+    Self-Attention Layers). From ordinary weights the reading tasks stay at chance longer
+    (docs/lab/micro-world-log.md).
     """
     import torch
     from transformers import LlamaForCausalLM
