@@ -1,6 +1,6 @@
 """The help text of every verb as one Markdown page.
 
-    python -m tailored_llama.cli.help > docs/reference/cli.md
+python -m tailored_llama.cli.help > docs/reference/cli.md
 """
 
 from __future__ import annotations
