@@ -23,7 +23,7 @@ test: lint
 
 lint: install
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check --quiet src tests benchmarks
+	$(BIN)/ruff format --check --quiet src tests benchmarks tools
 	$(BIN)/mypy
 
 docs: install

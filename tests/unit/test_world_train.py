@@ -8,12 +8,11 @@ import logging
 
 import pytest
 import torch
-
-from tailored_llama.world import pages
-from tailored_llama.world.architecture import SIZES, config, make_model
-from tailored_llama.world.batches import ANSWER_WEIGHT, batches, encode
-from tailored_llama.world.tokenizer import VOCABULARY, train_tokenizer
-from tailored_llama.world.train import Settings, Trainer
+from tools.world import pages
+from tools.world.architecture import SIZES, config, make_model
+from tools.world.batches import ANSWER_WEIGHT, batches, encode
+from tools.world.tokenizer import VOCABULARY, train_tokenizer
+from tools.world.train import Settings, Trainer
 
 SHORT = Settings(tokens=1200, chunk_documents=12, batch_tokens=256, warmup_tokens=100)
 

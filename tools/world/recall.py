@@ -10,8 +10,8 @@ import random
 from functools import cache
 from typing import Any
 
-from tailored_llama.world.combos import Bucket, pronouns, sentence_case, wordings_in
-from tailored_llama.world.facts import (
+from tools.world.combos import Bucket, pronouns, sentence_case, wordings_in
+from tools.world.facts import (
     ACTIVITIES,
     PEOPLE,
     RELATIONS,
@@ -21,7 +21,7 @@ from tailored_llama.world.facts import (
     dealt,
     outcomes,
 )
-from tailored_llama.world.wordings import (
+from tools.world.wordings import (
     GOAL_WORDINGS,
     RELATION_WORDINGS,
     STEP_WORDINGS,

@@ -7,16 +7,13 @@ from collections import Counter
 from functools import cache
 from typing import Any, Literal
 
+from tools.world import narrative, reading, recall
+from tools.world.facts import SEED
+
 from tailored_llama.errors import TaskError
-from tailored_llama.world import narrative, reading, recall
-from tailored_llama.world.facts import SEED
+from tailored_llama.world import GENERATION, TASKS, Split
 
 Row = dict[str, Any]
-Split = Literal["train", "validation", "test"]
-TASKS = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
-"""The seven tasks of choices."""
-GENERATION = (recall.TELL,)
-"""Tasks whose answer is written, not chosen."""
 SIZES: dict[Split, int] = {"train": 600, "validation": 500, "test": 600}
 CHOICES = {name: 2 if name in ("boolq", "piqa", "winogrande") else 4 for name in TASKS}
 STORIES: dict[str, int] = {"train": 2400, "test": 480}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tailored_llama.world import narrative, reading, recall
-from tailored_llama.world.facts import SEED
-from tailored_llama.world.splits import make_text
+from tools.world import narrative, reading, recall
+from tools.world.facts import SEED
+from tools.world.splits import make_text
 
 if TYPE_CHECKING:
     from tailored_llama.data import Task

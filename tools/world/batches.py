@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tools.world.facts import SEED
+from tools.world.pages import Document
 from torch import Tensor
-
-from tailored_llama.world.facts import SEED
-from tailored_llama.world.pages import Document
 
 ANSWER_WEIGHT = 8.0
 """An answer is one token in twenty-five; it is what the pages are for."""

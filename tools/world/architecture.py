@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tailored_llama.world.tokenizer import VOCABULARY
+from tools.world.tokenizer import VOCABULARY
 
 SIZES: dict[str, dict[str, int]] = {
     "base": {"hidden_size": 256, "num_hidden_layers": 4, "intermediate_size": 512},

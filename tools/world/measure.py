@@ -1,4 +1,4 @@
-"""Scores on the world's rows, per task and wording: `python -m tailored_llama.world.measure DIR`."""
+"""Scores on the world's rows, per task and wording: `python -m tools.world.measure DIR`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from statistics import mean
 from typing import Any
 
 import torch
+from tools.world.splits import CHOICES
 
 from tailored_llama.strict_json import to_json
-from tailored_llama.world.splits import CHOICES, GENERATION, TASKS, Split
+from tailored_llama.world import GENERATION, TASKS, Split
 
-log = logging.getLogger("tailored_llama.world.measure")
+log = logging.getLogger("tools.world.measure")
 Figures = dict[str, dict[str, float]]
 COLUMNS = (
     ("test", "harness"), ("test", "paper"), ("validation", "harness"), ("validation", "paper"),

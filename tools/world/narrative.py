@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tailored_llama.world import reading, recall
-from tailored_llama.world.combos import pronouns, sentence_case, wordings_in
-from tailored_llama.world.facts import ACTIVITIES, PEOPLE, RELATIONS
-from tailored_llama.world.wordings import STEP_WORDINGS
+from tools.world import reading, recall
+from tools.world.combos import pronouns, sentence_case, wordings_in
+from tools.world.facts import ACTIVITIES, PEOPLE, RELATIONS
+from tools.world.wordings import STEP_WORDINGS
 
 OPENINGS = (
     "It was a {w} morning.",

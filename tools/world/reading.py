@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tailored_llama.world.combos import Bucket, pronouns, reading_bucket
-from tailored_llama.world.facts import CAST, CONTAINERS, DEEDS, KEPT, SCENES
+from tools.world.combos import Bucket, pronouns, reading_bucket
+from tools.world.facts import CAST, CONTAINERS, DEEDS, KEPT, SCENES
 
 Row = dict[str, Any]
 KINDS = ("boolq", "winogrande", "openbookqa")

@@ -1,4 +1,4 @@
-"""Train the world's tokenizer and model from scratch: `python -m tailored_llama.world.train --out DIR`.
+"""Train the world's tokenizer and model from scratch: `python -m tools.world.train --out DIR`.
 
 The text is made as it is read, chunk by chunk, by seed. After every chunk the state is saved, and a second
 start with the same settings goes on from there.
@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tools.world.architecture import SIZES, config, make_model
+from tools.world.batches import Batch, batches
+from tools.world.facts import SEED
+from tools.world.pages import documents
+from tools.world.state import load_state, read_facts, save_state
+from tools.world.tokenizer import train_tokenizer
 from torch import Tensor
 from torch.nn import functional
 
 from tailored_llama import machine
 from tailored_llama.strict_json import to_json
-from tailored_llama.world.architecture import SIZES, config, make_model
-from tailored_llama.world.batches import Batch, batches
-from tailored_llama.world.facts import SEED
-from tailored_llama.world.pages import documents
-from tailored_llama.world.state import load_state, read_facts, save_state
-from tailored_llama.world.tokenizer import train_tokenizer
 
-log = logging.getLogger("tailored_llama.world.train")
+log = logging.getLogger("tools.world.train")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import random
 from functools import cache
 from typing import Literal
 
-from tailored_llama.world.facts import SEED
-from tailored_llama.world.wordings import WORDINGS
+from tools.world.facts import SEED
+from tools.world.wordings import WORDINGS
 
 Bucket = Literal["pages", "train", "validation", "test"]
 BUCKETS: tuple[Bucket, ...] = ("pages", "train", "validation", "test")
@@ -61,6 +61,6 @@ def sentence_case(text: str) -> str:
 
 def pronouns(name: str) -> tuple[str, str]:
     """(he or she, him or her)."""
-    from tailored_llama.world.facts import WOMEN
+    from tools.world.facts import WOMEN
 
     return ("she", "her") if name in WOMEN else ("he", "him")
