@@ -1,4 +1,4 @@
-.PHONY: install demo test lint docs clean
+.PHONY: install demo test campaign lint docs clean
 
 PYTHON ?= python3
 # Threads that spin while they wait make a shared machine many times slower.
@@ -20,6 +20,10 @@ demo: install
 test: lint
 	$(BIN)/python -m pytest tests/unit -q -n 2
 	$(BIN)/python -m pytest tests/integration tests/gpu -q
+
+# Kills, corruption, full disks, generated input; CONTRIBUTING.md says more.
+campaign: install
+	$(BIN)/python -m tests.campaign
 
 lint: install
 	$(BIN)/ruff check .
