@@ -2,13 +2,15 @@
 
     TailorError (a ValueError)
     ├── RecipeError        a key, a value or a combination of settings
-    ├── CheckpointError    a model directory: missing, truncated, pickled, not finite
-    │   └── FamilyError    an architecture, or a config attribute, that is not known
+    ├── CheckpointError    a model directory: missing, truncated, pickled
+    │   ├── FamilyError    an architecture, or a config attribute, that is not known
+    │   └── NotFiniteError weights, or what a model computes, that hold NaN or an infinity
     ├── TaskError          a task, a prompt or a field of it
     │   └── DataError      the rows of a task: a split, a label, too few of them
     ├── PlanError          a ratio, a layer range or a budget that cannot be met
     ├── TuneError          a combination that cannot be tuned; an adapter of another base
     │   └── DivergedError  a loss or a gradient that is not a number, or explodes
+    ├── MemoryLimitError   a setting that asks for more memory than the device or the machine has
     └── OutputError        an output path that holds something else, or no space for it
 
 A message says what is wrong, where, and what to do, in one line.
@@ -33,6 +35,10 @@ class FamilyError(CheckpointError):
     """An architecture or a config attribute that the tables of slices do not know."""
 
 
+class NotFiniteError(CheckpointError):
+    """Weights, logits or losses of a model that hold NaN or an infinity."""
+
+
 class TaskError(TailorError):
     """A task, a prompt or a field that does not exist."""
 
@@ -51,6 +57,10 @@ class TuneError(TailorError):
 
 class DivergedError(TuneError):
     """Training whose loss went astray."""
+
+
+class MemoryLimitError(TailorError):
+    """A setting that asks for more memory than the device or the machine has."""
 
 
 class OutputError(TailorError):

@@ -1,10 +1,12 @@
-"""Progress bars on stderr, for everything that takes longer than a glance."""
+"""What is shown on stderr: progress bars for all that takes time, and warnings that are given once."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,3 +25,9 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield from bar.track(items, total=total, description=description)
+
+
+@lru_cache(maxsize=1024)
+def note_once(log: logging.Logger, message: str) -> None:
+    """Log `message` as a warning, the first time only: a run opens the same model at every stage."""
+    log.warning("%s", message)

@@ -62,12 +62,16 @@ STAGE_OF = {"prune": "pruned", "heal": "healed", "tune": "tuned", "export": "tun
 """What a directory of ours holds, by the stage that wrote it; anything else is a model as it came."""
 
 
-def single(row: Row, recipe: Recipe) -> dict[str, Any]:
-    """`results.json` of one model evaluated alone: there is nothing it could have recovered from."""
+def single(row: Row, recipe: Recipe, *, tuned: bool = False) -> dict[str, Any]:
+    """`results.json` of one model evaluated alone, with an adapter on it where `tuned`: there is nothing it
+    could have recovered from.
+    """
     manifest = Path(recipe.model) / "manifest.json"
     stage = checkpoint.read_json(manifest).get("stage") if manifest.is_file() else None
     return {
-        "rows": [{"stage": STAGE_OF.get(str(stage), "dense"), "task_tuned": None, **row}],
+        "rows": [
+            {"stage": "tuned" if tuned else STAGE_OF.get(str(stage), "dense"), "task_tuned": None, **row}
+        ],
         "recipe": recipe.model_dump(mode="json"),
         "versions": checkpoint.versions(),
     }

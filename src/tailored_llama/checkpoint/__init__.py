@@ -4,7 +4,14 @@ A checkpoint is a directory of config.json, safetensors and tokenizer files; nev
 a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
 """
 
-from tailored_llama.checkpoint.adapter import adapter_base, find_adapter, load_tuned, merge_adapter
+from tailored_llama.checkpoint.adapter import (
+    adapter_base,
+    adapter_digest,
+    find_adapter,
+    is_adapter,
+    load_tuned,
+    merge_adapter,
+)
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, load_config
 from tailored_llama.checkpoint.digests import digest_file, in_full, moved
 from tailored_llama.checkpoint.disk import (
@@ -49,6 +56,7 @@ __all__ = [
     "ModelWeights",
     "Weights",
     "adapter_base",
+    "adapter_digest",
     "check_file",
     "check_finite",
     "check_room",
@@ -63,6 +71,7 @@ __all__ = [
     "free_bytes",
     "host",
     "in_full",
+    "is_adapter",
     "is_leftover",
     "load_config",
     "load_model",

@@ -12,8 +12,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tailored_llama import shaped
+from tailored_llama.checkpoint.contents import ADAPTER_CONFIG
 from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.refused import refuse_other_files, set_aside_runtime
 from tailored_llama.checkpoint.resolve import resolve
+from tailored_llama.checkpoint.shards import is_adapter
 from tailored_llama.errors import CheckpointError, FamilyError
 
 TOKENIZER_KEY = "tokenizer_model_type"
@@ -36,6 +39,7 @@ def load_config(
     if not path.is_file():
         raise CheckpointError(_without_config(directory))
     content = read_json(path)
+    refuse_other_files(path, content)
     _refuse_foreign_code(directory, content, trust_remote_code)
     family = content.get("model_type")
     if not isinstance(family, str) or (family not in CONFIG_MAPPING and not trust_remote_code):
@@ -44,6 +48,7 @@ def load_config(
         config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers and its validators raise many kinds
         raise CheckpointError(f"{path}: {_last_line(error)}; mend it or download it again") from None
+    set_aside_runtime(config)
     check_family(config, allow_config)
     return config
 
@@ -102,6 +107,8 @@ def _names_stock_classes(content: dict[str, Any]) -> bool:
 
 
 def _without_config(directory: Path) -> str:
+    if (directory / ADAPTER_CONFIG).is_file():
+        return is_adapter(directory)
     if (directory / "adapter").is_dir():
         return f"{directory} holds only an adapter; name its base as the model and this as --adapter"
     return f"{directory} holds no config.json; name a checkpoint directory"

@@ -8,16 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tailored_llama.checkpoint.contents import CONFIG_FILE, model_files
 from tailored_llama.checkpoint.digests import digest_file
 from tailored_llama.errors import CheckpointError
 from tailored_llama.progress import track
-
-TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
-)  # fmt: skip
-GENERATION_FILE = "generation_config.json"
-LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -35,21 +29,15 @@ def read_json(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def model_files(directory: Path) -> list[Path]:
-    """The files of a checkpoint directory that decide what the model computes: config, weights, tokenizer."""
-    names = {"config.json", GENERATION_FILE, "shaped.py", *TOKENIZER_FILES}
-    weights = set(directory.glob("model*.safetensors*"))
-    return sorted(path for path in directory.iterdir() if path.name in names or path in weights)
-
-
 def digest_directory(directory: str | Path) -> str:
     """sha256 over names and contents of what counts in `directory`, in hex.
 
-    Of a checkpoint these are its config, weights and tokenizer; of any other directory all files but the
-    manifest. A README, a licence or a place on the disk does not change what a model is.
+    Of a checkpoint these are its config, weights and tokenizer (`contents.model_files`); of any other
+    directory all files but the manifest. A README, a licence or a place on the disk does not change what a
+    model is.
     """
     root = Path(directory)
-    if (root / "config.json").is_file():
+    if (root / CONFIG_FILE).is_file():
         files = model_files(root)
     else:
         files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "manifest.json")

@@ -11,17 +11,29 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as hf_logging
+from transformers.initialization import no_init_weights
 
 from tailored_llama.checkpoint.config import TOKENIZER_KEY
-from tailored_llama.checkpoint.files import TOKENIZER_FILES, read_json
+from tailored_llama.checkpoint.contents import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILES, is_there
+from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.refused import refuse_other_files, refuse_tokenizer_code
 from tailored_llama.checkpoint.resolve import resolve
-from tailored_llama.checkpoint.weights import Checkpoint, Weights, open_weights, widest_dtype
+from tailored_llama.checkpoint.weights import (
+    Checkpoint,
+    Weights,
+    open_weights,
+    place_of,
+    require_finite,
+    require_finite_model,
+    widest_dtype,
+)
 from tailored_llama.errors import CheckpointError
+from tailored_llama.memory import out_of_memory
 
 
 def load_model(
@@ -33,52 +45,90 @@ def load_model(
     """The model, in eval mode. A model in memory is moved, not copied.
 
     `auto` is the precision of the weights as stored, whatever config.json says of it: where tensors differ,
-    one that holds all of them exactly. Raises CheckpointError, FamilyError.
+    one that holds all of them exactly. Raises CheckpointError (a tensor with NaN or Inf, by name, included)
+    and FamilyError.
     """
     if isinstance(model, PreTrainedModel):
+        require_finite_model(model)
         return model.to(device=device, dtype=model.dtype if dtype == "auto" else dtype).eval()
     weights = open_weights(model) if isinstance(model, (str, Path)) else model
-    wanted = widest_dtype(weights) if dtype == "auto" else dtype
-    loaded: PreTrainedModel
-    if isinstance(weights, Checkpoint):
-        hf_logging.disable_progress_bar()  # a bar for each of a run's many models says nothing
-        loaded = AutoModelForCausalLM.from_pretrained(
-            weights.directory, config=copy.deepcopy(weights.config), dtype=wanted,
-            trust_remote_code=weights.trust_remote_code,
-        )  # fmt: skip
-    else:
-        loaded = _assemble(weights, wanted)
+    loaded = _assemble(weights, widest_dtype(weights) if dtype == "auto" else dtype)
     return loaded.to(device).eval()
 
 
 def _assemble(weights: Weights, dtype: torch.dtype) -> PreTrainedModel:
-    """A model from weights that are no directory: built once, then filled tensor by tensor."""
-    loaded: PreTrainedModel = AutoModelForCausalLM.from_config(copy.deepcopy(weights.config), dtype=dtype)
+    """A model of `weights` and of nothing else: built once, then filled tensor by tensor.
+
+    transformers' `from_pretrained` would read more of a directory than was checked and digested: another
+    index, an adapter beside the weights, code.
+    """
+    trusted = isinstance(weights, Checkpoint) and weights.trust_remote_code
+    with no_init_weights():
+        loaded: PreTrainedModel = AutoModelForCausalLM.from_config(
+            copy.deepcopy(weights.config), dtype=dtype, trust_remote_code=trusted
+        )
+    loaded.tie_weights()  # part of the initialisation that is left out
     with torch.no_grad():
         for name in weights.names():
-            loaded.get_parameter_or_buffer(name).copy_(weights.tensor(name))
+            tensor = weights.tensor(name)
+            require_finite(name, tensor, place_of(weights))
+            loaded.get_parameter_or_buffer(name).copy_(tensor)
+    if isinstance(weights, Checkpoint):
+        loaded.name_or_path = str(weights.directory)
+        loaded.generation_config = generation_config(weights.directory) or loaded.generation_config
     return loaded
 
 
+def generation_config(directory: Path) -> GenerationConfig | None:
+    """What generation_config.json in `directory` says, or None without one. Raises CheckpointError."""
+    path = directory / GENERATION_FILE
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    try:
+        found: GenerationConfig = GenerationConfig.from_dict(content)
+    except Exception as error:  # transformers checks values, and raises many kinds
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path}: {reason}; correct or remove the file") from None
+    ends = found.eos_token_id if isinstance(found.eos_token_id, list) else [found.eos_token_id]
+    if not all(end is None or type(end) is int for end in ends):
+        raise CheckpointError(f"{path}: eos_token_id is {found.eos_token_id!r}; give a token id, or a list")
+    return found
+
+
 def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in the directory of `model`; CheckpointError where there is none."""
+    """The tokenizer in the directory of `model`; CheckpointError where there is none, or it needs files or
+    code beside TOKENIZER_FILES.
+    """
     directory = resolve(model)
-    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+    if not any(is_there(directory / name) for name in TOKENIZER_FILES):
         raise CheckpointError(f"{directory} holds no tokenizer; copy its base's tokenizer files into it")
+    made_for = _made_for(directory)
+    refuse_tokenizer_code(directory)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            directory, config=_made_for(directory)
+            directory, config=made_for, trust_remote_code=False, mistral_format=False, local_files_only=True
         )
     except Exception as error:  # tokenizers and transformers raise bare Exceptions for a damaged file
-        reason = str(error).strip().splitlines()[0]
+        if out_of_memory(error):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{directory}: tokenizer does not load ({reason}); copy it again") from None
+    named = getattr(tokenizer, "vocab_files_names", {}).values()
+    others = sorted(name for name in {*named} - {*TOKENIZER_FILES} if is_there(directory / name))
+    if others:
+        raise CheckpointError(
+            f"{directory}: {type(tokenizer).__name__} reads {', '.join(others)}, which is not supported; "
+            "save the tokenizer in the standard form (tokenizer.json)"
+        )
     return tokenizer
 
 
 def _made_for(directory: Path) -> PreTrainedConfig | None:
     """A config of the model type that the tokenizer was made for, where that is not the model's own."""
-    path = directory / "config.json"
+    path = directory / CONFIG_FILE
     content = read_json(path) if path.is_file() else {}
+    refuse_other_files(path, content)
     if TOKENIZER_KEY not in content:
         return None
     return AutoConfig.for_model(content[TOKENIZER_KEY], tokenizer_class=content.get("tokenizer_class"))

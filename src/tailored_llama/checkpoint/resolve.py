@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tailored_llama.checkpoint.files import LICENCE_FILES, TOKENIZER_FILES
+from tailored_llama.checkpoint.contents import LICENCE_FILES, TOKENIZER_FILES
 from tailored_llama.errors import CheckpointError
 
 WORLD = "world"

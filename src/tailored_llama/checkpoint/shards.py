@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from tailored_llama.checkpoint.contents import ADAPTER_CONFIG, INDEX, SINGLE, numbered_shards, weight_files
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.errors import CheckpointError
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+NO_WEIGHTS = ("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*", "adapter_model.bin")
+"""Pickles that trainers leave beside a model, and that hold none."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +30,64 @@ class Stored:
     dtype: str
 
 
-def read_headers(directory: Path) -> dict[str, Stored]:
-    """Every tensor of the checkpoint in `directory`, from the headers alone.
+@dataclass(frozen=True)
+class Layout:
+    """Files that may together hold a model; with an index, `mapped` is its {tensor: file}.
 
-    Raises CheckpointError for pickles, and for shards that are missing, truncated or at odds with the index.
+    An index may be out of date in both directions: what the files' headers say is what is there.
     """
-    if (directory / SINGLE).is_file():
-        return _header(directory / SINGLE)
-    if not (directory / INDEX).is_file():
-        raise CheckpointError(_without_safetensors(directory))
-    where = _weight_map(directory / INDEX)
-    headers = {file: _header(directory / file) for file in dict.fromkeys(where.values())}
-    lost = [name for name, file in where.items() if name not in headers[file]]
-    if lost:
-        raise CheckpointError(
-            f"{directory / where[lost[0]]}: lacks {some(lost)}, which {INDEX} puts there; download both again"
-        )
-    return {name: headers[file][name] for name, file in where.items()}
+
+    directory: Path
+    files: Sequence[Path]
+    mapped: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def tensors(self) -> dict[str, Stored]:
+        """Every tensor of the files. Of one that several have, the index decides; without it they have to
+        agree. Raises CheckpointError where they do not, or a file is truncated.
+        """
+        found: dict[str, Stored] = {}
+        for path in self.files:
+            for name, stored in _header(path).items():
+                if name not in found or self.mapped.get(name) == path.name:
+                    found[name] = stored
+                elif name not in self.mapped and not _equal(found[name], stored, name):
+                    raise CheckpointError(
+                        f"{path}: {name} is stored in {found[name].file.name} too, with other values; "
+                        "remove the file that does not belong to the model"
+                    )
+        return found
+
+    def lost(self, names: Iterable[str]) -> str | None:
+        """Why the first of `names` that the index mentions is not there; None where it mentions none."""
+        mentioned = [name for name in names if name in self.mapped]
+        if not mentioned:
+            return None
+        file = self.directory / self.mapped[mentioned[0]]
+        if not file.is_file():
+            return f"{file}: shard is missing ({INDEX} names it); download it again"
+        there = [name for name in mentioned if self.mapped[name] == file.name]
+        return f"{file}: lacks {some(there)}, which {INDEX} puts there; download both again"
+
+
+def layouts(directory: Path) -> list[Layout]:
+    """What may be the model of `directory`, in the order in which transformers looks: the single file, the
+    files of the index; then a complete set of numbered shards, else the only safetensors file there is.
+
+    Raises CheckpointError for a directory without safetensors, for pickles, and for a damaged index.
+    """
+    files = weight_files(directory)
+    found = [Layout(directory, [path]) for path in files if path.name == SINGLE]
+    if (directory / INDEX).is_file() and not (found and _is_stale(directory, files)):
+        mapped = _weight_map(directory / INDEX)
+        named = set(mapped.values())
+        found.append(Layout(directory, [path for path in files if path.name in named], mapped))
+    found += [Layout(directory, shards) for shards in numbered_shards(files)]
+    if not found and len(files) == 1:
+        found = [Layout(directory, files)]
+    if not found:
+        raise CheckpointError(_without_safetensors(directory, files))
+    return found
 
 
 def read_tensor(stored: Stored, name: str) -> Tensor:
@@ -61,9 +104,12 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(listed[:3]) + rest
 
 
+def _equal(one: Stored, other: Stored, name: str) -> bool:
+    alike = (one.shape, one.dtype) == (other.shape, other.dtype)
+    return alike and torch.equal(read_tensor(one, name), read_tensor(other, name))
+
+
 def _header(path: Path) -> dict[str, Stored]:
-    if not path.is_file():
-        raise CheckpointError(f"{path}: shard is missing ({INDEX} names it); download it again")
     try:
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
@@ -81,15 +127,42 @@ def _weight_map(path: Path) -> dict[str, str]:
     return where
 
 
+def _is_stale(directory: Path, files: Sequence[Path]) -> bool:
+    """Whether the index beside a single file names no other file that is there, or says nothing at all."""
+    try:
+        named = set(_weight_map(directory / INDEX).values())
+    except CheckpointError:
+        return True
+    return not named & {path.name for path in files if path.name != SINGLE}
+
+
 def _is_name(file: object) -> bool:
     return isinstance(file, str) and Path(file).name == file
 
 
-def _without_safetensors(directory: Path) -> str:
-    pickles = sorted(path.name for pattern in PICKLES for path in directory.glob(pattern))
+def _without_safetensors(directory: Path, files: Sequence[Path]) -> str:
+    if files:
+        return (
+            f"{directory}: {some(path.name for path in files)} are no complete set of shards, and there is "
+            f"no {SINGLE} or {INDEX}; download the missing files"
+        )
+    if (directory / ADAPTER_CONFIG).is_file():
+        return is_adapter(directory)
+    left = {path for pattern in NO_WEIGHTS for path in directory.glob(pattern)}
+    pickles = sorted(path.name for pattern in PICKLES for path in directory.glob(pattern) if path not in left)
     if pickles:
         return (
             f"only pickled weights ({some(pickles)}) in {directory}: reading them can run code; convert to "
             "safetensors first, e.g. by from_pretrained() and save_pretrained() if you trust them"
         )
     return f"no {SINGLE} or {INDEX} in {directory}; name a directory with safetensors weights"
+
+
+def is_adapter(directory: Path) -> str:
+    """What to do with a directory that holds an adapter and no model."""
+    base = read_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path")
+    of = f" of {base}" if isinstance(base, str) and base else ""
+    return (
+        f"{directory} is an adapter{of} (PEFT), not a model: name its base as MODEL and this directory as "
+        "--adapter; where another program trained it, add --base-unchecked"
+    )

@@ -15,9 +15,11 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from tailored_llama.checkpoint.config import check_family, expected_tensors, load_config
 from tailored_llama.checkpoint.digests import cached_values, digest_file
 from tailored_llama.checkpoint.files import digest_directory
+from tailored_llama.checkpoint.match import match
+from tailored_llama.checkpoint.refused import note_adapter
 from tailored_llama.checkpoint.resolve import resolve
-from tailored_llama.checkpoint.shards import DTYPES, Stored, read_headers, read_tensor, some
-from tailored_llama.errors import CheckpointError
+from tailored_llama.checkpoint.shards import DTYPES, read_tensor
+from tailored_llama.errors import CheckpointError, NotFiniteError
 from tailored_llama.progress import track
 
 
@@ -48,8 +50,8 @@ class Checkpoint:
     """The weights of a checkpoint directory, mapped lazily from safetensors.
 
     Opening reads the config and the headers only, and raises CheckpointError or FamilyError where the
-    directory does not hold the whole model. Tensors that the model has no place for (the rotary buffers of
-    old checkpoints) are ignored.
+    directory does not hold the whole model. Tensors that the model has no place for are left out, with one
+    warning that names them (none for the rotary buffers of old checkpoints).
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class Checkpoint:
         )
         self.trust_remote_code = trust_remote_code
         expected, tied = expected_tensors(self.config, trust_remote_code=trust_remote_code)
-        self._stored = _match(self.directory, read_headers(self.directory), expected, tied)
+        self._stored = match(self.directory, expected, tied)
+        note_adapter(self.directory)
 
     @cached_property
     def digest(self) -> str:
@@ -129,16 +132,31 @@ def open_weights(
 def check_finite(weights: Weights) -> None:
     """CheckpointError with the name of the first tensor that holds NaN or Inf; reads every tensor once."""
     for name in track(weights.names(), "checking weights"):
-        require_finite(name, weights.tensor(name))
+        require_finite(name, weights.tensor(name), place_of(weights))
 
 
-def require_finite(name: str, tensor: Tensor) -> None:
-    """CheckpointError where `tensor` holds NaN or Inf."""
+def require_finite_model(model: PreTrainedModel) -> None:
+    """CheckpointError where a parameter of a model in memory holds NaN or Inf."""
+    for name, parameter in model.named_parameters():
+        if parameter.dtype in DTYPES.values():
+            require_finite(name, parameter.detach(), "the model in memory")
+
+
+def require_finite(name: str, tensor: Tensor, place: str = "") -> None:
+    """CheckpointError where `tensor` holds NaN or Inf; `place` is what it belongs to."""
     # The extremes tell (NaN is passed on by both) and, unlike isfinite, need no copies of the tensor.
     extremes = torch.stack(tensor.aminmax())
     if not bool(torch.isfinite(extremes).all()):
         kind = "NaN" if bool(torch.isnan(extremes).any()) else "Inf"
-        raise CheckpointError(f"{name} holds {kind}; the checkpoint is damaged, download or train it again")
+        raise NotFiniteError(
+            f"{place}{': ' if place else ''}{name} holds {kind}; the checkpoint is damaged, download or "
+            "train it again"
+        )
+
+
+def place_of(weights: Weights) -> str:
+    """Where `weights` are, for a message: their directory, or nothing."""
+    return str(weights.directory) if isinstance(weights, Checkpoint) else ""
 
 
 def weights_digest(weights: Weights) -> str:
@@ -168,39 +186,3 @@ def widest_dtype(weights: Weights) -> torch.dtype:
     for dtype in dtypes:
         widest = torch.promote_types(widest, dtype)
     return widest
-
-
-def _match(
-    directory: Path, stored: dict[str, Stored], expected: dict[str, tuple[int, ...]], tied: dict[str, str]
-) -> dict[str, tuple[str, Stored]]:
-    """{parameter: (its name on the disk, where it lies)}; CheckpointError where disk and config disagree."""
-    found = {name: name for name in expected if name in stored}
-    for copy_name, source in tied.items():
-        if source in stored and copy_name in stored:
-            _check_tied(directory, stored, copy_name, source)
-        elif copy_name in stored:
-            found[source] = copy_name
-    missing = [name for name in expected if name not in found]
-    if missing:
-        raise CheckpointError(f"{directory}: lacks {some(missing)}; it is not whole, download it again")
-    for name, shape in expected.items():
-        where = stored[found[name]]
-        if where.shape != shape:
-            raise CheckpointError(
-                f"{where.file}: {name} is {list(where.shape)} where config.json asks for {list(shape)}; "
-                "config and weights are not of one model"
-            )
-        if where.dtype not in DTYPES:
-            raise CheckpointError(
-                f"{where.file}: {name} is stored as {where.dtype}; quantised weights cannot be cut, "
-                "name the unquantised checkpoint"
-            )
-    return {name: (found[name], stored[found[name]]) for name in expected}
-
-
-def _check_tied(directory: Path, stored: dict[str, Stored], copy_name: str, source: str) -> None:
-    if not torch.equal(read_tensor(stored[copy_name], copy_name), read_tensor(stored[source], source)):
-        raise CheckpointError(
-            f"{directory}: config.json ties {copy_name} to {source} but they differ; "
-            "set tie_word_embeddings to false in config.json"
-        )

@@ -14,9 +14,17 @@ from transformers import AutoModelForCausalLM
 
 from tailored_llama import shaped
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, tokenizer_type
+from tailored_llama.checkpoint.contents import (
+    GENERATION_FILE,
+    INDEX,
+    LICENCE_FILES,
+    SINGLE,
+    TOKENIZER_FILES,
+    is_there,
+)
 from tailored_llama.checkpoint.disk import require_room, write_json, writing
-from tailored_llama.checkpoint.files import GENERATION_FILE, LICENCE_FILES, TOKENIZER_FILES
-from tailored_llama.checkpoint.shards import DTYPES, INDEX, SINGLE
+from tailored_llama.checkpoint.refused import refuse_link
+from tailored_llama.checkpoint.shards import DTYPES
 from tailored_llama.checkpoint.weights import Weights, require_finite, widest_dtype
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.progress import track
@@ -104,7 +112,10 @@ def write_config(weights: Weights, out: Path, tokenizer: str | None) -> None:
 
 
 def copy_extras(source: str | Path, out: Path) -> None:
-    """Copy the files that go with a model's weights, byte for byte: tokenizer, chat template, licence."""
+    """Copy the files that go with a model's weights, byte for byte: tokenizer, chat template, licence.
+
+    Raises CheckpointError for a link that leads nowhere, or to a file of another name.
+    """
     for path in _extras(Path(source)):
         shutil.copyfile(path, out / path.name)
 
@@ -112,7 +123,10 @@ def copy_extras(source: str | Path, out: Path) -> None:
 def _extras(source: Path) -> list[Path]:
     named = [source / name for name in (GENERATION_FILE, *TOKENIZER_FILES)]
     licences = [path for pattern in LICENCE_FILES for path in sorted(source.glob(pattern))]
-    return [path for path in named + licences if path.is_file()]
+    found = [path for path in named + licences if is_there(path)]
+    for path in found:
+        refuse_link(path)
+    return found
 
 
 def check_room(weights: Weights, out: str | Path, *, copy_from: str | Path | None = None) -> None:

@@ -37,6 +37,12 @@ AllowConfig = Annotated[
     list[str] | None,
     typer.Option("--allow-config", metavar="KEY", help="Accept this unknown config attribute. Repeatable."),
 ]
+Adapter = Annotated[
+    Path | None, typer.Option("--adapter", metavar="DIR", help="A tuned directory to merge first.")
+]
+BaseUnchecked = Annotated[
+    bool, typer.Option("--base-unchecked", help="Merge an adapter that another program trained.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
 
 

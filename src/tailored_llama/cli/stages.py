@@ -126,6 +126,8 @@ def evaluate(
     length: Annotated[
         int | None, typer.Option("--length", help="Tokens of a perplexity window (128).")
     ] = None,
+    adapter: opt.Adapter = None,
+    base_unchecked: opt.BaseUnchecked = False,
     out: opt.OptionalOut = None,
     recipe: opt.BaseRecipe = None,
     sets: opt.Set = None,
@@ -149,9 +151,9 @@ def evaluate(
         # Alone there is no tuned wording to be the same as.
         prompt="harness" if settings.prompt == "same" else settings.prompt,
         length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
-        split=settings.split, out=out,
+        split=settings.split, out=out, adapter=adapter, base_unchecked=base_unchecked,
     )  # fmt: skip
-    show(single(row, wanted), as_json)
+    show(single(row, wanted, tuned=adapter is not None), as_json)
 
 
 def measure(
@@ -190,9 +192,8 @@ def export(
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="The artefact to write.")],
     dtype: Annotated[str, typer.Option("--dtype", help="Of gguf: f32, f16, bf16 or q8_0.")] = "f16",
     to: Annotated[str, typer.Option("--to", help="hf (a checkpoint), gguf or onnx.")] = "hf",
-    adapter: Annotated[
-        Path | None, typer.Option("--adapter", metavar="DIR", help="A tuned directory to merge first.")
-    ] = None,
+    adapter: opt.Adapter = None,
+    base_unchecked: opt.BaseUnchecked = False,
     results: Annotated[
         Path | None, typer.Option("--results", metavar="FILE", help="A results.json for the model card.")
     ] = None,
@@ -203,11 +204,11 @@ def export(
     """A release artefact, with a model card; nothing is uploaded unless --push-to-hub says where."""
     from tailored_llama.stages.export import export as export_stage
 
-    print(
-        export_stage(
-            model, to=to, adapter=adapter, dtype=dtype, out=out, results=results, push_to_hub=push_to_hub
-        )
-    )
+    written = export_stage(
+        model, to=to, adapter=adapter, base_unchecked=base_unchecked, dtype=dtype, out=out, results=results,
+        push_to_hub=push_to_hub,
+    )  # fmt: skip
+    print(written)
 
 
 VERBS = (plan, prune, heal, tune, evaluate, measure, export)

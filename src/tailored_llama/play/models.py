@@ -87,7 +87,7 @@ def load_players(models: Sequence[str | Path], device: str | None = None) -> lis
     not among them.
     """
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    bases = [model for model in models if not _is_adapter(model)]
+    bases = [model for model in models if not checkpoint.is_adapter(model)]
     for model in bases:
         checkpoint.load_config(model)  # what is wrong is said before the first long load
     names = display_names(models)
@@ -104,7 +104,7 @@ def display_names(models: Sequence[str | Path]) -> list[str]:
 
 
 def _load(name: str, model: str | Path, bases: Sequence[str | Path], device: str) -> Player:
-    if not _is_adapter(model):
+    if not checkpoint.is_adapter(model):
         directory = checkpoint.resolve(model)
         loaded = checkpoint.load_model(model, device=device)
         return Player(name, loaded, checkpoint.load_tokenizer(model), _shots(directory))
@@ -118,13 +118,6 @@ def _load(name: str, model: str | Path, bases: Sequence[str | Path], device: str
     raise TuneError(
         f"{model} is an adapter of base {wanted[:8]}, which is none of the models named; name its base too"
     )
-
-
-def _is_adapter(model: str | Path) -> bool:
-    path = Path(model)
-    if not path.is_dir() or (path / "config.json").is_file():
-        return False
-    return (path / "adapter_config.json").is_file() or (path / "adapter").is_dir()
 
 
 def _shots(directory: Path) -> dict[str, Any]:

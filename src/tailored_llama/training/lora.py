@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from tailored_llama.checkpoint import read_json, write_json
-from tailored_llama.checkpoint.adapter import BASE_FILE, CONFIG_FILE, FOLDER
+from tailored_llama.checkpoint.adapter import FOLDER
+from tailored_llama.checkpoint.contents import ADAPTER_BASE, ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tailored_llama.recipe import Lora, Projection
 from tailored_llama.training.cpu_kernels.dropout import quicken_dropout
 
-WEIGHTS_FILE = "adapter_model.safetensors"
 # Every matrix of a decoder layer, by name: the same in plain and in shaped models, whatever their widths.
 # A fused one (Phi-3) is adapted where any of its parts is.
 MODULES: dict[Projection, tuple[str, ...]] = {
@@ -45,9 +45,9 @@ def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
     # Piece by piece: peft's save_pretrained asks the hub about the base and leaves a form of a model card.
     lora = adapted.peft_config[adapted.active_adapter]
     lora.save_pretrained(str(folder))
-    save_file(get_peft_model_state_dict(adapted, save_embedding_layers=False), folder / WEIGHTS_FILE)
-    config = read_json(folder / CONFIG_FILE)
+    save_file(get_peft_model_state_dict(adapted, save_embedding_layers=False), folder / ADAPTER_WEIGHTS)
+    config = read_json(folder / ADAPTER_CONFIG)
     # A set in peft, whose order changes from process to process: equal adapters should be equal files.
     targets = sorted(config["target_modules"])
-    write_json(folder / CONFIG_FILE, {**config, "target_modules": targets, "inference_mode": True})
-    write_json(folder / BASE_FILE, {"weights": base_digest})
+    write_json(folder / ADAPTER_CONFIG, {**config, "target_modules": targets, "inference_mode": True})
+    write_json(folder / ADAPTER_BASE, {"weights": base_digest})

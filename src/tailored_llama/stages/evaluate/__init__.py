@@ -35,6 +35,7 @@ def evaluate(
     prompt: str = "harness",
     prompts: Mapping[str, str] | None = None,
     adapter: str | Path | None = None,
+    base_unchecked: bool = False,
     tokenizer: PreTrainedTokenizerBase | None = None,
     data: Mapping[str, str | Path] | None = None,
     perplexity: Sequence[str] = (),
@@ -50,13 +51,14 @@ def evaluate(
     """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
 
     Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
-    `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first. A
-    model in memory comes with its `tokenizer`. `limit` scores the first rows of each split, which is the
-    task's scored one or, to choose by, `validation`; `length` is a perplexity window in tokens, where a
-    corpus does not name its own (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory
-    stays where it is. With `out`, writes `results.json` there, and `right.json` (by task how right each
-    question was answered), and returns at once what is there already where the same was asked of the same
-    files.
+    `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first, and
+    with `base_unchecked` without a look at which base it was trained on, as for one that another program
+    trained. A model in memory comes with its `tokenizer`. `limit` scores the first rows of each split, which
+    is the task's scored one or, to choose by, `validation`; `length` is a perplexity window in tokens, where
+    a corpus does not name its own (`wikitext2@2048`). `device` is the GPU where there is one; a model in
+    memory stays where it is. With `out`, writes `results.json` there, and `right.json` (by task how right
+    each question was answered), and returns at once what is there already where the same was asked of the
+    same files.
 
     `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
     the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
@@ -71,7 +73,7 @@ def evaluate(
         reset_peak()
         questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
         texts = _texts(perplexity, length, places)
-        loaded = _load(model, tuned, device)
+        loaded = _load(model, tuned, device, base_unchecked)
         words = tokenizer or _tokenizer_of(model)
         figures = _score(loaded, words, questions, batch_size)
         right = {name: entry.pop("right") for name, entry in figures.items()}
@@ -96,6 +98,7 @@ def evaluate(
         "tasks": {task.name: wording for task, wording in asked.items()},
         "perplexity": list(perplexity), "length": length, "limit": limit, "fewshot": fewshot,
         "batch_size": batch_size, **({} if split == "scored" else {"split": split}),
+        **({"base_unchecked": True} if base_unchecked else {}),
     }  # fmt: skip
     files = [str(name) for name in tasks if Path(name).suffix] + [
         places.get(name, name) for name, _ in (window_of(entry, length) for entry in perplexity)
@@ -187,13 +190,15 @@ def _perplexities(
     }
 
 
-def _load(model: ModelLike, adapter: Path | None, device: str | None) -> PreTrainedModel:
+def _load(
+    model: ModelLike, adapter: Path | None, device: str | None, base_unchecked: bool
+) -> PreTrainedModel:
     place = device or _device_of(model)
     if adapter is None:
         return checkpoint.load_model(model, device=place)
     # Adapters are put into the model's own modules: a model of the caller's is left as it was.
     base = copy.deepcopy(model) if isinstance(model, PreTrainedModel) else model
-    adapted = checkpoint.load_tuned(base, adapter, device=place)
+    adapted = checkpoint.load_tuned(base, adapter, base_unchecked=base_unchecked, device=place)
     return checkpoint.merge_adapter(adapted, adapted.dtype).eval()
 
 
@@ -217,7 +222,7 @@ def _digests(model: ModelLike, adapter: Path | None, places: Sequence[str]) -> d
     if not isinstance(model, PreTrainedModel):
         inputs["model"] = checkpoint.digest_directory(checkpoint.resolve(model))
     if adapter:
-        inputs["adapter"] = checkpoint.digest_directory(adapter)
+        inputs["adapter"] = checkpoint.adapter_digest(adapter)
     return inputs | checkpoint.digests_of(places)
 
 

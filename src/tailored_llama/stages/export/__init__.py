@@ -29,6 +29,7 @@ def export(
     *,
     to: str = "hf",
     adapter: str | Path | None = None,
+    base_unchecked: bool = False,
     out: str | Path,
     dtype: str = "f16",
     results: str | Path | Mapping[str, Any] | None = None,
@@ -40,9 +41,10 @@ def export(
     README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
     llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
     file. `onnx`: an fp32 graph, with tokenizer and README.md. `adapter`: a tuned directory to fold in, in
-    fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3). `results`: a results.json, or its content, for the
-    card. `push_to_hub`: the repository to upload the result to; without it nothing leaves this machine. A
-    model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
+    fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with `base_unchecked` without a look at which base it
+    was trained on, as for one that another program trained. `results`: a results.json, or its content, for
+    the card. `push_to_hub`: the repository to upload the result to; without it nothing leaves this machine.
+    A model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
 
     Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
     that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be
@@ -50,7 +52,7 @@ def export(
     """
     if push_to_hub is not None:
         hub.check_name(push_to_hub)
-    written = _export(model, to, adapter, Path(out), dtype, results)
+    written = _export(model, to, adapter, base_unchecked, Path(out), dtype, results)
     if push_to_hub is not None:
         hub.push(written, push_to_hub)
     return written
@@ -60,6 +62,7 @@ def _export(
     model: str | Path | PreTrainedModel,
     to: str,
     adapter: str | Path | None,
+    base_unchecked: bool,
     out: Path,
     dtype: str,
     results: str | Path | Mapping[str, Any] | None,
@@ -76,14 +79,20 @@ def _export(
     text = card(out.resolve().name, base.config, origin, rows or {}, to)
     inputs = {"model": checkpoint.weights_digest(base), "card": hashlib.sha256(text.encode()).hexdigest()}
     if folder is not None:
-        inputs["adapter"] = checkpoint.digest_directory(folder)
-    settings = {"to": to, "dtype": dtype} if to == "gguf" else {"to": to}
+        inputs["adapter"] = checkpoint.adapter_digest(folder)
+    settings = {
+        "to": to,
+        **({"dtype": dtype} if to == "gguf" else {}),
+        **({"base_unchecked": True} if base_unchecked else {}),
+    }
     facts: dict[str, Any] = {"stage": "export", "settings": settings, "inputs": inputs, "seed": None}
     if checkpoint.completed(out, **facts):
         return out
 
     def weights() -> checkpoint.Weights:
-        return base if folder is None else _merged(model if source is None else source, base, folder)
+        if folder is None:
+            return base
+        return _merged(model if source is None else source, base, folder, base_unchecked)
 
     if to == "gguf" and out.suffix == ".gguf":
         return to_gguf(weights(), out, tokenizer_dir=source, dtype=dtype)
@@ -101,12 +110,14 @@ def _export(
     return out
 
 
-def _merged(model: Path | PreTrainedModel, base: checkpoint.Weights, folder: Path) -> checkpoint.Weights:
+def _merged(
+    model: Path | PreTrainedModel, base: checkpoint.Weights, folder: Path, base_unchecked: bool
+) -> checkpoint.Weights:
     dtypes = {name: base.dtype(name) for name in base.names()}
     if isinstance(model, PreTrainedModel):
         model = copy.deepcopy(model)
     # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away within the product.
-    adapted = checkpoint.load_tuned(model, folder, dtype=torch.float32)
+    adapted = checkpoint.load_tuned(model, folder, base_unchecked=base_unchecked, dtype=torch.float32)
     merged = checkpoint.merge_adapter(adapted, torch.float32)
     return InPrecision(checkpoint.ModelWeights(merged), dtypes)
 
