@@ -9,11 +9,15 @@ Once imported, `AutoModelForCausalLM.from_pretrained` of this process loads shap
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from tailored_llama.integrations import auto_register
 
+# The typing module's import takes longer than all of this one's, and until the command line is reached
+# Ctrl-C prints a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tailored_llama.stages.evaluate import evaluate
     from tailored_llama.stages.export import export
     from tailored_llama.stages.heal import heal

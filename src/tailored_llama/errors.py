@@ -1,4 +1,4 @@
-"""What can go wrong by the user's hand. Everything here ends the command with one line and exit code 2.
+"""The user's errors. Each ends the command with one line on stderr and exit code 2.
 
     TailorError (a ValueError)
     ├── RecipeError        a key, a value or a combination of settings
@@ -13,14 +13,55 @@
     ├── MemoryLimitError   a setting that asks for more memory than the device or the machine has
     └── OutputError        an output path that holds something else, or no space for it
 
-A message says what is wrong, where, and what to do, in one line.
+A message says what is wrong, where, and what to do, in one line of at most LINE characters. Values from
+outside go into it through `shown`.
 """
 
 from __future__ import annotations
 
+import reprlib
+from typing import Any
+
+LINE = 600
+"""Characters of a whole message."""
+SHOWN = 200
+"""Characters of one value in a message."""
+
+
+def shown(value: Any, limit: int = SHOWN) -> str:
+    """`repr(value)` on one line, cut to `limit` characters.
+
+    The work is bounded too: of a nested value, which YAML aliases can make endless, only the first items of
+    the first levels are visited.
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxlist, short.maxtuple, short.maxset, short.maxdict = 4, 8, 8, 8, 8
+    short.maxstring = short.maxlong = short.maxother = 4 * limit  # it leaves out the middle
+    try:
+        text = " ".join(short.repr(value).split())
+    except ValueError:  # Python writes no integer of thousands of digits
+        text = f"<{type(value).__name__} that is too large to show>"
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def one_line(message: str) -> str:
+    """`message` without line breaks and control characters; of a long one the beginning and the end, which
+    say where the error is and what to do.
+    """
+    # Quadrupled: collapsed spaces may leave little of a longer text, and a gigabyte is never scanned.
+    if len(message) > 4 * LINE:
+        message = f"{message[: 2 * LINE]} ... {message[-2 * LINE :]}"
+    text = " ".join(message.split())
+    text = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    head = LINE * 2 // 3
+    return text if len(text) <= LINE else f"{text[:head].rstrip()} ... {text[head + 5 - LINE :].lstrip()}"
+
 
 class TailorError(ValueError):
-    """Base of every mistake that the user can mend."""
+    """Base of every error that the user can correct."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class RecipeError(TailorError):
@@ -56,7 +97,7 @@ class TuneError(TailorError):
 
 
 class DivergedError(TuneError):
-    """Training whose loss went astray."""
+    """Training whose loss diverged."""
 
 
 class MemoryLimitError(TailorError):

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "tailored_llama"
 
 # Lower floors first. A module may import from floors below its own, and from its own room.
 FLOORS = [
-    {"errors", "progress", "machine", "strict_json", "memory"},
+    {"errors", "names", "progress", "machine", "strict_json", "memory"},
     {"recipe"},
     {"world"},
     {"shaped", "families", "data"},

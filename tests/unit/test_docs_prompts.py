@@ -7,7 +7,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from tailored_llama.cli import app
+from tailored_llama.cli.verbs import app
 from tailored_llama.data import load_task, task_names
 from tailored_llama.data.task_file import PromptFile, TaskFile
 from tailored_llama.recipe import Tune

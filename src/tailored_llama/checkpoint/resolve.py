@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tailored_llama.checkpoint.contents import LICENCE_FILES, TOKENIZER_FILES
-from tailored_llama.errors import CheckpointError
+from tailored_llama.errors import CheckpointError, shown
+from tailored_llama.names import check_path
 
 WORLD = "world"
 HUB_FILES = ["*.json", "*.safetensors", *TOKENIZER_FILES, *LICENCE_FILES, "README.md"]
@@ -18,7 +19,10 @@ def resolve(model: str | Path) -> Path:
 
     Raises CheckpointError where it is none of these or the hub cannot be reached.
     """
-    path = Path(model).expanduser()
+    try:
+        path = Path(check_path(str(model)))
+    except ValueError as error:
+        raise CheckpointError(f"model {shown(str(model))}: {error}") from None
     if str(model) == WORLD:
         from tailored_llama import world
 

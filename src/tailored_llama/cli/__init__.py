@@ -1,64 +1,87 @@
-"""The command `tailor`. Thin: every verb reads its options, calls one function and shows what it returned."""
+"""The command `tailor`: its entry point. It answers Ctrl-C before it loads any library."""
 
 from __future__ import annotations
 
-import logging
 import os
+import signal
 import sys
-import warnings
-from collections.abc import Sequence
 
-import typer
-from typer.exceptions import Abort, TyperException
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
 
-from tailored_llama import machine
-from tailored_llama.cli import catalogue, runs, stages
-from tailored_llama.errors import TailorError
-
-app = typer.Typer(
-    name="tailor",
-    help="Prune a LLaMA-family model, tune it on a few examples of a task, and prove what it still can do.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for verb in (*runs.VERBS, *stages.VERBS, *catalogue.VERBS):
-    app.command()(verb)
-app.add_typer(catalogue.prompts_app, name="prompts")
+INTERRUPTED = "interrupted; rerun the same command to resume"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit codes: 0 done, 2 the user's to mend, 1 ours, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 2 an error of the user's, 1 a bug, 130 interrupted."""
+    interrupts = _Interrupts()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from tailored_llama import machine
+
     machine.settle()
+    _set_up_messages()
+    from tailored_llama.cli.verbs import execute
+
+    interrupts.raise_from_now_on()
+    try:
+        code = execute(arguments)
+    except Exception:
+        # A library that is interrupted while it is imported may raise an error of its own.
+        if not interrupts.seen:
+            raise
+        code = _interrupted()
+    if code == 130:
+        interrupts.end()
+    sys.exit(code)
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line in this process and return its exit code; see `verbs.execute`."""
+    from tailored_llama.cli.verbs import execute as run
+
+    return run(arguments)
+
+
+def _set_up_messages() -> None:
+    import logging
+    import warnings
+
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("tailored_llama").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, about each other
-    sys.exit(execute(arguments))
 
 
-@app.callback(invoke_without_command=True)
-def _verb(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
-        raise typer.Exit(2)
+class _Interrupts:
+    """What Ctrl-C does: at first it ends the process at once, since nothing has been written yet; then it
+    raises KeyboardInterrupt, which cleans up. Where the parent ignores it, as `nohup` does, so do we.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._set(lambda *_: os._exit(_interrupted()))
+
+    def raise_from_now_on(self) -> None:
+        self._set(self._raise)
+
+    def end(self) -> None:
+        """A second Ctrl-C, while the interpreter shuts down, ends it without a traceback."""
+        self._set(signal.SIG_DFL)
+
+    def _raise(self, _signal: int, _frame: FrameType | None) -> None:
+        self.seen = True
+        raise KeyboardInterrupt
+
+    @staticmethod
+    def _set(handler: object) -> None:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, handler)  # type: ignore[arg-type]
 
 
-def execute(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; what the user can mend is one line on stderr."""
-    try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
-        return code if isinstance(code, int) else 0
-    except TailorError as error:
-        return _say(str(error), 2)
-    except TyperException as error:
-        return _say(f"{error.format_message().rstrip('.')}; see `tailor --help`", 2)
-    except (KeyboardInterrupt, Abort):
-        return _say("interrupted; the same command goes on where this one stopped", 130)
-
-
-def _say(message: str, code: int) -> int:
-    print(f"tailor: {' '.join(message.split())}", file=sys.stderr)
-    return code
+def _interrupted() -> int:
+    sys.stderr.write(f"tailor: {INTERRUPTED}\n")
+    sys.stderr.flush()
+    return 130

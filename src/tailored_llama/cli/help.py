@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from tailored_llama.cli import app
+from tailored_llama.cli.verbs import app
 
 WIDTH = 100
 

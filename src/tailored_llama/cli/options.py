@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tailored_llama.errors import RecipeError
+from tailored_llama.errors import RecipeError, shown
 from tailored_llama.recipe import Recipe, load_recipe, parse_value
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A local directory, a hub id, or `world`.")]
@@ -45,12 +45,15 @@ BaseUnchecked = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
 
+MOST = 10**9
+"""Of a whole number on the command line."""
+
 
 def layer_range(text: str) -> list[int]:
     """`"4:30"` as [4, 30]."""
     start, colon, end = text.partition(":")
-    if not (colon and start.isdigit() and end.isdigit()):
-        raise RecipeError(f"--layers {text}: write START:END, e.g. --layers 4:30 (end excluded)")
+    if not (colon and _is_number(start) and _is_number(end)):
+        raise RecipeError(f"--layers {shown(text)}: write START:END, e.g. --layers 4:30 (end excluded)")
     return [int(start), int(end)]
 
 
@@ -60,7 +63,7 @@ def assignments(sets: Sequence[str] | None, flags: dict[str, Any]) -> list[tuple
     for text in sets or ():
         key, equals, value = text.partition("=")
         if not (equals and key):
-            raise RecipeError(f"--set {text}: write KEY=VALUE, e.g. --set prune.ratio=0.2")
+            raise RecipeError(f"--set {shown(text)}: write KEY=VALUE, e.g. --set prune.ratio=0.2")
         result.append((key, parse_value(value)))
     return result + [(key, value) for key, value in flags.items() if value is not None]
 
@@ -81,9 +84,13 @@ def names(text: str | None) -> list[str]:
 def numbers(option: str, text: str) -> list[int]:
     """`"1,4"` as [1, 4]."""
     parts = names(text)
-    if not parts or not all(part.isdigit() for part in parts):
-        raise RecipeError(f"{option} {text}: write whole numbers, e.g. {option} 1,4")
+    if not parts or not all(_is_number(part) for part in parts):
+        raise RecipeError(f"{option} {shown(text)}: write whole numbers, e.g. {option} 1,4")
     return [int(part) for part in parts]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= len(str(MOST))
 
 
 def prune_flags(ratio: float | None, criterion: str | None, layers: str | None) -> dict[str, Any]:

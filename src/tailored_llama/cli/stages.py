@@ -74,7 +74,7 @@ def heal(
     recipe: opt.BaseRecipe = None,
     sets: opt.Set = None,
     shots: opt.Shots = None,
-    round: Annotated[int, typer.Option("--round", min=1, help="Each has text of its own.")] = 1,
+    round: Annotated[int, typer.Option("--round", min=1, max=1000, help="Each has text of its own.")] = 1,
     seed: opt.Seed = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -161,8 +161,10 @@ def measure(
         list[str], typer.Argument(metavar="MODEL...", help="Directories, hub ids, or `world`; dense first.")
     ],
     config_only: Annotated[bool, typer.Option("--config-only", help="From config.json alone.")] = False,
-    length: Annotated[int, typer.Option("--length", min=1, help="Tokens of the MACs and the prefill.")] = 64,
-    new: Annotated[int, typer.Option("--new", min=2, help="Tokens written after it.")] = 32,
+    length: Annotated[
+        int, typer.Option("--length", min=1, max=opt.MOST, help="Tokens of the MACs and the prefill.")
+    ] = 64,
+    new: Annotated[int, typer.Option("--new", min=2, max=opt.MOST, help="Tokens written after it.")] = 32,
     batch: Annotated[
         str, typer.Option("--batch", metavar="1,4", help="Rows at once; several compare.")
     ] = "1",
@@ -170,9 +172,11 @@ def measure(
         str, typer.Option("--backend", metavar="A,B", help="transformers, llama.cpp, or both.")
     ] = "transformers",
     dtype: Annotated[str, typer.Option("--dtype", help="Of llama.cpp: f32, f16, bf16 or q8_0.")] = "f16",
-    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Medians are over so many.")] = 5,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, max=opt.MOST, help="Medians are over so many.")
+    ] = 5,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="OMP_NUM_THREADS, else all cores.")
+        int | None, typer.Option("--threads", min=1, max=4096, help="OMP_NUM_THREADS, else all cores.")
     ] = None,
     out: opt.OptionalOut = None,
     as_json: opt.Json = False,

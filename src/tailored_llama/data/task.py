@@ -21,7 +21,7 @@ from tailored_llama.data.templates import (
     texts,
 )
 from tailored_llama.errors import DataError, TaskError
-from tailored_llama.recipe import Strict, suggest
+from tailored_llama.recipe import MOST_TOKENS, Strict, suggest
 
 Row = dict[str, Any]
 Split = Stored | Literal["scored"]
@@ -36,7 +36,7 @@ KEPT = 20_000
 class Generation(Strict):
     """How the answer of a generation task is written: greedily, until the first of these."""
 
-    max_new_tokens: int = Field(32, ge=1)
+    max_new_tokens: int = Field(32, ge=1, le=MOST_TOKENS)
     stop: tuple[str, ...] = ("\n",)
     """Texts that end an answer, beside the end-of-sequence token; they are no part of it."""
 

@@ -7,17 +7,23 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from tailored_llama.data.limits import LONGEST
 from tailored_llama.data.rows import Source
 from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Generation, Kind, Metric, Prompt, Task
-from tailored_llama.errors import RecipeError, TaskError
-from tailored_llama.recipe import Strict, read_yaml, suggest
+from tailored_llama.errors import RecipeError, TaskError, shown
+from tailored_llama.names import check_path
+from tailored_llama.recipe import MOST_TOKENS, Name, Strict, read_yaml, suggest
 
 S = TypeVar("S", bound=Strict)
 
 
-class PromptFile(Strict):
+class _Templates(Strict):
+    model_config = ConfigDict(str_max_length=LONGEST)
+
+
+class PromptFile(_Templates):
     """One wording: `context` and `answers`, or, for partial evaluation, `contexts` and `answer`.
 
     In a generation task a `context` alone: what is learnt and scored are the task's `references`.
@@ -42,10 +48,11 @@ class PromptFile(Strict):
         return self
 
 
-class TaskFile(Strict):
+class TaskFile(_Templates):
     """The keys of a task file. `extends: NAME` takes every key that is not given from that task."""
 
-    name: str
+    name: Name
+    """By default that of the file. Directories of a run carry it, as they do a prompt's."""
     about: str = ""
     """One line: what is asked, and why this metric."""
     kind: Kind = "choice"
@@ -55,7 +62,7 @@ class TaskFile(Strict):
     of a written answer exact_match, f1 (of its words, as SQuAD) or rougeL."""
     scored: Literal["validation", "test"]
     """The split that is reported: validation or test."""
-    max_length: int = Field(ge=1)
+    max_length: int = Field(ge=1, le=MOST_TOKENS)
     """Tokens of a training example."""
     fields: tuple[str, ...]
     """What every row must have."""
@@ -69,7 +76,7 @@ class TaskFile(Strict):
     """Expression for the list of right texts, the one to learn first (of kind generation)."""
     generation: Generation = Generation()
     """`max_new_tokens` and `stop`: where a written answer ends."""
-    prompts: dict[str, PromptFile] = Field(min_length=1)
+    prompts: dict[Name, PromptFile] = Field(min_length=1)
     source: Source | None = None
 
     @model_validator(mode="after")
@@ -105,7 +112,10 @@ def load_task(name: str | Path | Task) -> Task:
     """
     if isinstance(name, Task):
         return name
-    path = Path(name)
+    try:
+        path = Path(check_path(str(name)))
+    except ValueError as error:
+        raise TaskError(f"task {shown(str(name))}: {error}") from None
     if path.suffix not in (".yaml", ".yml"):
         path = _folder() / f"{name}.yaml"
         if not path.is_file() or path.parent != _folder():
@@ -156,7 +166,7 @@ def _document(path: Path) -> dict[str, Any]:
     if base is None:
         return document
     if base not in task_names():
-        raise TaskError(f"{path}: extends: no bundled task '{base}'{suggest(str(base), task_names())}")
+        raise TaskError(f"{path}: extends: no bundled task {shown(base)}{suggest(str(base), task_names())}")
     return {**_document(_folder() / f"{base}.yaml"), **document}
 
 
@@ -180,7 +190,7 @@ def _validate(model: type[S], document: dict[str, Any], where: str) -> S:
     message = problem["msg"].removeprefix("Value error, ")
     if not key:  # of the file as a whole
         raise TaskError(f"{where}: {message}")
-    raise TaskError(f"{where}: {key}: {message} (it is {problem['input']!r})")
+    raise TaskError(f"{where}: {key}: {message} (it is {shown(problem['input'])})")
 
 
 def _folder() -> Path:

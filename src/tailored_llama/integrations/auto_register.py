@@ -9,11 +9,13 @@ finder removes itself then.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+
+TYPE_CHECKING = False  # importing typing, or importlib.abc, takes longer than all of this module
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 
 def install() -> None:
@@ -28,7 +30,7 @@ def _register() -> None:
     import_module("tailored_llama.shaped")  # registers its classes when it is imported
 
 
-class _AfterTransformers(MetaPathFinder):
+class _AfterTransformers:
     """Finds transformers by the other finders, and has the registration run after its import."""
 
     def find_spec(

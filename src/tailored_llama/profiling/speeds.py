@@ -110,11 +110,16 @@ class Worker:
         self._process = subprocess.Popen(
             [*command, to_json(dict(sizes))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": str(sizes["threads"])},
+            start_new_session=True,  # Ctrl-C is answered here alone, which then ends it
         )  # fmt: skip
         self._name = name
 
     def __enter__(self) -> Worker:
-        self._read()  # that it has loaded, before the next one does
+        try:
+            self._read()  # that it has loaded, before the next one does
+        except BaseException:
+            self._process.kill()
+            raise
         return self
 
     def __exit__(
@@ -122,6 +127,8 @@ class Worker:
     ) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if kind is KeyboardInterrupt:
+            self._process.kill()
         self._process.stdin.close()
         try:
             self._process.wait(timeout=30)

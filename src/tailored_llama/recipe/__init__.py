@@ -1,17 +1,18 @@
-"""The recipe: one YAML that describes a whole run (schema.py), and how it is read (load.py)."""
+"""The recipe: one YAML that describes a whole run (schema.py), and how it is read
+(document.py, load.py)."""
 
+from tailored_llama.recipe.document import parse_value, read_yaml
 from tailored_llama.recipe.load import (
     bundled_recipes,
     find_recipe,
     is_section,
     load_recipe,
     override,
-    parse_value,
-    read_yaml,
     suggest,
     validate,
 )
 from tailored_llama.recipe.schema import (
+    MOST_TOKENS,
     Calibration,
     Criterion,
     Distill,
@@ -20,6 +21,8 @@ from tailored_llama.recipe.schema import (
     Export,
     Heal,
     Lora,
+    Name,
+    Place,
     Precision,
     Projection,
     Prune,
@@ -32,6 +35,7 @@ from tailored_llama.recipe.schema import (
 )
 
 __all__ = [
+    "MOST_TOKENS",
     "Calibration",
     "Criterion",
     "Distill",
@@ -40,6 +44,8 @@ __all__ = [
     "Export",
     "Heal",
     "Lora",
+    "Name",
+    "Place",
     "Precision",
     "Projection",
     "Prune",

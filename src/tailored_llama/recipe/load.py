@@ -12,32 +12,13 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from tailored_llama.errors import RecipeError
+from tailored_llama.errors import SHOWN, RecipeError, shown
+from tailored_llama.names import check_path
+from tailored_llama.recipe.document import read_yaml
 from tailored_llama.recipe.schema import Recipe
 
 M = TypeVar("M", bound=BaseModel)
-SHOWN = 80  # characters of a value that does not fit
-
-
-def read_yaml(path: Path) -> Any:
-    """The document in `path`, by YAML 1.2; RecipeError with line and column where it is none."""
-    try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise RecipeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as text ({error}); name a YAML file") from None
-
-
-def parse_value(text: str) -> Any:
-    """One YAML 1.2 value, as `--set KEY=VALUE` takes it."""
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
-        raise RecipeError(f"'{text}' is not a YAML value; quote it or mend its brackets") from None
 
 
 def bundled_recipes() -> list[str]:
@@ -48,9 +29,14 @@ def bundled_recipes() -> list[str]:
 
 def find_recipe(name: str | Path) -> Path:
     """A path as it is, or the name of a bundled recipe."""
-    path = Path(name)
+    try:
+        path = Path(check_path(str(name)))
+    except ValueError as error:
+        raise RecipeError(f"recipe {shown(str(name))}: {error}") from None
     if path.is_file():
         return path
+    if path.is_dir():
+        raise RecipeError(f"{path}: is a directory; name the recipe file in it")
     bundled = Path(str(resources.files("tailored_llama") / "recipes" / f"{name}.yaml"))
     if bundled.is_file():
         return bundled
@@ -62,7 +48,7 @@ def find_recipe(name: str | Path) -> Path:
 
 def suggest(word: str, words: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"`, or nothing where no word is near."""
-    near = difflib.get_close_matches(word, list(words), n=1)
+    near = difflib.get_close_matches(word, list(words), n=1) if len(word) <= SHOWN else []
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 
@@ -109,7 +95,7 @@ def validate(model: type[M], document: Mapping[str, Any], where: str) -> M:
 
 def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"]) or "recipe"
+    key = ".".join(str(part)[:SHOWN] for part in problem["loc"]) or "recipe"
     if problem["type"] == "extra_forbidden":
         known = _keys_at(model, problem["loc"][:-1])
         return f"unknown key '{key}'{suggest(str(problem['loc'][-1]), known)}; known here: {', '.join(known)}"
@@ -119,13 +105,7 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if isinstance(value, Mapping) and not problem["loc"]:
         return message  # of several keys together, which it names itself
-    return f"{key}: {message[0].lower()}{message[1:]} (it is {_shown(value)})"
-
-
-def _shown(value: Any) -> str:
-    """On one line, and no longer than helps: an array handed to a function is neither."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return f"{key}: {message[0].lower()}{message[1:]} (it is {shown(value, 80)})"
 
 
 def is_section(key: str) -> bool:

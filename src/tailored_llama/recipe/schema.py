@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tailored_llama.names import LONGEST_PATH, check_name, check_path
 
 Criterion = Literal[
     "random", "l1", "l2", "taylor", "taylor_vector", "taylor_second", "taylor_mix",
@@ -19,21 +21,34 @@ Projection = Literal["q", "k", "v", "o", "gate", "up", "down"]
 LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 Ratio = Annotated[float, Field(gt=0.0, lt=1.0)]
+Layer = Annotated[int, Field(le=10**4)]
+Name = Annotated[str, AfterValidator(check_name)]
+"""Of a task or prompt: part of a file's name."""
+Place = Annotated[str, AfterValidator(check_path)]
+"""A path, or a name that stands for one."""
+MOST_TOKENS = 2**24
+"""Of a text: beyond any context."""
 
 
 class Strict(BaseModel):
-    """Frozen, and closed to keys it does not know."""
+    """Frozen, and closed to keys it does not know, to NaN and to infinity.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    Every number has an upper bound as well: beyond it is a slip of the keyboard, or an attempt to keep the
+    machine busy.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=False, allow_inf_nan=False, str_max_length=LONGEST_PATH
+    )
 
 
 class Calibration(Strict):
     """The text the pruning criteria see: `samples` windows of `length` tokens."""
 
-    source: str = "c4"
+    source: Place = "c4"
     """`c4`, `world`, `task` (the prompts), or a .txt, .jsonl or .safetensors (input_ids [n, length]) file."""
-    samples: int = Field(10, ge=1)
-    length: int = Field(64, ge=2)
+    samples: int = Field(10, ge=1, le=10**6)
+    length: int = Field(64, ge=2, le=MOST_TOKENS)
 
 
 class Prune(Strict):
@@ -42,16 +57,16 @@ class Prune(Strict):
     ratio: Ratio = 0.5
     of: Literal["params", "macs", "bytes", "units"] = "params"
     units: tuple[Unit, ...] = ("heads", "mlp")
-    layers: tuple[int, int] | None = None
+    layers: tuple[Layer, Layer] | None = None
     criterion: Criterion = "taylor"
     objective: Literal["lm", "margin"] = "lm"
     reduce: Reduce = "sum"
     allocate: Literal["uniform", "global"] = "uniform"
     normalise: Literal["auto", "none", "kind", "block"] = "auto"
-    steps: int = Field(1, ge=1)
-    trajectory: tuple[Ratio, ...] = ()
-    align: int = Field(1, ge=1)
-    floor: float = Field(1, gt=0)
+    steps: int = Field(1, ge=1, le=1000)
+    trajectory: tuple[Ratio, ...] = Field((), max_length=1000)
+    align: int = Field(1, ge=1, le=2**20)
+    floor: float = Field(1, gt=0, le=2**20)
     alike: bool = False
     reconstruct: bool = False
     precision: Precision = "fp32"
@@ -89,8 +104,8 @@ class Prune(Strict):
 class Lora(Strict):
     """Low-rank adapters (Hu et al. 2021, LoRA) on projections of every layer, by default on all seven."""
 
-    r: int = Field(8, ge=1)
-    alpha: float = Field(16, gt=0)
+    r: int = Field(8, ge=1, le=2**16)
+    alpha: float = Field(16, gt=0, le=2**20)
     dropout: float = Field(0.1, ge=0, lt=1)
     targets: tuple[Projection, ...] = Field(PROJECTIONS, min_length=1)
     dora: bool = False
@@ -102,22 +117,22 @@ class Lora(Strict):
 class Distill(Strict):
     """What the unpruned teacher gives beside its distributions over the shots' answers and choices."""
 
-    texts: int = Field(0, ge=0)
+    texts: int = Field(0, ge=0, le=10**7)
     """Continuations of the shots' prompts that the teacher writes, by seed, and the student learns from."""
-    length: int = Field(32, ge=2)
+    length: int = Field(32, ge=2, le=MOST_TOKENS)
     """Tokens that the teacher writes of each text."""
-    top_k: int = Field(64, ge=1)
+    top_k: int = Field(64, ge=1, le=2**24)
     """Tokens of each distribution that are kept, of vocabularies too large to keep it whole."""
 
 
 class Replay(Strict):
     """General text mixed into every step, so that language is not unlearnt."""
 
-    source: str = "c4"
+    source: Place = "c4"
     """As prune.calibration.source, but not `task`: its rows would be further labels."""
     share: float = Field(0.2, gt=0, lt=1)
     """Of the loss, and of the sequences of a step."""
-    length: int = Field(64, ge=2)
+    length: int = Field(64, ge=2, le=MOST_TOKENS)
     """Tokens of a window."""
 
     @field_validator("source")
@@ -133,31 +148,31 @@ class EarlyStop(Strict):
 
     share: float = Field(0.2, gt=0, lt=1)
     """Of the shots, held out and not trained on."""
-    patience: int = Field(3, ge=1)
+    patience: int = Field(3, ge=1, le=10**6)
     """Epochs without a lower loss."""
 
 
 class Tune(Strict):
     """Few-shot recovery. Defaults are the paper's, but for batch and warm-up (see recipes/paper-20.yaml)."""
 
-    shots: int = Field(50, ge=1)
+    shots: int = Field(50, ge=1, le=10**7)
     select: Literal["balanced", "diverse"] = "balanced"
     """Of each label at random, or those most unlike one another."""
     overlap: Literal["drop", "refuse"] = "drop"
     """What becomes of training rows that are also in the scored split."""
-    prompt: str = "auto"
+    prompt: Name = "auto"
     auto: Literal["untuned", "tuned"] = "untuned"
     """What `prompt: auto` asks the shots: the model as it is, or tuned on the half that is not asked."""
-    loss: dict[LossName, Annotated[float, Field(gt=0)]] = Field({"answer": 1.0})
+    loss: dict[LossName, Annotated[float, Field(gt=0, le=10**6)]] = Field({"answer": 1.0})
     """A name, a list of names, or names with their weights; always a mapping once read."""
     distill: Distill = Distill()
     replay: Replay | None = None
     early_stop: EarlyStop | None = None
     lora: Lora = Lora()
-    epochs: int = Field(30, ge=1)
-    learning_rate: float = Field(1.0e-4, gt=0)
+    epochs: int = Field(30, ge=1, le=10**5)
+    learning_rate: float = Field(1.0e-4, gt=0, le=1000)
     warmup: float = Field(0.1, ge=0, le=1)
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=1, le=10**6)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
     @property
@@ -182,8 +197,8 @@ class Tune(Strict):
 class HealLora(Lora):
     """Wider than for a task, since the whole model has to come back."""
 
-    r: int = Field(32, ge=1)
-    alpha: float = Field(64, gt=0)
+    r: int = Field(32, ge=1, le=2**16)
+    alpha: float = Field(64, gt=0, le=2**20)
     dropout: float = Field(0, ge=0, lt=1)
 
 
@@ -192,20 +207,20 @@ class Heal(Strict):
     2024), by distillation on text that the unpruned model writes from the shots' prompts.
     """
 
-    rounds: int = Field(1, ge=1)
+    rounds: int = Field(1, ge=1, le=100)
     """Cuts, each taking the same share of what is left, and after each a healing with new text."""
-    texts: int = Field(3000, ge=1)
+    texts: int = Field(3000, ge=1, le=10**7)
     """Written for each round, from the prompts of all tasks."""
-    length: int = Field(40, ge=2)
+    length: int = Field(40, ge=2, le=MOST_TOKENS)
     """Tokens that the unpruned model writes of each text."""
-    top_k: int = Field(64, ge=1)
+    top_k: int = Field(64, ge=1, le=2**24)
     """Tokens of each distribution that are kept, of vocabularies too large to keep it whole."""
     lora: HealLora = HealLora()
     """Folded into the model after the round."""
-    epochs: int = Field(2, ge=1)
-    learning_rate: float = Field(3.0e-4, gt=0)
+    epochs: int = Field(2, ge=1, le=10**5)
+    learning_rate: float = Field(3.0e-4, gt=0, le=1000)
     warmup: float = Field(0.1, ge=0, le=1)
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1, le=10**6)
     """Texts of a step."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
@@ -213,12 +228,12 @@ class Heal(Strict):
 class Evaluate(Strict):
     """What is scored, in which wording. `tasks` defaults to the recipe's."""
 
-    tasks: tuple[str, ...] | None = None
-    prompt: str = "same"
-    perplexity: tuple[str, ...] = ()
-    length: int = Field(128, ge=2)
-    limit: int | None = Field(None, ge=1)
-    fewshot: int = Field(0, ge=0)
+    tasks: tuple[Place, ...] | None = None
+    prompt: Name = "same"
+    perplexity: tuple[Place, ...] = ()
+    length: int = Field(128, ge=2, le=MOST_TOKENS)
+    limit: int | None = Field(None, ge=1, le=10**9)
+    fewshot: int = Field(0, ge=0, le=10**4)
     split: Literal["scored", "validation"] = "scored"
     """`validation`: to choose settings by, for tasks that are not scored on it."""
 
@@ -232,10 +247,10 @@ class Export(Strict):
 class Recipe(Strict):
     """The whole run."""
 
-    model: str
-    seed: int = 42
-    tasks: tuple[str, ...] = ()
-    data: dict[str, str] = {}
+    model: Place
+    seed: int = Field(42, ge=0, lt=2**64)
+    tasks: tuple[Place, ...] = ()
+    data: dict[Name, Place] = {}
     prune: Prune = Prune()
     heal: Heal | None = None
     """Without it, tuning starts from the model as it was cut."""
