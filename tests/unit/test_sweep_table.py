@@ -15,7 +15,7 @@ from test_sweep_cells import cells
 from tailored_llama.reporting import sweep_tables
 from tailored_llama.reporting.sweep import COLUMNS, markdown
 from tailored_llama.reporting.sweep_page import sweep_page
-from tailored_llama.workflows.sweep import statistics
+from tailored_llama.scoring import bootstrap
 from tailored_llama.workflows.sweep.__main__ import main
 from tailored_llama.workflows.sweep.table import table
 
@@ -23,27 +23,27 @@ from tailored_llama.workflows.sweep.table import table
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=3))
 def test_the_first_draw_is_the_mean_and_equal_stages_differ_by_nothing(seeds: list[list[bool]]) -> None:
     answers = {"a": [list(map(float, s)) for s in seeds], "b": [[1.0, 0.0]] * len(seeds)}
-    draws = statistics.stage_draws(answers)
+    draws = bootstrap.mean_draws(answers)
     assert draws.values[0] == pytest.approx((np.mean(seeds) + 0.5) / 2)
-    again = statistics.difference(draws, statistics.stage_draws(answers)).summary()
+    again = bootstrap.difference(draws, bootstrap.mean_draws(answers)).summary()
     assert again == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_intervals_are_those_of_the_binomial_and_grow_with_seeds_that_differ() -> None:
     generator = np.random.default_rng(1)
     right = (generator.random(400) < 0.7).astype(float).tolist()
-    summary = statistics.stage_draws({"a": [right]}).summary()
+    summary = bootstrap.mean_draws({"a": [right]}).summary()
     error = (summary["value"] * (1 - summary["value"]) / 400) ** 0.5
     assert summary["high"] - summary["low"] == pytest.approx(2 * 1.96 * error, rel=0.1)
-    apart = statistics.stage_draws({"a": [right, [0.0] * 400]}).summary()
+    apart = bootstrap.mean_draws({"a": [right, [0.0] * 400]}).summary()
     assert apart["low"] < 0.05
     assert apart["high"] == pytest.approx(summary["value"], abs=0.06)
     paired = [1.0] * 10 + right[10:]
-    whole, better = (statistics.stage_draws({"a": [own]}) for own in (right, paired))
-    gain = statistics.difference(better, whole).summary()
+    whole, better = (bootstrap.mean_draws({"a": [own]}) for own in (right, paired))
+    gain = bootstrap.difference(better, whole).summary()
     assert gain["high"] - gain["low"] < 0.5 * (summary["high"] - summary["low"])
-    assert statistics.ratio(whole, whole) is not None
-    assert statistics.ratio(whole, whole, less=0.9) is None, "below chance there is nothing to recover"
+    assert bootstrap.ratio(whole, whole) is not None
+    assert bootstrap.ratio(whole, whole, less=0.9) is None, "below chance there is nothing to recover"
 
 
 def finished(home: Path, cell: Any, tuned: list[float]) -> None:

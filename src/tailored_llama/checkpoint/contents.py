@@ -28,6 +28,8 @@ TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", TOKENIZER_CONFIG, "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
+ORIGIN = "origin.json"
+"""Of weights that came from a GGUF file: which file, and which quantisation. Copied, and quoted in an export."""
 TEMPLATES = "additional_chat_templates"
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 ADAPTER_CONFIG = "adapter_config.json"

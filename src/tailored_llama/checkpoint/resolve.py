@@ -15,7 +15,8 @@ HUB_EXCLUDED = ["*/*", "consolidated*"]  # copies of the same weights in other l
 
 
 def resolve(model: str | Path) -> Path:
-    """The directory of `model`: a local directory, the bundled model `world`, or a hub id (safetensors only).
+    """The directory of `model`: a local directory, a GGUF file (imported into the user's cache), the
+    bundled model `world`, or a hub id (safetensors only).
 
     Raises CheckpointError where it is none of these or the hub cannot be reached.
     """
@@ -32,6 +33,10 @@ def resolve(model: str | Path) -> Path:
         return path
     if path.is_dir():
         return path
+    if path.suffix == ".gguf" and path.is_file():
+        from tailored_llama.checkpoint.gguf_file import imported
+
+        return imported(path.resolve())
     if path.exists():
         raise CheckpointError(f"{model} is a file; name the checkpoint directory that holds it")
     if isinstance(model, Path) or not _could_be_hub_id(model):

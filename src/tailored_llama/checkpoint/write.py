@@ -18,6 +18,7 @@ from tailored_llama.checkpoint.contents import (
     GENERATION_FILE,
     INDEX,
     LICENCE_FILES,
+    ORIGIN,
     SINGLE,
     TOKENIZER_FILES,
     is_there,
@@ -121,7 +122,7 @@ def copy_extras(source: str | Path, out: Path) -> None:
 
 
 def _extras(source: Path) -> list[Path]:
-    named = [source / name for name in (GENERATION_FILE, *TOKENIZER_FILES)]
+    named = [source / name for name in (GENERATION_FILE, ORIGIN, *TOKENIZER_FILES)]
     licences = [path for pattern in LICENCE_FILES for path in sorted(source.glob(pattern))]
     found = [path for path in named + licences if is_there(path)]
     for path in found:

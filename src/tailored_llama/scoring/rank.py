@@ -15,19 +15,15 @@ not chosen by.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Row, Task
+from tailored_llama.scoring.bootstrap import Interval, interval, resample
 from tailored_llama.scoring.outcomes import Outcome, outcomes
-
-DRAWS = 1000
-COVERED = 0.95
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -80,48 +76,30 @@ def rank_prompts(
     )
 
 
-def rank(answered: dict[str, list[Outcome]], seed: int) -> Ranking:
+def rank(answered: Mapping[str, Sequence[Outcome]], seed: int) -> Ranking:
     """The wordings in order, from what each answered on the same shots."""
-    shots = range(len(next(iter(answered.values()))))
-    dice = random.Random(seed)
-    draws = [dice.choices(shots, k=len(shots)) for _ in range(DRAWS)]
-    means: dict[str, list[tuple[float, float]]] = {name: [] for name in answered}
-    outside: list[float] = []
-    wins = dict.fromkeys(answered, 0)
-    for draw in draws:
-        found = {name: _means([shot[i] for i in draw]) for name, shot in answered.items()}
-        best = _order(found)[0]
-        wins[best] += 1
-        outside += [answered[best][i][0] for i in set(shots).difference(draw)]
-        for name, mean in found.items():
-            means[name].append(mean)
-    whole = {name: _means(shot) for name, shot in answered.items()}
+    names = sorted(answered)
+    # [outcome (right, margin), shots, wordings]
+    table = np.array([[list(pair) for pair in answered[name]] for name in names]).transpose(2, 1, 0)
+    shots = table.shape[1]
+    counts = resample(np.random.default_rng([seed, shots]), shots)  # [1 + draws, shots]
+    right, margin = counts @ table[0] / shots, counts @ table[1] / shots  # [1 + draws, wordings]
+    # The last key counts first; among equals the order of the names remains.
+    order = np.lexsort((-margin, -right), axis=-1)
+    best = order[1:, 0]
+    outside = [table[0][drawn == 0, winner] for drawn, winner in zip(counts[1:], best, strict=True)]
+    left_out = np.concatenate(outside)
     wordings = tuple(
         Effectiveness(
-            prompt=name,
-            accuracy=whole[name][0],
-            margin=whole[name][1],
-            accuracy_interval=interval([mean[0] for mean in means[name]]),
-            margin_interval=interval([mean[1] for mean in means[name]]),
-            first=wins[name] / DRAWS,
+            prompt=names[place],
+            accuracy=float(right[0, place]),
+            margin=float(margin[0, place]),
+            accuracy_interval=interval(right[1:, place]),
+            margin_interval=interval(margin[1:, place]),
+            first=float(np.mean(best == place)),
         )
-        for name in _order(whole)
+        for place in order[0]
     )
-    # Of one shot every draw consists, and nothing is outside.
-    held_out = sum(outside) / len(outside) if outside else wordings[0].accuracy
+    # With one shot every draw consists of it, and nothing is outside.
+    held_out = float(left_out.mean()) if left_out.size else wordings[0].accuracy
     return Ranking(wordings, held_out)
-
-
-def _means(shots: Sequence[Outcome]) -> tuple[float, float]:
-    return sum(right for right, _ in shots) / len(shots), sum(margin for _, margin in shots) / len(shots)
-
-
-def _order(means: dict[str, tuple[float, float]]) -> list[str]:
-    return sorted(means, key=lambda name: (-means[name][0], -means[name][1], name))
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """The middle COVERED share of bootstrapped values."""
-    ordered = sorted(values)
-    tail = int((1 - COVERED) / 2 * len(ordered))
-    return ordered[tail], ordered[-1 - tail]

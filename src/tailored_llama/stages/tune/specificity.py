@@ -8,12 +8,12 @@ of `Scored.margin`: the right choice's probability over the best other, between 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
@@ -22,7 +22,7 @@ from tailored_llama.data.shots import draw_shots
 from tailored_llama.errors import DataError, TuneError
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import Outcome
-from tailored_llama.scoring.rank import DRAWS, Interval, interval
+from tailored_llama.scoring.bootstrap import Interval, interval, resample
 from tailored_llama.stages.tune.cross_validation import ask, cross_validate
 from tailored_llama.stages.tune.stage import Job
 
@@ -97,11 +97,14 @@ def _gains(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[float]:
 
 
 def _summary(prompt: str, own: list[float], others: list[list[float]], seed: int) -> Specificity:
-    dice = random.Random(seed)
+    """The shots of each task are drawn anew by themselves: gains on different tasks are not paired."""
 
-    def redrawn(values: list[float]) -> float:
-        return fmean(dice.choices(values, k=len(values)))
+    def redrawn(number: int, values: list[float]) -> np.ndarray:
+        counts = resample(np.random.default_rng([seed, number, len(values)]), len(values))
+        drawn: np.ndarray = counts @ np.array(values) / len(values)
+        return drawn
 
-    draws = [redrawn(own) - fmean(redrawn(values) for values in others) for _ in range(DRAWS)]
-    here, there = fmean(own), fmean(fmean(values) for values in others)
-    return Specificity(prompt, here, there, here - there, interval(draws))
+    here = redrawn(0, own)
+    there = np.mean([redrawn(number, values) for number, values in enumerate(others, start=1)], axis=0)
+    gap = here - there
+    return Specificity(prompt, float(here[0]), float(there[0]), float(gap[0]), interval(gap[1:]))

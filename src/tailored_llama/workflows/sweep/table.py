@@ -9,8 +9,8 @@ from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.reporting.formatting import STAGES
+from tailored_llama.scoring.bootstrap import Draws, difference, mean_draws, ratio
 from tailored_llama.workflows.sweep.cells import Cell, groups_of
-from tailored_llama.workflows.sweep.statistics import Draws, difference, ratio, stage_draws
 
 Entry = dict[str, Any]
 
@@ -50,7 +50,7 @@ def _results(cells: Sequence[Cell], home: Path) -> list[Entry]:
 
 
 def _draws(stage: str, results: Sequence[Entry], cells: Sequence[Cell], home: Path) -> Draws:
-    return stage_draws(_answers(stage, [_row(content, stage) for content in results], cells, home))
+    return mean_draws(_answers(stage, [_row(content, stage) for content in results], cells, home))
 
 
 def _entry(group: str, cells: Sequence[Cell], home: Path) -> Entry:

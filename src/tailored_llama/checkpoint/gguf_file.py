@@ -1,0 +1,201 @@
+"""GGUF files as a source: what they hold, and how they become a checkpoint directory.
+
+Tensors and tokenizer are read by transformers' own GGUF reader, which dequantises them. The result is a
+normal checkpoint, with ORIGIN beside it: which file and which quantisation the weights came from.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tailored_llama.checkpoint.contents import ORIGIN
+from tailored_llama.checkpoint.digests import cache_directory, digest_file
+from tailored_llama.checkpoint.disk import make_directory, require_room, write_json, write_text
+from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.partial import partial_path, remove
+from tailored_llama.errors import CheckpointError, FamilyError, RecipeError
+
+DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
+MAGIC = b"GGUF"
+FAMILY = {
+    "llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "qwen3": "qwen3", "phi3": "phi3",
+    "gemma2": "gemma2", "gemma3": "gemma3_text",
+}  # fmt: skip
+"""llama.cpp's architectures that transformers reads and that have a table of slices."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GgufInfo:
+    """What the header of a GGUF file says."""
+
+    path: Path
+    architecture: str
+    quantization: str
+    """The type of most weights, as llama.cpp names it: Q4_1, Q8_0, F16."""
+    parameters: int
+    name: str | None
+    license: str | None
+    languages: tuple[str, ...]
+    has_tokenizer: bool
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The content of ORIGIN."""
+        return {
+            "file": self.path.name, "sha256": digest_file(self.path), "architecture": self.architecture,
+            "quantization": self.quantization, "name": self.name, "license": self.license,
+        }  # fmt: skip
+
+
+def inspect_gguf(path: str | Path) -> GgufInfo:
+    """Read and check the header of a GGUF file.
+
+    Raises CheckpointError for a file that is missing, no GGUF or truncated, FamilyError for an architecture
+    without a table of slices.
+    """
+    path = Path(path).expanduser()
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(MAGIC))
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); name a GGUF file") from None
+    if magic != MAGIC:
+        raise CheckpointError(f"{path}: not a GGUF file (it does not begin with 'GGUF'); name another file")
+    reader = _reader(path)
+    architecture = _field(reader, "general.architecture")
+    if architecture not in FAMILY:
+        form = (
+            " (per-layer widths; import the checkpoint directory instead)" if architecture == "deci" else ""
+        )
+        raise FamilyError(
+            f"{path}: the architecture '{architecture}' cannot be imported{form}; known: {', '.join(FAMILY)}"
+        )
+    size = path.stat().st_size
+    for tensor in reader.tensors:
+        if tensor.data_offset + tensor.n_bytes > size:
+            raise CheckpointError(f"{path}: truncated at tensor {tensor.name}; download it again")
+    counts: dict[str, int] = {}
+    for tensor in reader.tensors:
+        kind = tensor.tensor_type.name
+        counts[kind] = counts.get(kind, 0) + int(tensor.n_elements)
+    return GgufInfo(
+        path=path, architecture=str(architecture), quantization=max(counts, key=lambda kind: counts[kind]),
+        parameters=sum(counts.values()), name=_field(reader, "general.name"),
+        license=_field(reader, "general.license"), languages=tuple(_field(reader, "general.languages") or ()),
+        has_tokenizer=_field(reader, "tokenizer.ggml.model") not in (None, "none", "no_vocab"),
+    )  # fmt: skip
+
+
+def convert_gguf(path: str | Path, out: Path, dtype: str = "bf16") -> GgufInfo:
+    """Write the model in the GGUF file `path` as a checkpoint into the directory `out`, in `dtype`.
+
+    `dtype` is bf16, f16 or f32. Writes config, safetensors, tokenizer with chat template, ORIGIN, and a
+    README.md with name and licence. The whole model is in memory in `dtype` meanwhile. Raises RecipeError
+    (dtype), OutputError (room), and what `inspect_gguf` raises.
+    """
+    from tailored_llama.checkpoint.weights import ModelWeights, check_finite
+    from tailored_llama.checkpoint.write import write_checkpoint
+
+    if dtype not in DTYPES:
+        raise RecipeError(f"import: no dtype '{dtype}'; known: {', '.join(DTYPES)}")
+    info = inspect_gguf(path)
+    require_room(out, info.parameters * DTYPES[dtype].itemsize + 2**25)
+    model, tokenizer = _read(info, DTYPES[dtype])
+    weights = ModelWeights(model)
+    check_finite(weights)
+    write_checkpoint(weights, out)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(out)
+    else:
+        log.warning("%s has no tokenizer; the checkpoint has none either", info.path.name)
+    if model.generation_config is not None and info.has_tokenizer:
+        model.generation_config.save_pretrained(out)
+    write_json(out / ORIGIN, info.origin)
+    write_text(out / "README.md", _card(info, dtype))
+    return info
+
+
+def imported(path: Path) -> Path:
+    """The checkpoint of a GGUF file in the user's cache, in bf16; converted where it is not there yet."""
+    info = inspect_gguf(path)
+    place = cache_directory() / "imports" / f"{path.stem}-{digest_file(path)[:16]}-bf16"
+    if (place / ORIGIN).is_file():
+        return place
+    log.info("importing %s (%s) into %s", path.name, info.quantization, place)
+    partial = partial_path(place)
+    make_directory(partial)
+    try:
+        convert_gguf(path, partial)
+        if not place.exists():
+            partial.rename(place)
+    finally:
+        remove(partial)
+    return place
+
+
+def origin_of(directory: str | Path) -> dict[str, Any]:
+    """Which GGUF file the weights in `directory` came from; empty where they came from none."""
+    path = Path(directory) / ORIGIN
+    return read_json(path) if path.is_file() else {}
+
+
+def _reader(path: Path) -> Any:
+    from gguf import GGUFReader
+
+    try:
+        return GGUFReader(path)
+    except Exception as error:  # numpy, struct and the reader itself, by where the file ends
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path}: damaged or truncated GGUF ({reason}); download it again") from None
+
+
+def _field(reader: Any, key: str) -> Any:
+    field = reader.get_field(key)
+    return None if field is None else field.contents()
+
+
+def _read(info: GgufInfo, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Model and tokenizer by transformers' GGUF reader; the model is a plain one afterwards."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.disable_progress_bar()
+    place = {"gguf_file": info.path.name}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            info.path.parent, dtype=dtype, quantization_config=GgufConfig(dequantize=True), **place
+        ).eval()
+        tokenizer = AutoTokenizer.from_pretrained(info.path.parent, **place) if info.has_tokenizer else None
+    except Exception as error:  # transformers, gguf and tokenizers raise many kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CheckpointError(f"{info.path}: transformers cannot read it ({reason})") from None
+    # What marks the model as a quantised one: it is not any more.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    for name, value in (("hf_quantizer", None), ("is_quantized", False), ("quantization_method", None)):
+        if hasattr(model, name):
+            setattr(model, name, value)
+    for name in ("_model_name_or_path", "_name_or_path"):
+        if hasattr(model.config, name):
+            delattr(model.config, name)
+    return model, tokenizer
+
+
+def _card(info: GgufInfo, dtype: str) -> str:
+    header = [f"license: {info.license}"] if info.license else []
+    header += [f"language: [{', '.join(info.languages)}]"] if info.languages else []
+    front = "---\n" + "\n".join(header) + "\n---\n\n" if header else ""
+    licence = (
+        f"Licence as the file states it: {info.license}." if info.license else "The file states no licence."
+    )
+    return (
+        f"{front}# {info.name or info.path.stem}\n\n"
+        f"Imported from the GGUF file `{info.path.name}` (architecture {info.architecture}, most weights in "
+        f"{info.quantization}), dequantised to {dtype}. {licence}\n"
+    )
