@@ -29,7 +29,7 @@ TOKENIZER_FILES = (
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 ORIGIN = "origin.json"
-"""Of weights that came from a GGUF file: which file, and which quantisation. Copied, and quoted in an export."""
+"""Of weights from a GGUF file: which file, and which quantisation. Copied, and quoted in an export."""
 TEMPLATES = "additional_chat_templates"
 LICENCE_FILES = ("LICENSE*", "LICENCE*", "NOTICE*", "USE_POLICY*")
 ADAPTER_CONFIG = "adapter_config.json"

@@ -1,7 +1,7 @@
 """The paired bootstrap (Efron and Tibshirani 1993), for every interval that the project prints.
 
-What was measured (questions, shots, seeds) is drawn anew with replacement, the same draw for everything that is
-compared; the figure is computed on every draw, and its interval is the middle 95% of the results.
+What was measured (questions, shots, seeds) is drawn anew with replacement, the same draw for everything that
+is compared; the figure is computed on every draw, and its interval is the middle 95% of the results.
 """
 
 from __future__ import annotations
