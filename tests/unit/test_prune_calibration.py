@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tailored_llama.data import text_windows as calibration
+from tailored_llama.data.rows import Rows
 from tailored_llama.data.text_windows import calibration_tokens
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
@@ -23,8 +24,10 @@ VOCABULARY = 200
 class Numbers:
     """A tokenizer for texts of numbers: each word is its own id."""
 
-    def __call__(self, text: str, verbose: bool = True) -> dict[str, list[int]]:
-        return {"input_ids": [int(word) for word in text.split()]}
+    bos_token = eos_token = None
+
+    def encode(self, text: str, add_special_tokens: bool = True, verbose: bool = True) -> list[int]:
+        return [int(word) for word in text.split() if word.isdecimal()]
 
 
 def draw(source: str | Path, samples: int = 3, length: int = 4, seed: int = 0, **more: Any) -> Tensor:
@@ -159,15 +162,17 @@ def test_no_such_file(tmp_path: Path) -> None:
 
 def test_tasks_in_turn_end_to_end_from_the_train_split(monkeypatch: pytest.MonkeyPatch) -> None:
     def task(name: str, rows: int, first: int) -> SimpleNamespace:
-        def render(prompt: str, row: int, index: int) -> SimpleNamespace:
-            assert row == first + index
+        def render(prompt: str, row: int, index: int, where: str) -> SimpleNamespace:
+            assert (row, where) == (first + index, name)
             return SimpleNamespace(context=str(row), answer=f" {row} {prompt}")
 
-        def read(split: str, data: str | None) -> list[int]:
+        def read(split: str, data: str | None) -> Rows:
             assert (split, data) == ("train", {"a": None, "b": "there"}[name])
-            return list(range(first, first + rows))
+            return Rows(range(first, first + rows), name)  # type: ignore[arg-type]
 
-        return SimpleNamespace(name=name, prompts={"7": None, "8": None}, rows=read, render=render)
+        return SimpleNamespace(
+            name=name, prompts={"7": None, "8": None}, rows=read, render=render, max_length=64
+        )
 
     known = {"a": task("a", 2, 10), "b": task("b", 9, 100)}
     monkeypatch.setattr("tailored_llama.data.load_task", lambda name: known[name])

@@ -23,9 +23,9 @@ def promptsshow(
     from tailored_llama.data import load_task
 
     loaded = load_task(task)
-    row = loaded.rows("train", data=recipe.data.get(loaded.name))[0]
+    rows = loaded.rows("train", data=recipe.data.get(loaded.name))
     for name in loaded.prompts:
-        example = loaded.render(name, row, 0)
+        example = loaded.render(name, rows[0], 0, rows.where)
         print(f"--- {name}")
         for index, (context, answer) in enumerate(zip(example.contexts, example.answers, strict=True)):
             mark = "*" if index == example.gold else " "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,11 +35,14 @@ class Source(Strict):
 
 
 class Rows(list[dict[str, Any]]):
-    """Rows that know where they were read, for messages."""
+    """Rows that know where they were read, and their `numbers` there (from 0), for messages."""
 
-    def __init__(self, rows: Iterable[dict[str, Any]], where: str) -> None:
+    def __init__(
+        self, rows: Iterable[dict[str, Any]], where: str, numbers: Sequence[int] | None = None
+    ) -> None:
         super().__init__(rows)
         self.where = where
+        self.numbers: Sequence[int] = range(len(self)) if numbers is None else numbers
 
 
 Stored = Literal["train", "validation", "test"]

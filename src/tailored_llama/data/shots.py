@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tailored_llama.data.rows import Rows
 from tailored_llama.data.task import Row, Task
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
 
 AUTO = "auto"
 """The prompt that is chosen by how well the model understands each wording."""
-
 logger = logging.getLogger(__name__)
 Select = Literal["balanced", "diverse"]
 Overlap = Literal["drop", "refuse"]
@@ -27,7 +27,7 @@ Overlap = Literal["drop", "refuse"]
 class Shots:
     """The rows drawn, their indices in the training split, and how many rows the guard took out."""
 
-    rows: list[Row]
+    rows: Rows
     indices: list[int]
     dropped: int
 
@@ -84,7 +84,8 @@ def draw(
         indices.append(pick(queue))
         if queue:
             turns.append(queue)
-    return Shots(rows=[rows[index] for index in indices], indices=indices, dropped=dropped)
+    drawn = Rows((rows[index] for index in indices), where, indices)
+    return Shots(rows=drawn, indices=indices, dropped=dropped)
 
 
 def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None) -> Shots:

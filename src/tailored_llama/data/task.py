@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,6 +62,8 @@ class Example:
     row: int
     delimiter: str = " "
     references: tuple[str, ...] = ()
+    place: str = dataclasses.field(default="", compare=False)
+    """File and row (from 1), for messages."""
 
     @property
     def context(self) -> str:
@@ -156,14 +159,15 @@ class Task:
         return rows
 
     def examples(self, prompt: str, rows: Sequence[Row]) -> list[Example]:
-        """Every row in the wording `prompt`, in order."""
-        where = getattr(rows, "where", self.name)
-        return [self.render(prompt, row, index, where) for index, row in enumerate(rows)]
+        """Every row in the wording `prompt`, in order. Rows know their file and their places in it."""
+        where, numbers = getattr(rows, "where", self.name), getattr(rows, "numbers", range(len(rows)))
+        return [self.render(prompt, row, index, where) for index, row in zip(numbers, rows, strict=True)]
 
     def render(self, prompt: str, row: Row, index: int = 0, where: str | None = None) -> Example:
         """One row in the wording `prompt`; messages name its file `where` and count rows from 1.
 
-        Raises TaskError for an unknown prompt, DataError for a row that cannot fill it, or an empty choice.
+        Raises TaskError for an unknown prompt, DataError for a row that cannot fill it, an empty choice, or
+        more or fewer answers than options.
         """
         wording = self.prompt(prompt)
         place = f"{where or self.name}, row {index + 1}"
@@ -174,7 +178,14 @@ class Task:
             raise DataError(
                 f"{place}: prompt '{prompt}' of task {self.name}: {error}; mend the row"
             ) from None
-        self._check_filled(answers, f"{place}: prompt '{prompt}' of task {self.name}")
+        about = f"{place}: prompt '{prompt}' of task {self.name}"
+        if self.kind == "choice" and len(answers) != len(values["options"]):
+            what = "contexts" if wording.partial else "answers"
+            raise DataError(
+                f"{about} gives {len(answers)} {what} for {len(values['options'])} options; it has to give "
+                "one for each option"
+            )
+        self._check_filled(answers, about)
         return Example(
             contexts=tuple(contexts),
             answers=tuple(wording.delimiter + answer for answer in answers),
@@ -182,6 +193,7 @@ class Task:
             row=index,
             delimiter=wording.delimiter,
             references=tuple(values.get("references", ())),
+            place=place,
         )
 
     def prompt(self, name: str) -> Prompt:

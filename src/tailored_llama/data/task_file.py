@@ -63,7 +63,7 @@ class TaskFile(_Templates):
     scored: Literal["validation", "test"]
     """The split that is reported: validation or test."""
     max_length: int = Field(ge=1, le=MOST_TOKENS)
-    """Tokens of a training example."""
+    """Tokens of a question and its answer that are read at most; a longer question is cut on the left."""
     fields: tuple[str, ...]
     """What every row must have."""
     let: dict[str, str] = Field({})

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta, nodes, pass_context
 from jinja2.runtime import Context
@@ -18,8 +22,10 @@ T = TypeVar("T")
 Values = Mapping[str, Any]
 Compiled = Callable[[Values], Any]
 
-LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-"""Names of listed options, known to every template as `letters`."""
+LETTERS = tuple(
+    "".join(name) for size in (1, 2, 3) for name in product("ABCDEFGHIJKLMNOPQRSTUVWXYZ", repeat=size)
+)
+"""Names of listed options, A to Z, AA, AB and so on to ZZZ, known to every template as `letters`."""
 
 
 class RowError(Exception):

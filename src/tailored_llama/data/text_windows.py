@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
 
@@ -38,17 +40,22 @@ def calibration_tokens(
 
     `world` and a .txt file are one stream each, cut at seeded offsets without overlap; `c4` and a .jsonl
     file give one window from each of `samples` rows, drawn by seed among those that are long enough; `task`
-    renders training rows of `tasks` with their right answers, in wordings drawn by seed, end to end; a
+    renders training rows of `tasks` with their right answers, in wordings drawn by seed, end to end (of each
+    at most the last `max_length` tokens of its task); a
     .safetensors file has ids in `input_ids` [n, length], taken as they are. `data` may name a local file
-    for c4 and directories for tasks. Raises DataError, with the numbers, where the source is too short.
+    for c4 and directories for tasks. What a tokenizer puts behind a text is in no window (see Encoder).
+
+    Raises DataError, with the numbers, where the source is too short, CheckpointError for a token of the text
+    that is not one of the `vocabulary` that the model has.
     """
     data = data or {}
     source = data.get("c4", "c4") if settings.source == "c4" else settings.source
     draw = random.Random(seed)
 
+    encoder = cache(lambda: Encoder(tokenizer()))
+
     def encode(text: str) -> list[int]:
-        ids: list[int] = tokenizer()(text, verbose=False)["input_ids"]
-        return ids
+        return encoder()(text)
 
     if source == "c4":
         windows = _from_rows(_c4_texts(seed), settings, encode, draw, "c4")
@@ -60,6 +67,8 @@ def calibration_tokens(
         windows = _from_tasks(tasks, data, settings, encode, draw)
     else:
         windows = _from_file(Path(source), settings, encode, draw)
+    if Path(source).suffix != IDS:
+        check_ids(windows.flatten().tolist(), vocabulary, encoder().tokenizer, f"calibration {source}")
     return check_windows(windows, vocabulary, source)
 
 
@@ -129,7 +138,8 @@ def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: r
     return windows
 
 
-READERS = {".txt": _from_text, ".jsonl": _from_jsonl, ".safetensors": _from_safetensors}
+IDS = ".safetensors"
+READERS = {".txt": _from_text, ".jsonl": _from_jsonl, IDS: _from_safetensors}
 
 
 def _read(path: Path) -> str:
@@ -194,16 +204,17 @@ def _from_tasks(
     pools = []
     for name in tasks:
         task = load_task(name)
-        rows = list(enumerate(task.rows("train", data.get(task.name))))
+        read = task.rows("train", data.get(task.name))
+        rows = list(enumerate(read))
         draw.shuffle(rows)
-        pools.append((task, rows))
+        pools.append((task, rows, read.where))
     ids: list[int] = []
-    for turn in range(max(len(rows) for _, rows in pools)):
-        for task, rows in pools:
+    for turn in range(max(len(rows) for _, rows, _ in pools)):
+        for task, rows, where in pools:
             if turn < len(rows):
                 index, row = rows[turn]
-                example = task.render(draw.choice(list(task.prompts)), row, index)
-                ids += encode(f"{example.context}{example.answer}\n\n")
+                example = task.render(draw.choice(list(task.prompts)), row, index, where)
+                ids += encode(f"{example.context}{example.answer}\n\n")[-task.max_length :]
         if len(ids) >= wanted:
             return torch.tensor(ids[:wanted]).view(settings.samples, settings.length)
     raise _too_short("task", settings, f"the training rows of {', '.join(tasks)} give {len(ids):,} tokens")

@@ -12,9 +12,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint, families
 from tailored_llama.data import Example, Metric
+from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import TuneError
 from tailored_llama.profiling.greedy import decode
-from tailored_llama.scoring import context_length, score, text_ends
+from tailored_llama.scoring import context_length, embedding_rows, score, text_ends
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ class Player:
         A prompt that would leave them no room loses its beginning.
         """
         room = self.context - new
-        ids = self.tokenizer.encode(prompt, verbose=False)
+        # What the tokenizer makes nothing of still has a beginning to go on from.
+        encode = Encoder(self.tokenizer)
+        ids = encode(prompt) or [encode.start]
+        check_ids(ids[-room:], embedding_rows(self.model), self.tokenizer, "the prompt")
         read = torch.tensor([ids[-room:]], device=self.model.device)
         found = decode(self.model, read, new, stop=text_ends(self.model, self.tokenizer))
         written = found.tokens[0].tolist()

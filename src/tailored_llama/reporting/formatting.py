@@ -51,8 +51,8 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def cut_prompts(row: Mapping[str, Any]) -> str:
-    """Which tasks' prompts were longer than the context, in a sentence; nothing where none was."""
-    return _counted(row, "cut", "Prompts longer than the context, cut on the left")
+    """Which tasks' prompts lost their beginning, in a sentence; nothing where none did."""
+    return _counted(row, "cut", "Prompts longer than the context or the task's max_length, cut on the left")
 
 
 def unended(row: Mapping[str, Any]) -> str:

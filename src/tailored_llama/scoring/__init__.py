@@ -11,10 +11,17 @@ rank       the same for every wording of a task
 
 from tailored_llama.scoring.choices import Scored, accuracy, score
 from tailored_llama.scoring.forward import BATCH_TOKENS, can_branch, loglikelihoods
-from tailored_llama.scoring.generation import Written, text_ends, write
+from tailored_llama.scoring.generation import Written, padding_id, text_ends, write
 from tailored_llama.scoring.outcomes import Outcome, outcomes
 from tailored_llama.scoring.rank import Effectiveness, Ranking, rank_prompts
-from tailored_llama.scoring.requests import Request, context_length, encode_pair, requests
+from tailored_llama.scoring.requests import (
+    Request,
+    context_length,
+    embedding_rows,
+    encode_pair,
+    example_length,
+    requests,
+)
 from tailored_llama.scoring.text_metrics import text_scores
 
 __all__ = [
@@ -28,9 +35,12 @@ __all__ = [
     "accuracy",
     "can_branch",
     "context_length",
+    "embedding_rows",
     "encode_pair",
+    "example_length",
     "loglikelihoods",
     "outcomes",
+    "padding_id",
     "rank_prompts",
     "requests",
     "score",

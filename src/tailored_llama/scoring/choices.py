@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Example, Metric
 from tailored_llama.scoring.forward import loglikelihoods
-from tailored_llama.scoring.requests import context_length, requests
+from tailored_llama.scoring.requests import context_length, embedding_rows, requests
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,11 @@ class Scored:
         return [weight / sum(weights) for weight in weights]
 
     def margin(self, metric: Metric) -> float:
-        """Probability of the gold choice minus that of the best of the others: between -1 and 1."""
+        """Probability of the gold choice minus that of the best of the others (0 where there is no other):
+        between -1 and 1.
+        """
         probabilities = self.probabilities(metric)
-        return probabilities.pop(self.gold) - max(probabilities)
+        return probabilities.pop(self.gold) - max(probabilities, default=0.0)
 
 
 def score(
@@ -65,9 +67,10 @@ def score(
 
     What choices and questions begin with alike is computed once. `batch_size` rows run together (a row is a
     question or a few), or, where it is None, as many as make a good load. Contexts longer than `max_length`
-    (default: the model's) lose their beginning. Raises DataError for an answer that does not fit.
+    (default: the model's) lose their beginning. Raises DataError for an answer that does not fit,
+    CheckpointError for a token that the model does not have.
     """
-    asked = list(requests(tokenizer, examples, max_length or context_length(model)))
+    asked = list(requests(tokenizer, examples, max_length or context_length(model), embedding_rows(model)))
     found = loglikelihoods(
         model, [(r.ids, r.answer) for r in asked], batch_size=batch_size, description=description
     )

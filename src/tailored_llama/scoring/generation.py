@@ -19,10 +19,11 @@ from transformers import (
 )
 
 from tailored_llama.data import Example, Generation
+from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.progress import track
 from tailored_llama.scoring.forward import BATCH_TOKENS
-from tailored_llama.scoring.requests import context_length, encode_context
+from tailored_llama.scoring.requests import context_length, embedding_rows, encode_context
 
 Ids = list[int]
 
@@ -43,14 +44,16 @@ def write(
     settings: Generation,
     *,
     batch_size: int | None = None,
+    max_length: int | None = None,
     description: str = "writing",
 ) -> list[Written]:
     """What `model` writes after every example's context, in order: the likeliest token each time.
 
     An answer ends at the end-of-sequence token, before a text of `settings.stop`, or unended after
-    `settings.max_new_tokens`. Contexts that leave no room for these lose their beginning. `batch_size`
-    questions run together, or, where it is None, as many as make a good load. The model's own generation
-    settings (a temperature, a repetition penalty) play no part. Raises DataError where there is no room.
+    `settings.max_new_tokens`. Contexts that leave no room for these, or are longer than `max_length`, lose
+    their beginning. `batch_size` questions run together, or, where it is None, as many as make a good load.
+    The model's own generation settings (a temperature, a repetition penalty) play no part. Raises DataError
+    where there is no room, CheckpointError for a token that the model does not have.
     """
     room = context_length(model) - settings.max_new_tokens
     if room < 1:
@@ -58,7 +61,11 @@ def write(
             f"a model of context {context_length(model)} cannot write {settings.max_new_tokens} tokens after "
             "a question; lower generation.max_new_tokens in the task file"
         )
-    asked = [encode_context(tokenizer, example.context) for example in examples]
+    room = min(room, max_length or room)
+    encoder, embedded = Encoder(tokenizer), embedding_rows(model)
+    asked = [encode_context(encoder, example.context) for example in examples]
+    for ids, example in zip(asked, examples, strict=True):
+        check_ids(ids[-room:], embedded, tokenizer, example.place or f"row {example.row}")
     found: dict[int, Written] = {}
     # The longest first: questions of like length stand together, and what is too large shows at once.
     order = sorted(range(len(asked)), key=lambda index: -len(asked[index]))
@@ -92,7 +99,7 @@ def _continue(
     ends: list[int],
 ) -> list[Ids]:
     """The new tokens of each row; behind its end a row is padded with an end token."""
-    width, pad = max(map(len, rows)), ends[0] if ends else 0
+    width, pad = max(map(len, rows)), padding_id(model, ends)
     # Padding stands on the left, so that all rows go on at the same place; the mask hides it.
     ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
@@ -138,6 +145,11 @@ def text_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> lis
     named = getattr(model.generation_config, "eos_token_id", None)
     own = named if isinstance(named, list) else [named]
     return [int(token) for token in dict.fromkeys([tokenizer.eos_token_id, *own]) if token is not None]
+
+
+def padding_id(model: PreTrainedModel, ends: Sequence[int]) -> int:
+    """A token that stands where nothing is read: the first of `ends` that the model's embedding has."""
+    return next((token for token in ends if 0 <= token < embedding_rows(model)), 0)
 
 
 @contextmanager

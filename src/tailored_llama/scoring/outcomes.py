@@ -12,7 +12,7 @@ from tailored_llama.data import Example, Task
 from tailored_llama.scoring.choices import score
 from tailored_llama.scoring.forward import loglikelihoods
 from tailored_llama.scoring.generation import write
-from tailored_llama.scoring.requests import context_length, requests
+from tailored_llama.scoring.requests import embedding_rows, example_length, requests
 from tailored_llama.scoring.text_metrics import text_scores
 
 
@@ -37,11 +37,12 @@ def outcomes(
     description: str,
 ) -> list[Outcome]:
     """The outcome of every example of `task`, in order. Raises DataError for one that no model can answer."""
+    longest = example_length(task, model)
     if task.kind == "choice":
-        scored = score(model, tokenizer, examples, description=description)
+        scored = score(model, tokenizer, examples, max_length=longest, description=description)
         return [Outcome(float(q.correct(task.metric)), q.margin(task.metric)) for q in scored]
-    written = write(model, tokenizer, examples, task.generation, description=description)
-    margins = token_probabilities(model, tokenizer, examples, description=description)
+    written = write(model, tokenizer, examples, task.generation, max_length=longest, description=description)
+    margins = token_probabilities(model, tokenizer, examples, longest, description=description)
     return [
         Outcome(text_scores(answer.text, example.references)[task.metric], margin)
         for answer, example, margin in zip(written, examples, margins, strict=True)
@@ -52,10 +53,11 @@ def token_probabilities(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
+    max_length: int,
     *,
     description: str,
 ) -> list[float]:
     """The geometric mean of the probabilities of the tokens of each right answer, its end among them."""
-    asked = list(requests(tokenizer, examples, context_length(model)))
+    asked = list(requests(tokenizer, examples, max_length, embedding_rows(model)))
     found = loglikelihoods(model, [(r.ids, r.answer) for r in asked], description=description)
     return [math.exp(value / len(r.answer)) for r, (value, _) in zip(asked, found, strict=True)]

@@ -115,6 +115,7 @@ def encode(
     examples: Sequence[Example],
     max_length: int,
     metric: Metric | None = None,
+    vocabulary: int | None = None,
 ) -> list[Shot]:
     """Every example as the scorer asks it, token for token: trained is what is scored. With `metric` all of
     its choices, and the weights that this metric compares them by (Scored.probabilities); else the right
@@ -124,12 +125,13 @@ def encode(
     a token that is the same in every one would take a share of the loss and teach nothing. An answer that has
     to be written is followed by it, since where to end is part of what is scored.
 
-    Raises DataError naming the row whose answer does not fit into `max_length` tokens.
+    Raises DataError naming the row whose answer does not fit into `max_length` tokens, CheckpointError for
+    a token that is not one of the model's `vocabulary`.
     """
     if metric is None:
         right = [replace(e, contexts=(e.context,), answers=(e.answer,), gold=0) for e in examples]
-        return [Shot((request,)) for request in requests(tokenizer, right, max_length)]
-    asked = requests(tokenizer, examples, max_length)
+        return [Shot((request,)) for request in requests(tokenizer, right, max_length, vocabulary)]
+    asked = requests(tokenizer, examples, max_length, vocabulary)
     shots = []
     for example in examples:
         choices = tuple(next(asked) for _ in example.answers)

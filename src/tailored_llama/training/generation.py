@@ -10,6 +10,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.progress import track
+from tailored_llama.scoring import padding_id
 from tailored_llama.training.batches import Shot
 
 CACHE = 2**31
@@ -43,6 +44,7 @@ def write_texts(
         beginnings.append(list(context[: draw.randint(1, len(context))]))
     limit = int(model.config.max_position_embeddings)
     end = tokenizer.eos_token_id
+    pad = padding_id(model, [] if end is None else [int(end)])
     texts: dict[int, list[int]] = {}
     order = sorted(range(len(beginnings)), key=lambda i: len(beginnings[i]))
     together = rows_at_once(model, max(map(len, beginnings), default=0) + length)
@@ -59,7 +61,7 @@ def write_texts(
                 seen[row, width - len(beginnings[i]) :] = 1
             out = model.generate(
                 input_ids=ids.to(model.device), attention_mask=seen.to(model.device), do_sample=True,
-                temperature=1.0, top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=end or 0,
+                temperature=1.0, top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=pad,
                 max_new_tokens=max(1, min(length, limit - width)),
             )  # fmt: skip
             for row, i in enumerate(group):

@@ -6,10 +6,16 @@ own command line after that import.
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
+import torch
 from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
+from torch import Tensor
 from transformers import PreTrainedModel
 
+from tailored_llama.data.tokens import Encoder
 from tailored_llama.scoring import loglikelihoods
 
 Tokenised = tuple[tuple[str, str] | None, list[int], list[int]]
@@ -20,11 +26,46 @@ class Tailor(HFLM):  # type: ignore[misc]
     """HFLM (lm_eval 0.4.13), but that what the requests begin with alike is computed once.
 
     The log-likelihoods are HFLM's up to rounding, with a softmax in fp32. How many tokens run together is
-    not `batch_size` but a constant of the scorer; `batch_size` counts where text is generated.
+    not `batch_size` but a constant of the scorer; `batch_size` counts where text is generated. What a
+    tokenizer puts behind a text (an end-of-sequence token) is dropped, where HFLM would score it as the
+    answer and put it between a prompt and what is written.
     """
 
     rows_per_batch: int | None = None
     title = "log-likelihoods"
+
+    def tok_encode(
+        self,
+        string: str,
+        add_special_tokens: bool | None = None,
+        left_truncate_len: int | None = None,
+        **kwargs: Any,
+    ) -> list[int]:
+        """HFLM's, without what the tokenizer puts behind a text."""
+        ids: list[int] = super().tok_encode(string, add_special_tokens, **kwargs)
+        if self.backend == "causal":
+            ids = self._encoder.without_suffix(ids, string)
+        return ids[-left_truncate_len:] if left_truncate_len else ids
+
+    def tok_batch_encode(
+        self,
+        strings: list[str],
+        padding_side: str = "left",
+        left_truncate_len: int | None = None,
+        truncation: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """HFLM's, without what the tokenizer puts behind a text."""
+        behind = torch.tensor(self._encoder.behind if self.backend == "causal" else [], dtype=torch.long)
+        limit = left_truncate_len and left_truncate_len + len(behind)
+        ids, mask = super().tok_batch_encode(strings, padding_side, limit, truncation)
+        kept = ids.shape[1] - len(behind)
+        if padding_side == "left" and bool((ids[:, kept:] == behind).all()):
+            ids, mask = ids[:, :kept], mask[:, :kept]
+        return ids, mask
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.tokenizer)
 
     def _loglikelihood_tokens(
         self, requests: list[Tokenised], disable_tqdm: bool = False, override_bs: int | None = None

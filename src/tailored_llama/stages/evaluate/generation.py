@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Example
-from tailored_llama.scoring import text_scores, write
+from tailored_llama.scoring import example_length, text_scores, write
 from tailored_llama.stages.evaluate.questions import Questions
 
 SAMPLES = 3
@@ -32,8 +32,9 @@ def score_written(
     task = questions.task
     examples = [_after(questions.shots, example) for example in questions.examples]
     written = write(
-        model, tokenizer, examples, task.generation, batch_size=batch_size, description=questions.place
-    )
+        model, tokenizer, examples, task.generation, batch_size=batch_size,
+        max_length=example_length(task, model, len(questions.shots)), description=questions.place,
+    )  # fmt: skip
     scores = [text_scores(w.text, e.references) for w, e in zip(written, examples, strict=True)]
     main = [score[task.metric] for score in scores]
     return {

@@ -22,9 +22,10 @@ from lm_eval.api.task import ConfigurableTask
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Example, chance
-from tailored_llama.errors import DataError
+from tailored_llama.data.tokens import check_ids
 from tailored_llama.integrations.lm_eval.model import Tailor, Tokenised
-from tailored_llama.scoring import context_length
+from tailored_llama.scoring import context_length, embedding_rows, encode_pair, example_length
+from tailored_llama.scoring.requests import check_answer
 from tailored_llama.stages.evaluate.questions import Questions
 
 Figures = dict[str, Any]
@@ -32,6 +33,9 @@ Figures = dict[str, Any]
 
 class Model(Tailor):
     """lm_eval's model with our scorer, with a count of cut prompts, and our errors and progress."""
+
+    longest: int | None = None
+    """Tokens of a question with its answer that are read at most, where that is less than the context."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int | None
@@ -53,20 +57,26 @@ class Model(Tailor):
         """Remember which request is of which document, for counts and messages."""
         self.documents = [request.doc_id for request in requests]
         self.cut = set()
-        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
-        return answers
+        # By the very function that tuning and ranking use, so that what is trained on is what is scored on.
+        pairs = [(request.args, *encode_pair(self._encoder, *request.args)) for request in requests]
+        return self._loglikelihood_tokens(pairs)
+
+    @property
+    def max_length(self) -> int:
+        """HFLM's, or `longest`."""
+        context = int(super().max_length)
+        return min(context, self.longest or context)
 
     def _loglikelihood_tokens(
         self, requests: list[Tokenised], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         for document, (_, context, answer) in zip(self.documents, requests, strict=True):
-            if not 0 < len(answer) <= self.max_length:
-                raise DataError(
-                    f"{self.title}, row {document + 1}: an answer has {len(answer)} tokens, but a model of "
-                    f"context {self.max_length} can score 1 to {self.max_length}; leave the row out"
-                )
+            place = f"{self.title}, row {document + 1}"
+            check_answer(answer, self.max_length, f"{place}: an answer")
             if len(context) + len(answer) > self.max_length + 1:
                 self.cut.add(document)
+            ids = (context + answer)[-(self.max_length + 1) :]
+            check_ids(ids, embedding_rows(self.model), self.tokenizer, place)
         return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
 
 
@@ -75,10 +85,12 @@ def score_task(lm: Model, questions: Questions) -> Figures:
     had to lose the beginning of their context, the `prompt` they were asked in, and how `right` the
     answer to each question in order was by the main metric.
 
-    Raises DataError for an answer that does not fit into the model.
+    Raises DataError for an answer that does not fit into the model, CheckpointError for a token that the
+    model does not have.
     """
     task = questions.task
     lm.title = questions.place
+    lm.longest = example_length(task, lm.model, len(questions.shots))
     with _quiet():
         inline = ConfigurableTask(config=_inline(questions))
         results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=True)

@@ -4,7 +4,8 @@ compare.
 The corpus is one stream of tokens, cut into windows of `length` that do not overlap; what is left at the
 end is dropped. Within a window every token but the first is predicted, and the perplexity is exp of the
 mean loss over all predictions. The stream begins with one beginning-of-sequence token if the tokenizer
-adds one by itself; the windows after the first begin in the middle of the text, as published.
+adds one by itself, and has no end-of-sequence token behind it; the windows after the first begin in the
+middle of the text, as published.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import world
+from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.progress import track
 from tailored_llama.recipe import suggest
-from tailored_llama.scoring import BATCH_TOKENS, context_length
+from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows
 
 HUB = {
     "wikitext2": {"path": "Salesforce/wikitext", "name": "wikitext-2-raw-v1", "split": "test"},
@@ -44,7 +46,8 @@ def perplexity(
     """`perplexity` of `text`, with the number of predicted `tokens`, of `windows`, and their `length` in
     tokens.
 
-    Raises DataError where a window does not fit into the model or the text does not fill one.
+    Raises DataError where a window does not fit into the model or the text does not fill one, CheckpointError
+    where the text has a token that the model does not have.
     """
     limit = context_length(model)
     if length > limit:
@@ -52,11 +55,12 @@ def perplexity(
             f"perplexity windows of {length} tokens do not fit into the model's context of {limit}; "
             f"ask for {limit} or less (--length {limit})"
         )
-    ids = torch.tensor(tokenizer.encode(text, verbose=False))
+    ids = torch.tensor(Encoder(tokenizer)(text))
     count = len(ids) // length
     if not count:
         raise DataError(f"{name} has {len(ids)} tokens, less than one window of {length}; give a longer text")
     windows = ids[: count * length].view(count, length)
+    check_ids(windows.flatten().tolist(), embedding_rows(model), tokenizer, f"corpus {name}")
     total = 0.0
     with torch.inference_mode():
         size = max(1, BATCH_TOKENS // length)

@@ -13,7 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import checkpoint
+from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.scoring import embedding_rows
 from tailored_llama.stages.export import hub
 from tailored_llama.stages.export.card import PICTURE, Origin, card, picture
 from tailored_llama.stages.export.gguf import to_gguf
@@ -80,6 +82,8 @@ def _export(
     inputs = {"model": checkpoint.weights_digest(base), "card": hashlib.sha256(text.encode()).hexdigest()}
     if folder is not None:
         inputs["adapter"] = checkpoint.adapter_digest(folder)
+    if source is not None and to != "gguf":
+        _check_tokenizer(source, base.config)
     settings = {
         "to": to,
         **({"dtype": dtype} if to == "gguf" else {}),
@@ -108,6 +112,15 @@ def _export(
         (partial / "README.md").write_text(text, encoding="utf-8")
         picture(base.config, origin, partial / PICTURE)
     return out
+
+
+def _check_tokenizer(source: Path, config: PreTrainedConfig) -> None:
+    """CheckpointError where what the tokenizer puts before every text has no row in the model's embedding."""
+    try:
+        tokenizer = checkpoint.load_tokenizer(source)
+    except CheckpointError:  # there is none, or one that needs code of its own: its files are copied unread
+        return
+    check_ids(Encoder(tokenizer).before, embedding_rows(config), tokenizer, str(source))
 
 
 def _merged(

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint.lineage import CUT, what_was_cut
@@ -27,6 +27,7 @@ from tailored_llama.data import Task, load_task
 from tailored_llama.data.shots import AUTO, draw_shots
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Heal, Tune
+from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.training.base_model import Base, load_base, tokenizer_of, write_history, write_model
 from tailored_llama.training.batches import Material, encode
 from tailored_llama.training.generation import prompts_of
@@ -125,11 +126,11 @@ class _Job:
         """Have the teacher write and say what it expects, then train; torch's generators stay as they are."""
         tokenizer = tokenizer_of(self.base, self.tokenizer)
         config = checkpoint.open_weights(self.base).config
-        prompts = self._prompts(tokenizer, int(config.max_position_embeddings))
+        prompts = self._prompts(tokenizer, config)
         seed = random.Random(f"{self.seed} {self.round}").getrandbits(32)
         asked = Teacher(self.teacher, self.settings, self.settings.precision, seed, self.device)
         with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
-            _, texts = asked.teach([], Path(place), tokenizer, int(config.vocab_size), prompts)
+            _, texts = asked.teach([], Path(place), tokenizer, embedding_rows(config), prompts)
         model, dtype = load_base(self.base, self.settings.precision, self.device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -143,7 +144,7 @@ class _Job:
         }  # fmt: skip
         return _Healed(checkpoint.merge_adapter(adapted.float(), dtype), history, record)
 
-    def _prompts(self, tokenizer: PreTrainedTokenizerBase, limit: int) -> list[tuple[int, ...]]:
+    def _prompts(self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> list[tuple[int, ...]]:
         """What stands before the answers of every task's shots, in each wording that tuning may take."""
         found: list[tuple[int, ...]] = []
         for task in self.tasks:
@@ -151,7 +152,10 @@ class _Job:
             wordings = list(task.prompts) if self.shots.prompt == AUTO else [self.shots.prompt]
             for wording in wordings:
                 examples = task.examples(wording, drawn.rows)
-                found += prompts_of(encode(tokenizer, examples, limit))
+                shots = encode(
+                    tokenizer, examples, example_length(task, config), vocabulary=embedding_rows(config)
+                )
+                found += prompts_of(shots)
         found.sort()  # the order of the shots may follow their labels
         random.Random(self.seed).shuffle(found)
         return found

@@ -16,6 +16,7 @@ from tailored_llama.data.task import Row, Task
 from tailored_llama.data.text_windows import calibration_tokens, check_windows
 from tailored_llama.errors import DataError, RecipeError
 from tailored_llama.recipe import Prune
+from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stages.prune.criteria import criterion
 from tailored_llama.stages.prune.margin import ChoiceMargin, questions
 from tailored_llama.stages.prune.objective import Objective, Tokens
@@ -82,7 +83,8 @@ class Source:
 
     def _margin(self, weights: Weights) -> ChoiceMargin:
         """`samples` shots of each task, the ones that tuning with as many shots draws, in wordings drawn by
-        seed; whole, whatever `length` is, but for what exceeds the model's context."""
+        seed; whole, whatever `length` is, but for what exceeds the model's context or the task's
+        `max_length`."""
         if not self.tasks:
             raise DataError(
                 "calibration.source: task: no task is named; set tasks: [NAME], or another source"
@@ -102,11 +104,11 @@ class Source:
                 task, rows, self.settings.calibration.samples, self.seed, scored=_scored(task, place)
             )
             examples = [
-                task.render(dice.choice(list(task.prompts)), row, index)
+                task.render(dice.choice(list(task.prompts)), row, index, shots.rows.where)
                 for row, index in zip(shots.rows, shots.indices, strict=True)
             ]
-            length = int(weights.config.max_position_embeddings)
-            asked += questions(tokenizer, examples, task.metric, length)
+            length, vocabulary = example_length(task, weights.config), embedding_rows(weights.config)
+            asked += questions(tokenizer, examples, task.metric, length, vocabulary)
         return ChoiceMargin(asked)
 
 

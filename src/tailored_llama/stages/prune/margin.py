@@ -39,13 +39,18 @@ class Question:
 
 
 def questions(
-    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], metric: Metric, max_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    metric: Metric,
+    max_length: int,
+    vocabulary: int | None = None,
 ) -> list[Question]:
     """Rendered examples of one task as questions, contexts cut on the left to `max_length` tokens.
 
-    Raises DataError for an answer that does not fit, and for a question without a wrong choice.
+    Raises DataError for an answer that does not fit, and for a question without a wrong choice,
+    CheckpointError for a token that is not one of the model's `vocabulary`.
     """
-    asked = iter(requests(tokenizer, examples, max_length))
+    asked = requests(tokenizer, examples, max_length, vocabulary)
     found = []
     for example in examples:
         if len(example.answers) < 2:

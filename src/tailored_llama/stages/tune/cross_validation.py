@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama.data import Example, Task
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
-from tailored_llama.scoring import Outcome, context_length, outcomes
+from tailored_llama.scoring import Outcome, embedding_rows, example_length, outcomes
 from tailored_llama.training.batches import Material, encode
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
@@ -56,7 +56,8 @@ def cross_validate(
     besides: list[list[list[Outcome]]] = []
     halves = split(examples)
     for taught, held in (halves, halves[::-1]):
-        shots = encode(tokenizer, [examples[place] for place in taught], context_length(model), metric)
+        half, limit = [examples[place] for place in taught], example_length(task, model)
+        shots = encode(tokenizer, half, limit, metric, embedding_rows(model))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             adapted = attach(model, settings.lora)

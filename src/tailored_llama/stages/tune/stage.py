@@ -17,6 +17,7 @@ from tailored_llama import checkpoint
 from tailored_llama.data import Task
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune
+from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stages.tune.wording import choose
 from tailored_llama.strict_json import to_json
 from tailored_llama.training.base_model import load_base, tokenizer_of, write_history, write_model
@@ -97,14 +98,14 @@ class Job:
 
         chosen = choose(student, tokenizer, self.task, self.settings, seed=self.seed, data=self.data)
         config = checkpoint.open_weights(self.base).config
-        limit = int(config.max_position_embeddings)
-        shots = encode(tokenizer, chosen.examples, limit, metric)
+        vocabulary = embedding_rows(config)
+        shots = encode(tokenizer, chosen.examples, example_length(self.task, config), metric, vocabulary)
         texts: list[Shot] = []
         if self._needs_teacher():
             loaded.clear()  # the teacher is never in memory together with its student
             with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
                 shots, texts = self._teacher().teach(
-                    shots, Path(place), tokenizer, int(config.vocab_size), prompts_of(shots)
+                    shots, Path(place), tokenizer, vocabulary, prompts_of(shots)
                 )
         held = hold_out(shots, [e.gold for e in chosen.examples], self.settings.early_stop, self.seed)
         replay = general_text(self.settings, tokenizer, config, self.seed, self.texts)

@@ -46,7 +46,7 @@ def choose(
     if prompt == AUTO:
         ranking = ranked(model(), tokenizer, task, drawn.rows, settings, seed=seed)
         prompt = ranking.wordings[0].prompt
-    examples = [task.render(prompt, row, index) for row, index in zip(drawn.rows, drawn.indices, strict=True)]
+    examples = task.examples(prompt, drawn.rows)
     return Chosen(examples, _record(task, settings, seed, drawn, prompt, ranking, examples))
 
 

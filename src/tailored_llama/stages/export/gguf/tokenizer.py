@@ -12,6 +12,7 @@ from gguf import GGUFWriter, TokenType
 from transformers import PreTrainedTokenizerBase
 
 from tailored_llama.checkpoint import load_tokenizer
+from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError
 from tailored_llama.stages.export.gguf import bytelevel, sentencepiece
 from tailored_llama.stages.export.gguf.sentencepiece import Token
@@ -61,8 +62,9 @@ class Vocabulary:
 def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
     """The vocabulary of the tokenizer in `directory`, filled up to `rows` embedding rows.
 
-    Raises CheckpointError where llama.cpp has no such tokenizer or would cut text differently, and where
-    there are more tokens than rows.
+    Added tokens beyond the last row are left out: the model cannot read them. Raises CheckpointError where
+    llama.cpp has no such tokenizer or would cut text differently, and where a token without a row is one that
+    text is made of, that stands before every text, or that ends one.
     """
     loaded = load_tokenizer(directory)
     backend = getattr(loaded, "backend_tokenizer", None)
@@ -77,8 +79,11 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
             f"{directory}: its tokenizer is {parsed['model'].get('type')}, and only byte-level BPE and "
             f"SentencePiece BPE can be written as GGUF; export to hf instead"
         )
-    tokens = _by_row(directory, parsed, rows)
-    common = Vocabulary("", [], [], _special(loaded), *_affixes(directory, loaded), _chat_template(loaded))
+    check_ids(_used(loaded, parsed), rows, loaded, str(directory))
+    tokens = _by_row(parsed, rows)
+    common = Vocabulary(
+        "", [], [], _special(loaded, rows), *_affixes(directory, loaded), _chat_template(loaded)
+    )
     if sentencepiece.is_one(parsed):
         types = [sentencepiece.kind(token, loaded.unk_token_id) for token in tokens]
         return replace(
@@ -104,8 +109,10 @@ def nameless(rows: int) -> Vocabulary:
     return Vocabulary("llama", tokens, types, special, False, False, None, scores=[0.0] * rows)
 
 
-def _by_row(directory: Path, parsed: Mapping[str, Any], rows: int) -> list[Token]:
-    """The token of each embedding row; rows without one get a name of their own and are never produced."""
+def _by_row(parsed: Mapping[str, Any], rows: int) -> list[Token]:
+    """The token of each embedding row; rows without one get a name of their own and are never produced.
+    Tokens without a row are left out.
+    """
     tokens = [Token(row, f"[PAD{row}]", TokenType.UNUSED) for row in range(rows)]
     kinds = {
         token["content"]: TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
@@ -113,18 +120,22 @@ def _by_row(directory: Path, parsed: Mapping[str, Any], rows: int) -> list[Token
     }
     added = {token["content"]: token["id"] for token in parsed["added_tokens"]}
     for text, row in {**parsed["model"]["vocab"], **added}.items():
-        if row >= rows:
-            raise CheckpointError(
-                f"{directory}: its token {row} ({text!r}) has no row in an embedding of {rows}; "
-                f"take the tokenizer that belongs to the model"
-            )
-        tokens[row] = Token(row, text, kinds.get(text, TokenType.NORMAL))
+        if row < rows:
+            tokens[row] = Token(row, text, kinds.get(text, TokenType.NORMAL))
     return tokens
 
 
-def _special(loaded: PreTrainedTokenizerBase) -> dict[str, int]:
+def _special(loaded: PreTrainedTokenizerBase, rows: int) -> dict[str, int]:
     found = {name: getattr(loaded, f"{name}_token_id") for name in SPECIAL}
-    return {name: row for name, row in found.items() if row is not None}
+    return {name: row for name, row in found.items() if row is not None and row < rows}
+
+
+def _used(loaded: PreTrainedTokenizerBase, parsed: Mapping[str, Any]) -> list[int]:
+    """What text is made of, what stands before every text, and what ends one: all but other added tokens."""
+    added = {token["content"] for token in parsed["added_tokens"]}
+    pieces = sorted(row for text, row in parsed["model"]["vocab"].items() if text not in added)
+    end = loaded.eos_token_id
+    return [*pieces, *Encoder(loaded).before, *([] if end is None else [int(end)])]
 
 
 def _affixes(directory: Path, loaded: PreTrainedTokenizerBase) -> tuple[bool, bool]:
