@@ -22,12 +22,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tailored_llama.workflows.sweep.statistics import Answers, Draws, difference, stage_draws
+
 from tailored_llama import checkpoint, evaluate, prune, tune
 from tailored_llama.cli.options import assignments, names
 from tailored_llama.data import Split, Task, load_task
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.stages.tune import rank_wordings
-from tailored_llama.workflows.sweep.statistics import Answers, Draws, difference, stage_draws
 
 BEGIN, END = "<!-- prompt_auto: begin -->", "<!-- prompt_auto: end -->"
 Right = dict[str, dict[str, list[list[float]]]]
