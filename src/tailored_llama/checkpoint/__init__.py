@@ -46,6 +46,7 @@ from tailored_llama.checkpoint.weights import (
     Weights,
     check_finite,
     open_weights,
+    require_finite_model,
     weights_digest,
 )
 from tailored_llama.checkpoint.write import check_room, copy_extras, write_checkpoint
@@ -86,6 +87,7 @@ __all__ = [
     "read_manifest",
     "remove",
     "replacing",
+    "require_finite_model",
     "require_room",
     "resolve",
     "run_directory",

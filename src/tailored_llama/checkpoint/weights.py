@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama.checkpoint.config import check_family, expected_tensors, load_config
@@ -135,7 +135,7 @@ def check_finite(weights: Weights) -> None:
         require_finite(name, weights.tensor(name), place_of(weights))
 
 
-def require_finite_model(model: PreTrainedModel) -> None:
+def require_finite_model(model: nn.Module) -> None:
     """CheckpointError where a parameter of a model in memory holds NaN or Inf."""
     for name, parameter in model.named_parameters():
         if parameter.dtype in DTYPES.values():

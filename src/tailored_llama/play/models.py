@@ -70,7 +70,13 @@ class Player:
         ids = encode(prompt) or [encode.start]
         check_ids(ids[-room:], embedding_rows(self.model), self.tokenizer, "the prompt")
         read = torch.tensor([ids[-room:]], device=self.model.device)
-        found = decode(self.model, read, new, stop=text_ends(self.model, self.tokenizer))
+        found = decode(
+            self.model,
+            read,
+            new,
+            stop=text_ends(self.model, self.tokenizer),
+            where=f"{self.name}, the prompt",
+        )
         written = found.tokens[0].tolist()
         text = str(self.tokenizer.decode(written, skip_special_tokens=True))
         return Answer(text, len(written), found.first, found.decode_rate, read.shape[1], cut=len(ids) > room)
@@ -79,7 +85,7 @@ class Player:
         """How probable each of `choices` is after `prompt`, among them; scored as evaluation scores."""
         answers = tuple(delimiter + choice for choice in choices)
         example = Example((prompt,) * len(answers), answers, gold=0, row=0, delimiter=delimiter)
-        (scored,) = score(self.model, self.tokenizer, [example])
+        (scored,) = score(self.model, self.tokenizer, [example], description=f"{self.name}, the question")
         return scored.probabilities(metric)
 
 

@@ -11,6 +11,8 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from tailored_llama.scoring import not_finite
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -31,15 +33,21 @@ class Decoded:
 
 
 def decode(
-    model: PreTrainedModel, ids: Int[Tensor, "batch length"], new: int, stop: Collection[int] = ()
+    model: PreTrainedModel,
+    ids: Int[Tensor, "batch length"],
+    new: int,
+    stop: Collection[int] = (),
+    *,
+    where: str = "the prompt",
 ) -> Decoded:
     """The likeliest next token, up to `new` times (at least 1); one row ends early with a token of `stop`.
 
-    Of the prompt only the last token goes through the head, as in llama.cpp, so that seconds compare.
+    Of the prompt only the last token goes through the head, as in llama.cpp, so that seconds compare. Raises
+    NotFiniteError, in which `where` names the prompt, for a model that gives no finite logits.
     """
     started = time.perf_counter()
     tokens, times = [], []
-    for token in _steps(model, ids, new):
+    for token in _steps(model, ids, new, where):
         tokens.append(token)
         times.append(time.perf_counter() - started)
         if len(token) == 1 and int(token) in stop:
@@ -47,12 +55,14 @@ def decode(
     return Decoded(torch.stack(tokens, dim=1), times[0], times[-1])
 
 
-def _steps(model: PreTrainedModel, ids: Tensor, new: int) -> Iterator[Tensor]:
+def _steps(model: PreTrainedModel, ids: Tensor, new: int, where: str) -> Iterator[Tensor]:
     """One token `[batch]` after the other; a token is there when it has been computed, on a GPU too."""
     cache = None
     with torch.inference_mode():
         for _ in range(new):
             out = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
             cache = out.past_key_values
-            ids = out.logits[:, -1].argmax(-1, keepdim=True)
+            best, ids = out.logits[:, -1].max(-1, keepdim=True)
+            if not bool(torch.isfinite(best).all()):
+                raise not_finite(model, where, "the logits of the next token are not finite")
             yield ids[:, 0].cpu()

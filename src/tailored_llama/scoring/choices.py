@@ -68,12 +68,14 @@ def score(
     What choices and questions begin with alike is computed once. `batch_size` rows run together (a row is a
     question or a few), or, where it is None, as many as make a good load. Contexts longer than `max_length`
     (default: the model's) lose their beginning. Raises DataError for an answer that does not fit,
-    CheckpointError for a token that the model does not have.
+    CheckpointError for a token that the model does not have, NotFiniteError for a model that gives no finite
+    number.
     """
     asked = list(requests(tokenizer, examples, max_length or context_length(model), embedding_rows(model)))
     found = loglikelihoods(
-        model, [(r.ids, r.answer) for r in asked], batch_size=batch_size, description=description
-    )
+        model, [(r.ids, r.answer) for r in asked], batch_size=batch_size, description=description,
+        name=lambda index: f"row {examples[asked[index].question].row + 1}",
+    )  # fmt: skip
     values = iter(value for value, _ in found)
     cut = {request.question for request in asked if request.cut}
     return [

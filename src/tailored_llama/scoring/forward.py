@@ -7,6 +7,7 @@ every hidden state what it is in its sequence alone, up to rounding.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from tailored_llama.families import family_names
 from tailored_llama.progress import track
+from tailored_llama.scoring.finite import Where, not_finite
 from tailored_llama.scoring.forest import Forest, Ids, Row, apart, plant
 
 # Padded tokens of one forward pass: enough to keep two cores or a GPU busy, little enough that the
@@ -53,12 +55,14 @@ def loglikelihoods(
     *,
     batch_size: int | None = None,
     description: str = "scoring",
+    name: Where = lambda index: f"pair {index + 1}",
 ) -> list[tuple[float, bool]]:
     """log P of every answer in nats, and whether each of its tokens is the most likely one.
 
     A pair is what the model reads (no longer than it can read) and an answer whose last token it predicts
     at the end. The softmax is in fp32. `batch_size` rows run together, or, where it is None, as many as
-    BATCH_TOKENS hold with the prefix counted in.
+    BATCH_TOKENS hold with the prefix counted in. Raises NotFiniteError, with the pair's `name`, where a
+    log-likelihood is not finite.
     """
     by_input: dict[Ids, list[int]] = defaultdict(list)
     for index, (ids, _) in enumerate(pairs):
@@ -86,6 +90,10 @@ def loglikelihoods(
             found = _read(logits, at, answers)
             for (index, _, _), result in zip(asked, found, strict=True):
                 results[index] = result
+            batch = [index for index, _, _ in asked]
+            if not all(math.isfinite(results[index][0]) for index in batch):
+                first = _first_bad(model, pairs, sorted(batch))
+                raise not_finite(model, f"{description}, {name(first)}", "its log-likelihood is not finite")
     return results
 
 
@@ -97,6 +105,20 @@ def _batches(forests: Sequence[Forest], batch_size: int | None) -> Iterator[Batc
             size = batch_size or max(1, BATCH_TOKENS // width)
             yield forest.prefix, forest.rows[start : start + size]
             start += size
+
+
+def _first_bad(model: PreTrainedModel, pairs: Sequence[tuple[Ids, Ids]], indices: Sequence[int]) -> int:
+    """The first of `indices` whose pair has no finite log-likelihood by itself.
+
+    In a row of branches NaN reaches the others too, since a weight of zero times NaN is NaN.
+    """
+    for index in indices:
+        ids, answer = pairs[index]
+        logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0].float()
+        ((value, _),) = _read(logits[-len(answer) :], torch.arange(len(answer)), [answer])
+        if not math.isfinite(value):
+            return index
+    return indices[0]
 
 
 def _cache(model: PreTrainedModel, prefix: Ids) -> KeysValues:

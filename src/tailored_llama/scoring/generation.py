@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import (
     GenerationConfig,
+    LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -22,6 +23,7 @@ from tailored_llama.data import Example, Generation
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.progress import track
+from tailored_llama.scoring.finite import FiniteLogits
 from tailored_llama.scoring.forward import BATCH_TOKENS
 from tailored_llama.scoring.requests import context_length, embedding_rows, encode_context
 
@@ -53,7 +55,8 @@ def write(
     `settings.max_new_tokens`. Contexts that leave no room for these, or are longer than `max_length`, lose
     their beginning. `batch_size` questions run together, or, where it is None, as many as make a good load.
     The model's own generation settings (a temperature, a repetition penalty) play no part. Raises DataError
-    where there is no room, CheckpointError for a token that the model does not have.
+    where there is no room, CheckpointError for a token that the model does not have, NotFiniteError for a
+    model that gives no finite logits.
     """
     room = context_length(model) - settings.max_new_tokens
     if room < 1:
@@ -73,7 +76,9 @@ def write(
     ends = text_ends(model, tokenizer)
     with torch.inference_mode(), _own_settings_aside(model):
         for indices in track(batches, description):
-            rows = _continue(model, tokenizer, [asked[index][-room:] for index in indices], settings, ends)
+            names = [f"{description}, row {examples[index].row + 1}" for index in indices]
+            contexts = [asked[index][-room:] for index in indices]
+            rows = _continue(model, tokenizer, contexts, settings, ends, names)
             for index, ids in zip(indices, rows, strict=True):
                 text, ended = _read(tokenizer, ids, settings.stop, ends)
                 found[index] = Written(text, ended, len(asked[index]) > room)
@@ -97,8 +102,11 @@ def _continue(
     rows: Sequence[Ids],
     settings: Generation,
     ends: list[int],
+    names: Sequence[str],
 ) -> list[Ids]:
-    """The new tokens of each row; behind its end a row is padded with an end token."""
+    """The new tokens of each row; behind its end a row is padded with an end token. `names` is what the rows
+    are called in a message.
+    """
     width, pad = max(map(len, rows)), padding_id(model, ends)
     # Padding stands on the left, so that all rows go on at the same place; the mask hides it.
     ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
@@ -110,6 +118,7 @@ def _continue(
     output = model.generate(
         ids, attention_mask=mask, generation_config=config,
         stopping_criteria=StoppingCriteriaList([_Stops(tokenizer, settings.stop, width)]),
+        logits_processor=LogitsProcessorList([FiniteLogits(model, names.__getitem__)]),
     )  # fmt: skip
     new: list[Ids] = output[:, width:].tolist()
     return new

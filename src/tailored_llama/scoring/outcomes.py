@@ -59,5 +59,8 @@ def token_probabilities(
 ) -> list[float]:
     """The geometric mean of the probabilities of the tokens of each right answer, its end among them."""
     asked = list(requests(tokenizer, examples, max_length, embedding_rows(model)))
-    found = loglikelihoods(model, [(r.ids, r.answer) for r in asked], description=description)
+    found = loglikelihoods(
+        model, [(r.ids, r.answer) for r in asked], description=description,
+        name=lambda index: f"row {examples[asked[index].question].row + 1}",
+    )  # fmt: skip
     return [math.exp(value / len(r.answer)) for r, (value, _) in zip(asked, found, strict=True)]

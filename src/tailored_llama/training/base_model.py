@@ -22,10 +22,12 @@ HISTORY = "history.jsonl"
 def load_base(base: Base, precision: str, device: str | None) -> tuple[PreTrainedModel, torch.dtype]:
     """The base, ready to be changed, and the dtype of its checkpoint.
 
-    It computes in that dtype, but where fp32 was asked for, or the checkpoint is fp16, in fp32: fp16
-    overflows, and most CPUs have no arithmetic for it.
+    Raises NotFiniteError for weights with NaN or Inf, and what loading raises. It computes in that dtype, but
+    where fp32 was asked for, or the checkpoint is fp16, in fp32: fp16 overflows, and most CPUs have no
+    arithmetic for it.
     """
     if isinstance(base, PreTrainedModel):
+        checkpoint.require_finite_model(base)
         model = copy.deepcopy(base)
     else:
         model = checkpoint.load_model(base, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))

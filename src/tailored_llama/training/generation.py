@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.progress import track
-from tailored_llama.scoring import padding_id
+from tailored_llama.scoring import FiniteLogits, padding_id
 from tailored_llama.training.batches import Shot
 
 CACHE = 2**31
@@ -35,7 +35,8 @@ def write_texts(
     seed: int,
 ) -> list[list[int]]:
     """`count` texts of token ids: the beginning of one of `prompts` (token ids, in turn), of a random length,
-    and up to `length` tokens that `model` samples after it, as it is (temperature 1).
+    and up to `length` tokens that `model` samples after it, as it is (temperature 1). Raises
+    NotFiniteError for a model that gives no finite logits.
     """
     draw = random.Random(seed)
     beginnings = []
@@ -63,6 +64,7 @@ def write_texts(
                 input_ids=ids.to(model.device), attention_mask=seen.to(model.device), do_sample=True,
                 temperature=1.0, top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=pad,
                 max_new_tokens=max(1, min(length, limit - width)),
+                logits_processor=LogitsProcessorList([FiniteLogits(model, lambda _: "the text it writes")]),
             )  # fmt: skip
             for row, i in enumerate(group):
                 new = out[row, width:].tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tailored_llama.errors import DivergedError
+from tailored_llama.errors import DivergedError, NotFiniteError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Tune
-from tailored_llama.scoring import can_branch
-from tailored_llama.training.batches import Batch, Kind, Material, epochs, micro_batches
+from tailored_llama.scoring import can_branch, not_finite
+from tailored_llama.training.batches import Batch, Kind, Material, Shot, collate, epochs, micro_batches
 from tailored_llama.training.cpu_kernels.lora_product import fused
 from tailored_llama.training.forward import logprobs
 from tailored_llama.training.losses import LOSSES, Loss
@@ -68,7 +68,13 @@ class Watch:
 
 @torch.enable_grad()  # whatever the caller has switched off
 def fit(
-    model: PreTrainedModel, material: Material, settings: Tune, *, seed: int, title: str = "tune"
+    model: PreTrainedModel,
+    material: Material,
+    settings: Tune,
+    *,
+    seed: int,
+    title: str = "tune",
+    name: Callable[[Shot], str] = lambda shot: f"example {shot.choices[0].question + 1}",
 ) -> list[dict[str, Any]]:
     """Train the parameters of `model` that require a gradient, in place, on its own device.
 
@@ -76,7 +82,8 @@ def fit(
     holds each one's mean), lr, tokens (read, padding not counted) and seconds since the start; with held-out
     shots the last step of an epoch has their `held_out` loss too, and the parameters are left as they were
     after the epoch where it was lowest. Dropout draws from torch's global generator.
-    Raises DivergedError where the loss or a gradient is no longer finite, or the loss explodes (see Watch).
+    Raises DivergedError where the loss or a gradient is no longer finite, or the loss explodes (see Watch);
+    NotFiniteError, with the `name` of the first such example, where the loss is not finite before any step.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
@@ -100,6 +107,8 @@ def fit(
         for number, epoch, step in track(numbered(plan), title, total):
             parts = accumulate(model, step, terms, precision)
             loss = weighted(terms, parts)
+            if number == 1 and not math.isfinite(loss):
+                raise _untrained(model, material, precision, title, name)
             watch.check(loss, epoch, number)
             norm = nn.utils.clip_grad_norm_(parameters, MAX_NORM)
             if not torch.isfinite(norm):
@@ -128,6 +137,25 @@ def fit(
         best.restore(parameters)
     model.eval()
     return history
+
+
+def _untrained(
+    model: PreTrainedModel,
+    material: Material,
+    precision: Precision,
+    title: str,
+    name: Callable[[Shot], str],
+) -> NotFiniteError:
+    """The error for a model that gives no finite loss before it is trained, naming the first such example."""
+    model.eval()
+    with torch.no_grad():
+        for shot in (*material.shots, *material.texts, *material.replay):
+            batch = collate([shot], branching=can_branch(model)).to(model.device)
+            if not bool(torch.isfinite(logprobs(model, batch, precision)).all()):
+                return not_finite(
+                    model, f"{title}, {name(shot)}", "the loss of the untrained model is not finite"
+                )
+    return not_finite(model, title, "the loss of the untrained model is not finite")
 
 
 @dataclass

@@ -19,10 +19,10 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
-from tailored_llama.errors import TuneError
+from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Distill, Heal
-from tailored_llama.scoring import can_branch
+from tailored_llama.scoring import can_branch, not_finite
 from tailored_llama.strict_json import to_json
 from tailored_llama.training.base_model import load_base
 from tailored_llama.training.batches import Distributions, Shot, collate, split_reads, windows
@@ -89,6 +89,15 @@ class Teacher:
     def _outputs(
         self, shots: Sequence[Shot], tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[int]]
     ) -> dict[str, Tensor]:
+        try:
+            return self._asked(shots, tokenizer, prompts)
+        except NotFiniteError as error:
+            name = self.model if isinstance(self.model, Path) else "in memory"
+            raise NotFiniteError(f"teacher {name}: {error}") from None
+
+    def _asked(
+        self, shots: Sequence[Shot], tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[int]]
+    ) -> dict[str, Tensor]:
         model = self.model
         if isinstance(model, Path):
             model, _ = load_base(model, self.precision, self.device)
@@ -118,6 +127,8 @@ def distributions(
         for group in track(_groups(shots), "asking the teacher"):
             batch = collate([shots[i] for i in group], branching=branching).to(model.device)
             values = logprobs(model, batch, precision)[batch.at].cpu()
+            if not bool(torch.isfinite(values).all()):
+                raise not_finite(model, "its predictions", "they are not finite")
             tokens = None
             if values.shape[1] > WHOLE:
                 values, tokens = values.topk(min(top_k, values.shape[1]), dim=1)

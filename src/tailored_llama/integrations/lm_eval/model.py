@@ -67,6 +67,10 @@ class Tailor(HFLM):  # type: ignore[misc]
     def _encoder(self) -> Encoder:
         return Encoder(self.tokenizer)
 
+    def name_of(self, index: int) -> str:
+        """What the request of that number is, for a message."""
+        return f"request {index + 1}"
+
     def _loglikelihood_tokens(
         self, requests: list[Tokenised], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
@@ -82,7 +86,9 @@ class Tailor(HFLM):  # type: ignore[misc]
             assert 0 < len(answer) <= self.max_length, "an answer has no tokens, or more than fit"
             ids = (context + answer)[-(self.max_length + 1) :][:-1]
             pairs.append((tuple(ids), tuple(answer)))
-        results = loglikelihoods(model, pairs, batch_size=self.rows_per_batch, description=self.title)
+        results = loglikelihoods(
+            model, pairs, batch_size=self.rows_per_batch, description=self.title, name=self.name_of
+        )
         for (texts, _, _), result in zip(requests, results, strict=True):
             if texts is not None:  # what loglikelihood_rolling asks is remembered as a whole
                 self.cache_hook.add_partial("loglikelihood", texts, result)

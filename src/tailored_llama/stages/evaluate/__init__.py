@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint, families
 from tailored_llama.data import Task, load_task
-from tailored_llama.errors import CheckpointError
+from tailored_llama.errors import CheckpointError, NotFiniteError
 from tailored_llama.machine import peak_memory, reset_peak
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
@@ -73,7 +73,10 @@ def evaluate(
         reset_peak()
         questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
         texts = _texts(perplexity, length, places)
-        loaded = _load(model, tuned, device, base_unchecked)
+        try:
+            loaded = _load(model, tuned, device, base_unchecked)
+        except NotFiniteError as error:  # what would have been scored first is what cannot be scored
+            raise NotFiniteError(f"{_first(questions, texts)}: {error}") from None
         words = tokenizer or _tokenizer_of(model)
         figures = _score(loaded, words, questions, batch_size)
         right = {name: entry.pop("right") for name, entry in figures.items()}
@@ -188,6 +191,11 @@ def _perplexities(
         name: measure_perplexity(model, tokenizer, text, length, name)
         for name, (text, length) in texts.items()
     }
+
+
+def _first(questions: Sequence[Questions], texts: Mapping[str, Any]) -> str:
+    """What is scored first, for a message."""
+    return f"{questions[0].place}, row 1" if questions else f"perplexity of {', '.join([*texts][:1])}"
 
 
 def _load(

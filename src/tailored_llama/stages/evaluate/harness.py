@@ -67,6 +67,10 @@ class Model(Tailor):
         context = int(super().max_length)
         return min(context, self.longest or context)
 
+    def name_of(self, index: int) -> str:
+        """The row that a request is of."""
+        return f"row {self.documents[index] + 1}"
+
     def _loglikelihood_tokens(
         self, requests: list[Tokenised], disable_tqdm: bool = True, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,7 +24,7 @@ from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.progress import track
 from tailored_llama.recipe import suggest
-from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows
+from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows, not_finite
 
 HUB = {
     "wikitext2": {"path": "Salesforce/wikitext", "name": "wikitext-2-raw-v1", "split": "test"},
@@ -47,7 +48,8 @@ def perplexity(
     tokens.
 
     Raises DataError where a window does not fit into the model or the text does not fill one, CheckpointError
-    where the text has a token that the model does not have.
+    where the text has a token that the model does not have, NotFiniteError for a model that gives no finite
+    loss.
     """
     limit = context_length(model)
     if length > limit:
@@ -61,13 +63,19 @@ def perplexity(
         raise DataError(f"{name} has {len(ids)} tokens, less than one window of {length}; give a longer text")
     windows = ids[: count * length].view(count, length)
     check_ids(windows.flatten().tolist(), embedding_rows(model), tokenizer, f"corpus {name}")
-    total = 0.0
+    total, done = 0.0, 0
     with torch.inference_mode():
         size = max(1, BATCH_TOKENS // length)
         for batch in track(torch.split(windows, size), f"perplexity of {name}"):
             logits = model(input_ids=batch.to(model.device), use_cache=False).logits[:, :-1]
             targets = batch[:, 1:].to(model.device)
-            total += float(cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum"))
+            loss = float(cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="sum"))
+            if not math.isfinite(loss):
+                raise not_finite(
+                    model, f"perplexity of {name}, {_window(logits, done)}", f"the loss is {loss}"
+                )
+            total += loss
+            done += len(batch)
     tokens = count * (length - 1)
     return {
         "perplexity": math.exp(min(total / tokens, 700.0)),
@@ -75,6 +83,14 @@ def perplexity(
         "windows": count,
         "length": length,
     }
+
+
+def _window(logits: Tensor, done: int) -> str:
+    """The first window of a batch [windows, tokens, vocabulary] with a logit that is not finite, counted from
+    the beginning of the text, where `done` windows stand before the batch.
+    """
+    bad = ~torch.isfinite(logits).flatten(1).all(1)
+    return f"window {done + int(bad.int().argmax()) + 1}"
 
 
 def window_of(entry: str, length: int) -> tuple[str, int]:

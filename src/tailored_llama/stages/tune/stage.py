@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.data import Task
-from tailored_llama.errors import TuneError
+from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stages.tune.wording import choose
@@ -114,7 +114,10 @@ class Job:
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)  # the adapters' initial values and dropout
             adapted = attach(model, self.settings.lora)
-            history = fit(model, material, self.settings, seed=self.seed, title=f"tune {self.task.name}")
+            history = fit(
+                model, material, self.settings, seed=self.seed, title=f"tune {self.task.name}",
+                name=lambda shot: f"row {chosen.examples[shot.choices[0].question].row + 1}",
+            )  # fmt: skip
         cut = sum(shot.choices[shot.gold].cut for shot in shots)
         return Tuned(adapted, dtype, history, {**chosen.record, "cut": cut})
 
@@ -133,7 +136,10 @@ class Job:
         return self._model()[0].eval(), self._tokenizer()
 
     def _model(self) -> tuple[PreTrainedModel, torch.dtype]:
-        return load_base(self.base, self.settings.precision, self.device)
+        try:
+            return load_base(self.base, self.settings.precision, self.device)
+        except NotFiniteError as error:
+            raise NotFiniteError(f"task {self.task.name}: {error}") from None
 
     def _tokenizer(self) -> PreTrainedTokenizerBase:
         return tokenizer_of(self.base, self.tokenizer)
