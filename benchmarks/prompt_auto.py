@@ -28,6 +28,8 @@ from tailored_llama import checkpoint, evaluate, prune, tune
 from tailored_llama.cli.options import assignments, names
 from tailored_llama.data import Split, Task, load_task
 from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.stage import Stage, complete
+from tailored_llama.stage.inputs import merged, model_inputs, task_inputs
 from tailored_llama.stages.tune import rank_wordings
 
 BEGIN, END = "<!-- prompt_auto: begin -->", "<!-- prompt_auto: end -->"
@@ -92,15 +94,15 @@ def picked(
 ) -> str:
     """The wording that `auto` takes; kept in `out`, a stage of its own."""
     settings = recipe.tune.model_copy(update={"prompt": "auto", "auto": way})
-    depends: dict[str, Any] = {
-        "stage": "pick", "settings": {"task": task, "data": dict(data), **settings.model_dump(mode="json")},
-        "inputs": {"base": checkpoint.digest_directory(Path(pruned))}, "seed": seed,
-    }  # fmt: skip
-    if not checkpoint.completed(out, **depends):
+
+    def produce(folder: Path) -> None:
         ranking = rank_wordings(pruned, task=task, settings=settings, seed=seed, data=data)
-        with checkpoint.stage_directory(out, **depends) as folder:
-            checkpoint.write_json(folder / "pick.json", {"prompt": ranking.wordings[0].prompt})
-    return str(checkpoint.read_json(out / "pick.json")["prompt"])
+        checkpoint.write_json(folder / "pick.json", {"prompt": ranking.wordings[0].prompt})
+
+    known = load_task(task)
+    inputs = [model_inputs("base", Path(pruned)), lambda: task_inputs(known, data.get(known.name))]
+    stage = Stage("pick", settings.model_dump(mode="json"), merged(inputs), produce, seed=seed)
+    return str(checkpoint.read_json(complete(stage, out) / "pick.json")["prompt"])
 
 
 def arms(right: Right, picks: dict[str, dict[str, list[str]]]) -> dict[str, Answers]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.recipe import Recipe
+from tailored_llama.stage import versions
 
 Row = dict[str, Any]
 
@@ -41,7 +42,7 @@ def assemble(rows: list[Row], recipe: Recipe) -> dict[str, Any]:
     return {
         "rows": [{**row, **recovery(row, dense[row["prompt"]])} for row in rows],
         "recipe": recipe.model_dump(mode="json"),
-        "versions": checkpoint.versions(),
+        "versions": versions(),
     }
 
 
@@ -73,7 +74,7 @@ def single(row: Row, recipe: Recipe, *, tuned: bool = False) -> dict[str, Any]:
             {"stage": "tuned" if tuned else STAGE_OF.get(str(stage), "dense"), "task_tuned": None, **row}
         ],
         "recipe": recipe.model_dump(mode="json"),
-        "versions": checkpoint.versions(),
+        "versions": versions(),
     }
 
 

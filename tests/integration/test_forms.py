@@ -207,12 +207,13 @@ def test_lm_eval_scores_a_shaped_checkpoint(shaped: Path) -> None:
 def test_an_interrupted_stage_leaves_nothing(tmp_path: Path) -> None:
     code = """
 import signal, sys, time
-from tailored_llama.checkpoint import stage_directory
+from tailored_llama.stage import Stage, complete
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
-with stage_directory(sys.argv[1], stage="prune", settings={}, inputs={}, seed=1) as partial:
-    (partial / "half").write_text("written")
+def produce(folder):
+    (folder / "half").write_text("written")
     print("ready", flush=True)
     time.sleep(60)
+complete(Stage("prune", {}, dict, produce), sys.argv[1])
 """
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -27,7 +27,7 @@ FLOORS = [
     {"scoring", "integrations"},
     {"training", "reporting"},
     {"stages"},
-    {"results", "places", "workflows", "profiling"},
+    {"results", "workflows", "profiling"},
     {"play"},
     {"cli"},
 ]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tailored_llama.errors import CheckpointError, OutputError
-from tailored_llama.stage import Stage, complete, read_manifest
+from tailored_llama.stage import Stage, complete, complete_at, read_manifest
 
 
 def stage(text: str = "done", runs: list[str] | None = None, **changes: Any) -> Stage:
@@ -152,18 +152,18 @@ def test_a_damaged_manifest_is_replaced_in_a_run_and_refused_elsewhere(
     with pytest.raises(OutputError, match=problem):
         complete(stage(runs=runs), out)
     assert contents(tmp_path) == kept
-    complete(stage(runs=runs), out, ours=True)
+    complete_at(stage(runs=runs), out, ours=True)
     assert len(runs) == 2
     assert read_manifest(out).stage == "prune"
 
 
 def test_what_is_not_ours_is_not_replaced(tmp_path: Path) -> None:
     out = complete(stage(), tmp_path / "out")
-    with pytest.raises(OutputError, match=r"holds a result of prune; name an empty or new directory"):
+    with pytest.raises(OutputError, match=r"holds a result of prune: name an empty or new directory"):
         complete(stage(name="tune"), out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"holds other files \(notes.txt\); name an empty or new directory"):
-        complete(stage(seed=2), out, ours=True)
+    with pytest.raises(OutputError, match=r"holds other files \(notes.txt\): name an empty or new directory"):
+        complete_at(stage(seed=2), out, ours=True)
     other = tmp_path / "other"
     other.mkdir()
     for name in ("a", "b", "c"):

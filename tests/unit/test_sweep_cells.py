@@ -11,8 +11,7 @@ import pytest
 
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError
-from tailored_llama.places import Places
-from tailored_llama.recipe import Tune, load_recipe
+from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.sweep.cells import cells_of, groups_of
 
 BASE = {"model": "world", "tasks": ["world_boolq"], "tune": {"prompt": "paper"}}
@@ -121,25 +120,3 @@ def test_what_is_swept_is_not_set_beside_it(
 def test_what_may_be_left_out_may_be_put_in() -> None:
     (_, healed) = cells(variants={"plain": {}, "healed": {"heal": {"texts": 8}}})
     assert healed.recipe.heal.texts == 8
-
-
-def test_stages_that_depend_on_the_same_lie_in_the_same_place(tmp_path: Path) -> None:
-    store = tmp_path / "stages"
-    runs = [Places(tmp_path / name, store) for name in ("a", "b")]
-    for run in runs:
-        run.out.mkdir()
-    same = [run.of("tune", settings=Tune(shots=3), base=store / "prune-1", seed=1) for run in runs]
-    assert same[0] == same[1]
-    others = [
-        runs[0].of("tune", settings=Tune(shots=4), base=store / "prune-1", seed=1),
-        runs[0].of("tune", settings=Tune(shots=3), base=store / "prune-2", seed=1),
-        runs[0].of("tune", settings=Tune(shots=3), base=store / "prune-1", seed=2),
-    ]
-    assert len({*same, *others}) == 4
-    same[1].mkdir(parents=True)
-    assert (tmp_path / "b" / "tune").resolve() == same[1].resolve()
-    moved = Places(tmp_path / "a", tmp_path / "elsewhere").of(
-        "tune", settings=Tune(shots=3), base=tmp_path / "elsewhere" / "prune-1", seed=1
-    )
-    assert moved.name == same[0].name
-    assert Places(tmp_path / "a").of("tune", seed=1) == tmp_path / "a" / "tune"

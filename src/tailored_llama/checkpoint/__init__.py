@@ -1,4 +1,4 @@
-"""The only room that knows the disk: weights read lazily, checkpoints streamed out, stage directories.
+"""The only room that knows the disk: weights read lazily, checkpoints streamed out.
 
 A checkpoint is a directory of config.json, safetensors and tokenizer files; never a pickle. Its plain form is
 a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
@@ -33,13 +33,6 @@ from tailored_llama.checkpoint.files import digest_directory, digests_of, read_j
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
 from tailored_llama.checkpoint.partial import clear_leftovers, host, is_leftover, partial_path, remove
 from tailored_llama.checkpoint.resolve import resolve
-from tailored_llama.checkpoint.stage import (
-    completed,
-    read_manifest,
-    run_directory,
-    stage_directory,
-    versions,
-)
 from tailored_llama.checkpoint.weights import (
     Checkpoint,
     ModelWeights,
@@ -62,7 +55,6 @@ __all__ = [
     "check_finite",
     "check_room",
     "clear_leftovers",
-    "completed",
     "copy_extras",
     "digest_directory",
     "digest_file",
@@ -84,16 +76,12 @@ __all__ = [
     "open_weights",
     "partial_path",
     "read_json",
-    "read_manifest",
     "remove",
     "replacing",
     "require_finite_model",
     "require_room",
     "resolve",
-    "run_directory",
     "size_text",
-    "stage_directory",
-    "versions",
     "weights_digest",
     "write_bytes",
     "write_checkpoint",

@@ -44,6 +44,7 @@ def measure(
     # Here, because the process that measures llama.cpp imports this package and should not hold torch.
     from tailored_llama import checkpoint
     from tailored_llama.profiling.sizes import sizes
+    from tailored_llama.stage import Stage, complete, versions
 
     _check(models, batches, backends, repeats, new)
     settings: dict[str, Any] = {
@@ -62,17 +63,27 @@ def measure(
         return {
             "models": [fact | {"ratios": ratios(fact, facts[0])} for fact in facts],
             "settings": settings,
-            "versions": checkpoint.versions(),
+            "versions": versions(),
         }
 
     if out is None:
         return found()
-    inputs = {str(model): checkpoint.digest_directory(checkpoint.resolve(model)) for model in models}
-    about: dict[str, Any] = {"stage": "measure", "settings": settings, "inputs": inputs, "seed": None}
-    if not checkpoint.completed(out, **about):
-        with checkpoint.stage_directory(out, **about) as partial:
-            checkpoint.write_json(partial / FILE, found())
-    return checkpoint.read_json(Path(out) / FILE)
+
+    def inputs() -> dict[str, str]:
+        named = enumerate(models, start=1)
+        return {f"model {n}": checkpoint.digest_directory(checkpoint.resolve(model)) for n, model in named}
+
+    made = Stage(
+        "measure",
+        {key: value for key, value in settings.items() if key != "models"},
+        inputs,
+        lambda folder: checkpoint.write_json(folder / FILE, found()),
+    )
+    measured = checkpoint.read_json(complete(made, out) / FILE)
+    # The same models may have been elsewhere, or called otherwise, when they were measured.
+    for fact, model in zip(measured["models"], models, strict=True):
+        fact["model"] = str(model)
+    return measured | {"settings": settings}
 
 
 def ratios(fact: dict[str, Any], first: dict[str, Any]) -> dict[str, float]:

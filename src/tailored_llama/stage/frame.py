@@ -72,7 +72,7 @@ class Stage:
         return fingerprint(self.name, self.plain, self.read, self.seed)
 
 
-def complete(stage: Stage, out: str | Path, *, owner: str | None = None, ours: bool = False) -> Path:
+def complete_at(stage: Stage, out: str | Path, *, owner: str | None = None, ours: bool = False) -> Path:
     """The directory `out` with the result of `stage`: the one that is there, else computed now.
 
     A result is reused where stage, settings, inputs and seed are the same and every file is as it was
@@ -151,7 +151,7 @@ def check_replaceable(out: Path, stage: str, *, ours: bool = False) -> None:
     if not (out.exists() or out.is_symlink()):
         return
     if not out.is_dir():
-        raise OutputError(f"{out} is a file; name an empty or new directory")
+        raise OutputError(f"{out} is a file: name an empty or new directory")
     held = sorted(path for path in out.iterdir() if not is_leftover(path))
     try:
         manifest = read_manifest(out)
@@ -170,7 +170,7 @@ def check_replaceable(out: Path, stage: str, *, ours: bool = False) -> None:
 
 
 def _refusal(out: Path, problem: str) -> str:
-    return f"{out} {problem}; name an empty or new directory"
+    return f"{out} {problem}: name an empty or new directory"
 
 
 def named(paths: list[Path]) -> str:

@@ -64,14 +64,27 @@ def task_inputs(task: Task, data: str | Path | None) -> dict[str, str]:
 
 def text_name(source: str, data: Mapping[str, str | Path] | None = None) -> str:
     """What a setting that names a text says of it: a name, or of a file only that it is one, and its kind."""
-    path = Path((data or {}).get(source, source))
-    return f"file{path.suffix}" if path.is_file() else source
+    path = _text_file(source, data)
+    return f"file{path.suffix}" if path is not None else source
 
 
 def text_inputs(role: str, source: str, data: Mapping[str, str | Path] | None = None) -> dict[str, str]:
     """The digest of a text that is a file, or for which `data` names one; empty for what is known by name."""
-    path = Path((data or {}).get(source, source))
-    return {role: checkpoint.digest_file(path)} if path.is_file() else {}
+    path = _text_file(source, data)
+    return {role: checkpoint.digest_file(path)} if path is not None else {}
+
+
+def path_name(entry: str) -> str:
+    """`entry` as it is, or of a path only that it is one, and the end of its name."""
+    suffix = Path(entry).suffix
+    return f"file{suffix}" if suffix else entry
+
+
+def _text_file(source: str, data: Mapping[str, str | Path] | None) -> Path | None:
+    named = (data or {}).get(source)
+    path = Path(source if named is None else named)
+    # A file in the working directory that happens to be called like a text (`world`) is none.
+    return path if path.is_file() and (named is not None or path.suffix) else None
 
 
 def merged(parts: Iterable[Callable[[], Mapping[str, str]]]) -> Callable[[], dict[str, str]]:

@@ -59,7 +59,7 @@ def run_directory(
     """
     out = Path(out).resolve()
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; name an empty or new directory")
+        raise OutputError(f"{out} is a file: name an empty or new directory")
     try:
         with locked(out / LOCK, out, wait=wait) as held:
             if held:
@@ -141,4 +141,4 @@ def _check_ours(out: Path) -> None:
         return
     if [path.name for path in held] == [RECIPE]:
         raise OutputError(f"{out / RECIPE} is no recipe of a run; name an empty or new directory")
-    raise OutputError(f"{out} holds other files ({named(held)}); name an empty or new directory")
+    raise OutputError(f"{out} holds other files ({named(held)}): name an empty or new directory")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from tailored_llama.checkpoint import make_directory, remove
 from tailored_llama.errors import CheckpointError
-from tailored_llama.stage.frame import Stage, complete, is_complete
+from tailored_llama.stage.frame import Stage, complete_at, is_complete
 from tailored_llama.stage.manifest import foreign_files, read_manifest
 
 DIGITS = 16
@@ -38,8 +40,12 @@ class Store:
         self._check = check
         self._requested: set[str] = set()
 
+    def slot(self, name: str) -> Slot:
+        """Where the stage that this run calls `name` goes: an `out` for the functions of the stages."""
+        return Slot(self, name)
+
     def complete(self, name: str, stage: Stage) -> Path:
-        """The directory with the result of `stage`, which this run calls `name`; see `frame.complete`."""
+        """The directory with the result of `stage`, which this run calls `name`; see `complete_at`."""
         if self._check is not None:
             self._check()
         self._requested.add(name)
@@ -47,8 +53,8 @@ class Store:
             place = self.out / name
             if place.is_symlink() and not is_complete(stage, place):
                 place.unlink()  # into a store, whose stage other runs may need as it is
-            return complete(stage, place, owner=self.owner, ours=True)
-        place = complete(stage, shared_path(self.shared, name, stage), owner=self.owner, ours=True)
+            return complete_at(stage, place, owner=self.owner, ours=True)
+        place = complete_at(stage, shared_path(self.shared, name, stage), owner=self.owner, ours=True)
         self._link(name, place)
         return place
 
@@ -77,6 +83,25 @@ class Store:
         if not link.is_symlink() or os.readlink(link) != target:
             link.unlink(missing_ok=True)
             link.symlink_to(target)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place in a store, which has a path only once it is known what goes there."""
+
+    store: Store
+    name: str
+
+
+Out: TypeAlias = str | Path | Slot
+"""Where a stage is written: a directory, or a place in the store of a run."""
+
+
+def complete(stage: Stage, out: Out) -> Path:
+    """The directory with the result of `stage`, computed now unless it is there; see `complete_at`."""
+    if isinstance(out, Slot):
+        return out.store.complete(out.name, stage)
+    return complete_at(stage, out)
 
 
 def shared_path(store: Path, name: str, stage: Stage) -> Path:

@@ -12,7 +12,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
-from tailored_llama.strict_json import to_json
 from tailored_llama.training.precision import choose_precision
 
 Base: TypeAlias = PreTrainedModel | Path
@@ -60,5 +59,4 @@ def write_model(
 
 def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
     """Write the record of every step into `folder`, a line each."""
-    lines = "".join(to_json(step) + "\n" for step in history)
-    (folder / HISTORY).write_text(lines, encoding="utf-8")
+    checkpoint.write_lines(folder / HISTORY, history)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from tailored_llama.checkpoint import read_json, write_json
+from tailored_llama.checkpoint import read_json, write_json, write_tensors
 from tailored_llama.checkpoint.adapter import FOLDER
 from tailored_llama.checkpoint.contents import ADAPTER_BASE, ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tailored_llama.recipe import Lora, Projection
@@ -45,7 +44,7 @@ def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
     # Piece by piece: peft's save_pretrained asks the hub about the base and leaves a form of a model card.
     lora = adapted.peft_config[adapted.active_adapter]
     lora.save_pretrained(str(folder))
-    save_file(get_peft_model_state_dict(adapted, save_embedding_layers=False), folder / ADAPTER_WEIGHTS)
+    write_tensors(folder / ADAPTER_WEIGHTS, get_peft_model_state_dict(adapted, save_embedding_layers=False))
     config = read_json(folder / ADAPTER_CONFIG)
     # A set in peft, whose order changes from process to process: equal adapters should be equal files.
     targets = sorted(config["target_modules"])

@@ -6,15 +6,13 @@ every choice of the shots, and the texts it wrote with its log-probabilities at 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -24,6 +22,9 @@ from tailored_llama.progress import track
 from tailored_llama.recipe import Distill, Heal
 from tailored_llama.scoring import can_branch, not_finite
 from tailored_llama.strict_json import to_json
+from tailored_llama.scoring import can_branch
+from tailored_llama.stage import Stage, complete_at, shared_path
+from tailored_llama.stage.inputs import digest_of, merged, model_inputs
 from tailored_llama.training.base_model import load_base
 from tailored_llama.training.batches import Distributions, Shot, collate, split_reads, windows
 from tailored_llama.training.forward import logprobs
@@ -59,21 +60,23 @@ class Teacher:
         Its outputs are in a directory of `cache` named by what they depend on; nothing is computed where that
         is complete. Raises TuneError for a teacher of another tokenizer or `vocabulary`, the student's.
         """
-        weights = checkpoint.open_weights(self.model)
-        self._check_tokens(int(weights.config.vocab_size), vocabulary, tokenizer)
+        config = checkpoint.open_weights(self.model).config
+        self._check_tokens(int(config.vocab_size), vocabulary, tokenizer)
         asked_for = ("texts", "length", "top_k")
         settings = {key: getattr(self.settings, key) for key in asked_for} | {"precision": self.precision}
-        inputs = {
-            "teacher": checkpoint.weights_digest(weights),
-            "shots": _digest([[choice.ids, choice.answer] for shot in shots for choice in shot.choices]),
-            "prompts": _digest([list(prompt) for prompt in prompts]),
+        asked = {
+            "shots": digest_of([[choice.ids, choice.answer] for shot in shots for choice in shot.choices]),
+            "prompts": digest_of([list(prompt) for prompt in prompts]),
         }
-        name = f"{STAGE}-{_digest([settings, inputs, self.seed])[:16]}"
-        asked: dict[str, Any] = {"stage": STAGE, "settings": settings, "inputs": inputs, "seed": self.seed}
-        if not checkpoint.completed(cache / name, **asked):
-            with checkpoint.stage_directory(cache / name, **asked) as folder:
-                save_file(self._outputs(shots, tokenizer, prompts), folder / FILE)
-        return _read(load_file(cache / name / FILE), shots)
+
+        def produce(folder: Path) -> None:
+            checkpoint.write_tensors(folder / FILE, self._outputs(shots, tokenizer, prompts))
+
+        inputs = merged([model_inputs("teacher", self.model), lambda: asked])
+        stage = Stage(STAGE, settings, inputs, produce, seed=self.seed)
+        # Named by what is in it: whatever lies there is ours.
+        directory = complete_at(stage, shared_path(cache, STAGE, stage), ours=True)
+        return _read(load_file(directory / FILE), shots)
 
     def _check_tokens(self, theirs: int, ours: int, tokenizer: PreTrainedTokenizerBase) -> None:
         same = theirs == ours
@@ -163,7 +166,3 @@ def _taught(found: dict[str, Tensor], name: str, shots: Sequence[Shot]) -> list[
         replace(shot, teacher=Distributions(value, token))
         for shot, value, token in zip(shots, values, tokens, strict=True)
     ]
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(to_json(content).encode()).hexdigest()

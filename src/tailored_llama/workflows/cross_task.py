@@ -20,13 +20,13 @@ from tailored_llama.data.instructions import (
     world_instructions,
 )
 from tailored_llama.errors import RecipeError
-from tailored_llama.places import Places
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.reporting import report_matrix
 from tailored_llama.results import mean
+from tailored_llama.stage import Store, run_directory, versions
 from tailored_llama.stages.evaluate import evaluate
 from tailored_llama.stages.tune import chosen_prompt, tune
-from tailored_llama.strict_json import to_json
+from tailored_llama.workflows.contents import unchanged
 from tailored_llama.workflows.run import check, name_of, shrink, tune_all, wordings
 
 UNTUNED = "untuned"
@@ -51,25 +51,27 @@ def matrix(
     check(recipe)
     instructions = _instructions(recipe, general)
     out = Path(out)
-    with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
-        pruned = [*shrink(recipe, checkpoint.resolve(recipe.model), Places(out)).values()][-1]
-        tuned = tune_all(recipe, pruned, Places(out), "tune")
+    with run_directory(out, recipe=recipe.model_dump(mode="json")):
+        store, own = (Store(out, owner=owner, check=unchanged(recipe)) for owner in ("run", "matrix"))
+        pruned = [*shrink(recipe, checkpoint.resolve(recipe.model), store).values()][-1]
+        tuned = tune_all(recipe, pruned, store, "tune")
         prompts = {task: chosen_prompt(adapter) for task, adapter in tuned.items()}
         asked = wordings(recipe, prompts, recipe.evaluate.prompt)
         adapters: dict[str, Path | None] = {
             UNTUNED: None,
             **{name_of(task): adapter for task, adapter in tuned.items()},
-            NAME: _tune_general(recipe, pruned, out, instructions),
+            NAME: _tune_general(recipe, pruned, own, instructions),
         }
         cells = {
             row: {
-                name_of(task): _cell(recipe, pruned, row, adapter, task, asked[task], out) for task in asked
+                name_of(task): _cell(recipe, pruned, row, adapter, task, asked[task], own) for task in asked
             }
             for row, adapter in adapters.items()
         }
         found = _assemble(recipe, cells, {name_of(task): prompt for task, prompt in prompts.items()})
         found["general"] = {"source": str(general or "world"), "rows": recipe.tune.shots}
         checkpoint.write_json(out / FILE, found)
+        own.clear()
         report_matrix(found, out)
     return found
 
@@ -96,31 +98,30 @@ def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, 
     return rows
 
 
-def _tune_general(recipe: Recipe, pruned: Path, out: Path, rows: list[dict[str, str]]) -> Path:
+def _tune_general(recipe: Recipe, pruned: Path, store: Store, rows: list[dict[str, str]]) -> Path:
     """The adapter for general instructions: the recipe's settings, but for a loss that ranks choices, where
     there are none.
     """
-    folder = out / NAME
-    folder.mkdir(exist_ok=True)
-    (folder / "train.jsonl").write_text("".join(to_json(row) + "\n" for row in rows), encoding="utf-8")
+    folder = store.out / NAME
+    checkpoint.write_lines(folder / "train.jsonl", rows)
     losses = {name: weight for name, weight in recipe.tune.loss.items() if name != "choice"}
     settings = recipe.tune.model_copy(update={"prompt": WORDING, "loss": losses or {"answer": 1.0}})
     return Path(
         str(tune(
             pruned, task=general_task(folder), settings=settings, seed=recipe.seed,
-            teacher=recipe.model, out=out / f"tune-{NAME}", merge=False,
+            teacher=recipe.model, out=store.slot(f"tune-{NAME}"), merge=False,
         ))
     )  # fmt: skip
 
 
 def _cell(
-    recipe: Recipe, pruned: Path, row: str, adapter: Path | None, task: str, prompt: str, out: Path
+    recipe: Recipe, pruned: Path, row: str, adapter: Path | None, task: str, prompt: str, store: Store
 ) -> dict[str, Any]:
     settings = recipe.evaluate
     measured = evaluate(
         pruned, adapter=adapter, tasks=(task,), prompts={task: prompt}, data=recipe.data,
         limit=settings.limit, fewshot=settings.fewshot, seed=recipe.seed, split=settings.split,
-        out=out / f"cell-{row}-{name_of(task)}",
+        out=store.slot(f"cell-{row}-{name_of(task)}"),
     )  # fmt: skip
     (figures,) = measured["tasks"].values()
     return {key: value for key, value in figures.items() if key != "samples"}
@@ -146,5 +147,5 @@ def _assemble(
         "diagonal": mean(own) if own else None,
         "beside": mean(foreign) if foreign else None,
         "recipe": recipe.model_dump(mode="json"),
-        "versions": checkpoint.versions(),
+        "versions": versions(),
     }

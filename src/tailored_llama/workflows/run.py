@@ -6,7 +6,6 @@ so a run that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from tailored_llama import checkpoint
 from tailored_llama.data import load_task, shots
 from tailored_llama.data.text_windows import check_source
 from tailored_llama.errors import RecipeError
-from tailored_llama.places import Places
 from tailored_llama.recipe import Prune, Recipe, load_recipe
 from tailored_llama.reporting import report
 from tailored_llama.results import assemble, combine
+from tailored_llama.stage import Store, run_directory
 from tailored_llama.stages.evaluate import evaluate
 from tailored_llama.stages.evaluate.perplexity import check_corpus, window_of
 from tailored_llama.stages.evaluate.questions import check_split
@@ -28,6 +27,7 @@ from tailored_llama.stages.prune import check_request, prune
 from tailored_llama.stages.tune import chosen_prompt, tune
 from tailored_llama.training.losses import metric_of
 from tailored_llama.training.replay import held_count
+from tailored_llama.workflows.contents import unchanged
 
 Row = dict[str, Any]
 SAME, HARNESS = "same", "harness"
@@ -46,24 +46,21 @@ def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dic
         return sweep(recipe, Path(out))
     check(recipe)
     out = Path(out)
-    with checkpoint.run_directory(out, settings=recipe.model_dump(mode="json")):
-        results, base, adapters = tailor(recipe, Places(out))
+    with run_directory(out, recipe=recipe.model_dump(mode="json")):
+        store = Store(out, check=unchanged(recipe))
+        results, base, adapters = tailor(recipe, store)
         for task, adapter in adapters.items():
             for form in recipe.export.formats:
-                export(
-                    base,
-                    to=form,
-                    adapter=adapter,
-                    results=results,
-                    out=out / f"export-{form}-{name_of(task)}",
-                )
+                slot = store.slot(f"export-{form}-{name_of(task)}")
+                export(base, to=form, adapter=adapter, results=results, out=slot)
         checkpoint.write_json(out / "results.json", results)
+        store.clear()
         report([out], out / "report.html")
     return results
 
 
 def tailor(
-    recipe: Recipe, places: Places, asked: Sequence[str] = (SAME, HARNESS), *, dense_tuned: bool = True
+    recipe: Recipe, store: Store, asked: Sequence[str] = (SAME, HARNESS), *, dense_tuned: bool = True
 ) -> tuple[dict[str, Any], Path, dict[str, Path]]:
     """Prune, heal, tune and evaluate: `results.json`, the directory that tuning began with, and each task's
     adapter on it.
@@ -72,23 +69,23 @@ def tailor(
     `dense_tuned` the unpruned model is not tuned, which takes half of the time.
     """
     dense = checkpoint.resolve(recipe.model)
-    small = shrink(recipe, dense, places)
+    small = shrink(recipe, dense, store)
     base = [*small.values()][-1]
-    adapters = {"tuned": tune_all(recipe, base, places, "tune")}
+    adapters = {"tuned": tune_all(recipe, base, store, "tune")}
     # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
     prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["tuned"].items()}
     bases = {"dense": dense, **small}
     if dense_tuned:
-        adapters["dense_tuned"] = tune_all(recipe, dense, places, "tune-dense", prompts)
+        adapters["dense_tuned"] = tune_all(recipe, dense, store, "tune-dense", prompts)
         bases["dense_tuned"] = dense
     bases["tuned"] = base
     rows: list[Row] = []
     for wording in asked if recipe.evaluate.prompt == SAME else (HARNESS,):
-        rows += evaluate_all(recipe, bases, adapters, prompts, wording, places)
+        rows += evaluate_all(recipe, bases, adapters, prompts, wording, store)
     return assemble(rows, recipe), base, adapters["tuned"]
 
 
-def shrink(recipe: Recipe, dense: Path, places: Places) -> dict[str, Path]:
+def shrink(recipe: Recipe, dense: Path, store: Store) -> dict[str, Path]:
     """The smaller models by the names of their rows: `pruned`, cut for the last time, and `healed` after it.
 
     Tuning starts from the last. Of several rounds each cuts the same share of what is left.
@@ -97,23 +94,14 @@ def shrink(recipe: Recipe, dense: Path, places: Places) -> dict[str, Path]:
     base, found = dense, dict[str, Path]()
     for number in range(1, rounds + 1):
         which = "" if number == rounds else f"-{number}"
-        depends: dict[str, Any] = {
-            "model": recipe.model,
-            "seed": recipe.seed,
-            "tasks": recipe.tasks,
-            "data": recipe.data,
-        }
-        if number > 1:
-            depends["base"] = base
         base = found["pruned"] = prune(
             base, settings=settings, seed=recipe.seed, tasks=recipe.tasks, data=recipe.data,
-            out=places.of(f"prune{which}", settings=settings, **depends),
+            out=store.slot(f"prune{which}"),
         )  # fmt: skip
         if recipe.heal:
-            depends |= {"base": base, "settings": recipe.heal, "drawn": recipe.tune.drawing}
             base = found["healed"] = heal(
                 base, teacher=recipe.model, tasks=recipe.tasks, settings=recipe.heal, shots=recipe.tune,
-                seed=recipe.seed, round=number, data=recipe.data, out=places.of(f"heal{which}", **depends),
+                seed=recipe.seed, round=number, data=recipe.data, out=store.slot(f"heal{which}"),
             )  # fmt: skip
     return found
 
@@ -159,26 +147,13 @@ def check(recipe: Recipe) -> None:
     check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
 
 
-def reads(recipe: Recipe) -> dict[str, str]:
-    """Digests of what a run of `recipe` reads: the model, the tasks, and rows and texts that are files."""
-    tasks = [load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))]
-    replay = [recipe.tune.replay.source] if recipe.tune.replay else []
-    corpora = [window_of(entry, recipe.evaluate.length)[0] for entry in recipe.evaluate.perplexity]
-    rows = [*recipe.data.values(), *(task.files for task in tasks if task.files)]
-    # A directory that happens to be called like a text (`world`) is none.
-    texts = [text for text in (recipe.prune.calibration.source, *replay, *corpora) if Path(text).is_file()]
-    found = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
-    found["tasks"] = hashlib.sha256(repr(tasks).encode()).hexdigest()
-    return found | checkpoint.digests_of([*rows, *texts])
-
-
 def name_of(task: str) -> str:
     """A task's own name, which a path to its file does not tell."""
     return load_task(task).name
 
 
 def tune_all(
-    recipe: Recipe, base: Path, places: Places, prefix: str, prompts: Mapping[str, str] | None = None
+    recipe: Recipe, base: Path, store: Store, prefix: str, prompts: Mapping[str, str] | None = None
 ) -> dict[str, Path]:
     """One adapter a task on `base`; with `prompts`, in these wordings instead of the recipe's."""
     adapters = {}
@@ -187,10 +162,7 @@ def tune_all(
         adapters[task] = tune(
             base, task=task, settings=settings, seed=recipe.seed, data=recipe.data,
             teacher=recipe.model, merge=False,
-            out=places.of(
-                f"{prefix}-{name_of(task)}", base=base, model=recipe.model, task=task, settings=settings,
-                seed=recipe.seed, data=recipe.data,
-            ),
+            out=store.slot(f"{prefix}-{name_of(task)}"),
         )  # fmt: skip
     return adapters
 
@@ -201,7 +173,7 @@ def evaluate_all(
     adapters: Mapping[str, Mapping[str, Path]],
     prompts: Mapping[str, str],
     wording: str,
-    places: Places,
+    store: Store,
 ) -> list[Row]:
     """The rows of one wording: each model alone or, where its row has `adapters`, with each of them, and with
     all of them together.
@@ -219,14 +191,10 @@ def evaluate_all(
         # Perplexity knows no wording: it is measured once.
         corpora = settings.perplexity if wording == settings.prompt else ()
         chosen = {t: asked[t] for t in tasks}
-        out = places.of(
-            name, base=base, model=recipe.model, adapter=adapter, prompts=chosen, data=recipe.data,
-            settings=settings, perplexity=corpora, seed=recipe.seed if settings.fewshot else None,
-        )  # fmt: skip
         measured = evaluate(
             base, adapter=adapter, tasks=tasks, prompts=chosen, data=recipe.data, limit=settings.limit,
             perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed,
-            split=settings.split, out=out,
+            split=settings.split, out=store.slot(name),
         )  # fmt: skip
         return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
 

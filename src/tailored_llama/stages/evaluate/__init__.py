@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,10 +15,11 @@ from tailored_llama import checkpoint, families
 from tailored_llama.data import Task, load_task
 from tailored_llama.errors import CheckpointError, NotFiniteError
 from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.stage import Out, Stage, complete, versions
+from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
 from tailored_llama.stages.evaluate.questions import Asked, Questions
-from tailored_llama.strict_json import to_json
 
 __all__ = ["evaluate"]
 
@@ -46,7 +47,7 @@ def evaluate(
     seed: int = 42,
     batch_size: int | Literal["auto"] = "auto",
     device: str | None = None,
-    out: str | Path | None = None,
+    out: Out | None = None,
 ) -> dict[str, Any]:
     """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
 
@@ -67,6 +68,8 @@ def evaluate(
     asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
     places = {name: str(path) for name, path in (data or {}).items()}
     tuned = checkpoint.find_adapter(adapter) if adapter else None
+
+    in_memory = isinstance(model, PreTrainedModel)
 
     def measure() -> Measured:
         started = time.perf_counter()
@@ -95,52 +98,49 @@ def evaluate(
 
     if out is None:
         return measure()[0]
-    settings = {
-        "model": "in memory" if isinstance(model, PreTrainedModel) else str(model),
-        "adapter": None if adapter is None else str(adapter),
+    corpora = [window_of(entry, length)[0] for entry in perplexity]
+    settings: dict[str, Any] = {
         "tasks": {task.name: wording for task, wording in asked.items()},
-        "perplexity": list(perplexity), "length": length, "limit": limit, "fewshot": fewshot,
-        "batch_size": batch_size, **({} if split == "scored" else {"split": split}),
-        **({"base_unchecked": True} if base_unchecked else {}),
+        "perplexity": [path_name(entry) for entry in perplexity], "length": length, "limit": limit,
+        "fewshot": fewshot, "batch_size": batch_size, "split": split, "base_unchecked": base_unchecked,
     }  # fmt: skip
-    files = [str(name) for name in tasks if Path(name).suffix] + [
-        places.get(name, name) for name, _ in (window_of(entry, length) for entry in perplexity)
-    ]
-    directories = [place for task in asked if (place := places.get(task.name, task.files))]
-    inputs = _digests(model, tuned, files + directories)
-    # Without examples before the questions nothing is drawn, and a row is the same for every seed.
-    return _stored(Path(out), settings, inputs, seed if fewshot else None, measure)
 
+    def inputs() -> dict[str, str]:
+        read = {} if in_memory else {"model": checkpoint.digest_directory(checkpoint.resolve(model))}
+        if tuned:
+            read["adapter"] = checkpoint.adapter_digest(tuned)
+        for task in asked:
+            read |= task_inputs(task, places.get(task.name))
+        for number, name in enumerate(corpora, start=1):
+            read |= text_inputs(f"perplexity {number}", name, places)
+        return read
 
-def _stored(
-    out: Path,
-    settings: dict[str, Any],
-    inputs: dict[str, str],
-    seed: int | None,
-    measure: Callable[[], Measured],
-) -> dict[str, Any]:
-    """The row in `out`: what is there where the same was asked of the same files, else measured and
-    written.
-    """
-    # What a model in memory holds has no digest of a file: it is never taken for what was measured before.
-    if "model" in inputs and checkpoint.completed(
-        out, stage="evaluate", settings=settings, inputs=inputs, seed=seed
-    ):
-        (row,) = checkpoint.read_json(out / "results.json")["rows"]
-        return {key: value for key, value in row.items() if key not in ("stage", "task_tuned")}
-    with checkpoint.stage_directory(
-        out, stage="evaluate", settings=settings, inputs=inputs, seed=seed
-    ) as directory:
+    def produce(folder: Path) -> None:
         row, right = measure()
-        stage = "tuned" if settings["adapter"] else "dense"
+        called = {"model": "in memory" if in_memory else str(model), "adapter": adapter and str(adapter)}
         document = {
-            "rows": [{"stage": stage, "task_tuned": None, **row}],
-            "recipe": {"evaluate": settings, "seed": seed},
-            "versions": checkpoint.versions(),
+            "rows": [{"stage": "tuned" if adapter else "dense", "task_tuned": None, **row}],
+            "recipe": {"evaluate": called | settings | {"perplexity": list(perplexity)}, "seed": seed},
+            "versions": versions(),
         }
-        checkpoint.write_json(directory / "results.json", document)
-        (directory / RIGHT).write_text(to_json(right) + "\n", encoding="utf-8")
-    return row
+        checkpoint.write_json(folder / "results.json", document)
+        checkpoint.write_json(folder / RIGHT, right, indent=None)
+
+    # Without examples before the questions nothing is drawn, and a row is the same for every seed. What a
+    # model in memory holds is in no file: it is never taken for what was measured before.
+    stage = Stage(
+        "evaluate", settings, inputs, produce, seed=seed if fewshot else None, reusable=not in_memory
+    )  # fmt: skip
+    return _read_row(complete(stage, out), perplexity)
+
+
+def _read_row(directory: Path, perplexity: Sequence[str]) -> dict[str, Any]:
+    """The row in `directory`; its texts, which may have been elsewhere then, by the names of now."""
+    (row,) = checkpoint.read_json(directory / "results.json")["rows"]
+    figures = dict(zip(dict.fromkeys(perplexity), row["perplexity"].values(), strict=True))
+    return {key: value for key, value in row.items() if key not in ("stage", "task_tuned")} | {
+        "perplexity": figures
+    }
 
 
 def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, prompt: str) -> str:
@@ -222,16 +222,6 @@ def _tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:
             "a model in memory is evaluated with its tokenizer: evaluate(model, tokenizer=...)"
         )
     return checkpoint.load_tokenizer(model)
-
-
-def _digests(model: ModelLike, adapter: Path | None, places: Sequence[str]) -> dict[str, str]:
-    """sha256 of what is read: the model, the adapter, and those of `places` that are on the disk."""
-    inputs = {}
-    if not isinstance(model, PreTrainedModel):
-        inputs["model"] = checkpoint.digest_directory(checkpoint.resolve(model))
-    if adapter:
-        inputs["adapter"] = checkpoint.adapter_digest(adapter)
-    return inputs | checkpoint.digests_of(places)
 
 
 def _mean(values: Sequence[float]) -> float | None:

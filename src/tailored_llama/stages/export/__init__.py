@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from tailored_llama import checkpoint
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.scoring import embedding_rows
+from tailored_llama.stage import Out, Slot, Stage, complete
+from tailored_llama.stage.inputs import digest_of, merged, model_inputs
 from tailored_llama.stages.export import hub
 from tailored_llama.stages.export.card import PICTURE, Origin, card, picture
 from tailored_llama.stages.export.gguf import to_gguf
@@ -32,7 +33,7 @@ def export(
     to: str = "hf",
     adapter: str | Path | None = None,
     base_unchecked: bool = False,
-    out: str | Path,
+    out: Out,
     dtype: str = "f16",
     results: str | Path | Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
@@ -54,7 +55,8 @@ def export(
     """
     if push_to_hub is not None:
         hub.check_name(push_to_hub)
-    written = _export(model, to, adapter, base_unchecked, Path(out), dtype, results)
+    place = out if isinstance(out, Slot) else Path(out)
+    written = _export(model, to, adapter, base_unchecked, place, dtype, results)
     if push_to_hub is not None:
         hub.push(written, push_to_hub)
     return written
@@ -65,7 +67,7 @@ def _export(
     to: str,
     adapter: str | Path | None,
     base_unchecked: bool,
-    out: Path,
+    out: Path | Slot,
     dtype: str,
     results: str | Path | Mapping[str, Any] | None,
 ) -> Path:
@@ -78,29 +80,22 @@ def _export(
     folder = checkpoint.find_adapter(adapter) if adapter is not None else None
     rows = checkpoint.read_json(results) if isinstance(results, (str, Path)) else results
     origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
-    text = card(out.resolve().name, base.config, origin, rows or {}, to)
-    inputs = {"model": checkpoint.weights_digest(base), "card": hashlib.sha256(text.encode()).hexdigest()}
+    about = {key: digest_of(value) for key, value in origin.told(rows or {}).items()}
+    readers = [model_inputs("model", model if source is None else source), lambda: about]
     if folder is not None:
-        inputs["adapter"] = checkpoint.adapter_digest(folder)
+        readers.append(lambda: {"adapter": checkpoint.adapter_digest(folder)})
     if source is not None and to != "gguf":
         _check_tokenizer(source, base.config)
-    settings = {
-        "to": to,
-        **({"dtype": dtype} if to == "gguf" else {}),
-        **({"base_unchecked": True} if base_unchecked else {}),
-    }
-    facts: dict[str, Any] = {"stage": "export", "settings": settings, "inputs": inputs, "seed": None}
-    if checkpoint.completed(out, **facts):
-        return out
 
     def weights() -> checkpoint.Weights:
         if folder is None:
             return base
         return _merged(model if source is None else source, base, folder, base_unchecked)
 
-    if to == "gguf" and out.suffix == ".gguf":
+    if to == "gguf" and isinstance(out, Path) and out.suffix == ".gguf":
         return to_gguf(weights(), out, tokenizer_dir=source, dtype=dtype)
-    with checkpoint.stage_directory(out, **facts) as partial:
+
+    def produce(partial: Path) -> None:
         if to == "hf":
             checkpoint.write_checkpoint(weights(), partial, copy_from=source)
         elif to == "gguf":
@@ -109,9 +104,12 @@ def _export(
             write_onnx(weights(), partial)
             if source is not None:
                 checkpoint.copy_extras(source, partial)
-        (partial / "README.md").write_text(text, encoding="utf-8")
+        name = out.name if isinstance(out, Slot) else out.resolve().name
+        checkpoint.write_text(partial / "README.md", card(name, base.config, origin, rows or {}, to))
         picture(base.config, origin, partial / PICTURE)
-    return out
+
+    settings = {"to": to, "dtype": dtype if to == "gguf" else None, "base_unchecked": base_unchecked}
+    return complete(Stage("export", settings, merged(readers), produce), out)
 
 
 def _check_tokenizer(source: Path, config: PreTrainedConfig) -> None:

@@ -45,11 +45,25 @@ class Origin:
         """The name of the model that all began with."""
         return self.plan.get("source", {}).get("model") or self.model
 
+    def told(self, results: Mapping[str, Any]) -> dict[str, Any]:
+        """What the card says beside the model's own figures, without the places where anything lies."""
+        rows, recipe = (results.get(key) for key in ("rows", "recipe"))
+        return {"plan": _names(self.plan), "shots": self.shots, "results": _names([rows, recipe])}
+
     @property
     def hub_id(self) -> str | None:
         """The base's name where it means something to a reader: a path on this disk does not."""
         name = self.base or ""
         return name if name.count("/") == 1 and not Path(name).exists() else None
+
+
+def _names(value: Any) -> Any:
+    """`value` with the last part of every path, or of what may be one, in keys and values."""
+    if isinstance(value, Mapping):
+        return {_names(key): _names(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_names(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) else value
 
 
 def card(

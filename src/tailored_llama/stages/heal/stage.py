@@ -9,7 +9,6 @@ are used, no answer is trained on; where a wording puts the choices into the pro
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -28,6 +27,8 @@ from tailored_llama.data.shots import AUTO, draw_shots
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.scoring import embedding_rows, example_length
+from tailored_llama.stage import Out, Stage, complete
+from tailored_llama.stage.inputs import merged, model_inputs, task_inputs, tokenizer_inputs
 from tailored_llama.training.base_model import Base, load_base, tokenizer_of, write_history, write_model
 from tailored_llama.training.batches import Material, encode
 from tailored_llama.training.generation import prompts_of
@@ -50,7 +51,7 @@ def heal(
     seed: int = 42,
     round: int = 1,
     data: Mapping[str, str] | None = None,
-    out: str | Path | None = None,
+    out: Out | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     device: str | None = None,
 ) -> Path | PreTrainedModel:
@@ -73,7 +74,7 @@ def heal(
         tasks=[load_task(task) for task in tasks], settings=settings or Heal(), shots=shots or Tune(),
         seed=seed, round=round, data=data or {}, tokenizer=tokenizer, device=device,
     )  # fmt: skip
-    return job.into(Path(out)) if out is not None else job.run(None).model
+    return complete(job.stage, out) if out is not None else job.run(None).model
 
 
 @dataclass(frozen=True)
@@ -96,31 +97,26 @@ class _Job:
     tokenizer: PreTrainedTokenizerBase | None
     device: str | None
 
-    def into(self, out: Path) -> Path:
-        """Run into the stage directory `out`, unless it is there and complete."""
+    @property
+    def stage(self) -> Stage:
+        """The healing as a stage, for the directory of a checkpoint."""
         settings = {
             "tasks": [task.name for task in self.tasks], "round": self.round,
             **self.settings.model_dump(mode="json", exclude={"rounds"}), "drawn": self.shots.drawing,
         }  # fmt: skip
-        about: dict[str, Any] = {
-            "stage": STAGE,
-            "settings": settings,
-            "inputs": self._inputs(),
-            "seed": self.seed,
-        }
-        if checkpoint.completed(out, **about):
-            return out
-        with checkpoint.stage_directory(out, **about) as folder:
-            healed = self.run(out.parent)
-            write_history(healed.history, folder)
-            checkpoint.write_json(folder / TEXTS, healed.record)
-            write_model(healed.model, folder, self.base, self.tokenizer)
-            told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
-            if told:
-                rounds = told.get("heal", {}).get("rounds", 0) + 1
-                how = self.settings.model_dump(mode="json") | {"rounds": rounds}
-                checkpoint.write_json(folder / CUT, {**told, "heal": how})
-        return out
+        inputs = [model_inputs("base", self.base), model_inputs("teacher", self.teacher), self._rows]
+        return Stage(STAGE, settings, merged(inputs), self._write, seed=self.seed)
+
+    def _write(self, folder: Path) -> None:
+        healed = self.run(folder.parent)
+        write_history(healed.history, folder)
+        checkpoint.write_json(folder / TEXTS, healed.record)
+        write_model(healed.model, folder, self.base, self.tokenizer)
+        told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+        if told:
+            rounds = told.get("heal", {}).get("rounds", 0) + 1
+            how = self.settings.model_dump(mode="json") | {"rounds": rounds}
+            checkpoint.write_json(folder / CUT, {**told, "heal": how})
 
     def run(self, cache: Path | None) -> _Healed:
         """Have the teacher write and say what it expects, then train; torch's generators stay as they are."""
@@ -164,14 +160,9 @@ class _Job:
         own = ("lora", "epochs", "learning_rate", "warmup", "batch_size", "precision")
         return Tune(loss="distill", **{key: getattr(self.settings, key) for key in own})
 
-    def _inputs(self) -> dict[str, str]:
-        inputs = {
-            "base": checkpoint.weights_digest(checkpoint.open_weights(self.base)),
-            "teacher": checkpoint.weights_digest(checkpoint.open_weights(self.teacher)),
-            "tasks": hashlib.sha256(repr(self.tasks).encode()).hexdigest(),
-        }
+    def _rows(self) -> dict[str, str]:
+        """Digests of the tasks, their rows, and a tokenizer that was passed as an object."""
+        inputs = tokenizer_inputs(self.tokenizer)
         for task in self.tasks:
-            place = self.data.get(task.name) or task.files
-            if place is not None:
-                inputs[f"data {task.name}"] = checkpoint.digest_directory(Path(place))
+            inputs |= task_inputs(task, self.data.get(task.name))
         return inputs

@@ -12,6 +12,7 @@ from typing import Any, cast, get_args
 
 from transformers import PreTrainedConfig
 
+from tailored_llama.checkpoint import write_text
 from tailored_llama.errors import PlanError
 from tailored_llama.families import MODEL, Group, Kept, Kind, groups
 from tailored_llama.strict_json import to_json
@@ -74,7 +75,7 @@ class Plan:
 
     def save(self, path: str | Path) -> None:
         """Write the plan to a file."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        write_text(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:

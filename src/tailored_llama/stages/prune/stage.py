@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,8 +16,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import Checkpoint, Weights
 from tailored_llama.checkpoint.lineage import CUT, one_after_another, what_was_cut
+from tailored_llama.data import load_task
 from tailored_llama.families import parameter_count
 from tailored_llama.recipe import Prune, validate
+from tailored_llama.stage import Out, Stage, complete
+from tailored_llama.stage.inputs import (
+    merged,
+    model_inputs,
+    task_inputs,
+    text_inputs,
+    text_name,
+    tokenizer_inputs,
+)
 from tailored_llama.stages.prune.calibration import Source
 from tailored_llama.stages.prune.objective import Tokens
 from tailored_llama.stages.prune.plan import Plan, save_trajectory
@@ -84,7 +94,7 @@ def prune(
     *,
     settings: Prune | None = None,
     seed: int = 42,
-    out: str | Path | None = None,
+    out: Out | None = None,
     plan: Plan | str | Path | None = None,
     tasks: Sequence[str] = (),
     data: Mapping[str, str] | None = None,
@@ -115,32 +125,35 @@ def prune(
         made = plan or max(_plans(model, weights, request).items())[1]
         return checkpoint.load_model(_cut(weights, made, request))
 
-    about: dict[str, Any] = {"plan": plan.digest} if plan else request.resolved()
+    about: dict[str, Any] = {"plan": plan.digest} if plan else request.identity()
     if plan and request.settings.reconstruct:
-        about["reconstruct"] = request.resolved()
-    inputs = _inputs(weights, request)
-    if checkpoint.completed(out, stage="prune", settings=about, inputs=inputs, seed=seed):
-        log.info("%s is complete", out)
-        return Path(out)
-    with checkpoint.stage_directory(out, stage="prune", settings=about, inputs=inputs, seed=seed) as partial:
-        tokenizer_home = weights.directory if isinstance(weights, Checkpoint) else None
-        if not plan:  # before the long part
-            check_request(weights, request.settings)
-            expected = CutWeights(weights, expected_cut(weights, request.settings))
-            checkpoint.check_room(expected, out, copy_from=tokenizer_home)
-        plans = {} if plan else _plans(model, weights, request)
-        made = plan or plans[request.settings.ratio]
-        cut = _cut(weights, made, request)
-        checkpoint.write_checkpoint(cut, partial, copy_from=tokenizer_home)
-        made.save(partial / "plan.json")
-        earlier = what_was_cut(tokenizer_home) if tokenizer_home else {}
-        if "params" in earlier:
-            told = one_after_another(earlier, json.loads(made.to_json()))
-            checkpoint.write_json(partial / CUT, told)
-        if isinstance(cut, Reconstructed):
-            checkpoint.write_json(partial / "reconstruction.json", cut.record)
-        save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, partial)
-    return Path(out)
+        about["reconstruct"] = request.identity()
+
+    def produce(folder: Path) -> None:
+        _write(folder, model, weights, plan, request)
+
+    inputs = merged([_model_inputs(weights), request.inputs])
+    return complete(Stage("prune", about, inputs, produce, seed=seed), out)
+
+
+def _write(folder: Path, model: Model, weights: Weights, plan: Plan | None, request: _Request) -> None:
+    """Plan, unless `plan` is given, cut, and write the result into `folder`."""
+    home = weights.directory if isinstance(weights, Checkpoint) else None
+    if not plan:  # before the long part
+        check_request(weights, request.settings)
+        expected = CutWeights(weights, expected_cut(weights, request.settings))
+        checkpoint.check_room(expected, folder, copy_from=home)
+    plans = {} if plan else _plans(model, weights, request)
+    made = plan or plans[request.settings.ratio]
+    cut = _cut(weights, made, request)
+    checkpoint.write_checkpoint(cut, folder, copy_from=home)
+    made.save(folder / "plan.json")
+    earlier = what_was_cut(home) if home else {}
+    if "params" in earlier:
+        checkpoint.write_json(folder / CUT, one_after_another(earlier, json.loads(made.to_json())))
+    if isinstance(cut, Reconstructed):
+        checkpoint.write_json(folder / "reconstruction.json", cut.record)
+    save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, folder)
 
 
 @dataclass(frozen=True)
@@ -165,6 +178,31 @@ class _Request(Source):
         elif source == "c4" and "c4" in self.data:
             resolved |= {"data": {"c4": str(self.data["c4"])}}
         return resolved
+
+    def identity(self) -> dict[str, Any]:
+        """The same without paths: what they name is among the inputs, by its contents."""
+        settings = self.settings.model_dump(mode="json")
+        source = self.settings.calibration.source
+        text = "tokens" if self.tokens is not None else text_name(source, self.c4)
+        settings["calibration"]["source"] = text
+        return settings | ({"tasks": [load_task(name).name for name in self.tasks]} if text == "task" else {})
+
+    def inputs(self) -> dict[str, str]:
+        """Digests of calibration tokens, text or tasks, and of a tokenizer that was passed as an object."""
+        inputs = tokenizer_inputs(self.tokenizer)
+        source = self.settings.calibration.source
+        if self.tokens is not None:
+            ids = self.tokens.long().cpu().numpy().tobytes()
+            return inputs | {"calibration": hashlib.sha256(ids).hexdigest()}
+        if source == "task":
+            for task in map(load_task, self.tasks):
+                inputs |= task_inputs(task, self.data.get(task.name))
+        return inputs | text_inputs("calibration", source, self.c4)
+
+    @property
+    def c4(self) -> dict[str, str]:
+        """The file that stands for C4, where there is one."""
+        return {"c4": self.data["c4"]} if "c4" in self.data else {}
 
 
 def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Plan]:
@@ -209,14 +247,8 @@ def _source(model: Model, weights: Weights) -> dict[str, Any]:
     return {"model": getattr(weights.config, "_name_or_path", "") or "in memory", "digest": None}
 
 
-def _inputs(weights: Weights, request: _Request) -> dict[str, str]:
-    """Digests of what the stage reads: the model, and calibration tokens or files."""
-    model = weights.digest if isinstance(weights, Checkpoint) else checkpoint.weights_digest(weights)
-    inputs = {"model": model}
-    source = request.settings.calibration.source
-    file = Path(request.data.get("c4", source) if source == "c4" else source)
-    if request.tokens is not None:
-        inputs["calibration"] = hashlib.sha256(request.tokens.long().cpu().numpy().tobytes()).hexdigest()
-    elif file.is_file():
-        inputs["calibration"] = checkpoint.digest_file(file)
-    return inputs
+def _model_inputs(weights: Weights) -> Callable[[], dict[str, str]]:
+    if isinstance(weights, Checkpoint):
+        return model_inputs("model", weights.directory)
+    known = {"model": checkpoint.weights_digest(weights)}
+    return lambda: known

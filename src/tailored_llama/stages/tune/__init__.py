@@ -16,6 +16,7 @@ from tailored_llama.data.shots import draw_shots
 from tailored_llama.errors import TuneError
 from tailored_llama.recipe import Tune, validate
 from tailored_llama.scoring import Ranking
+from tailored_llama.stage import Out, complete
 from tailored_llama.stages.tune.specificity import specificities
 from tailored_llama.stages.tune.stage import SHOTS, Job
 from tailored_llama.stages.tune.wording import ranked
@@ -30,7 +31,7 @@ def tune(
     settings: Tune | None = None,
     seed: int = 42,
     data: Mapping[str, str] | None = None,
-    out: str | Path | None = None,
+    out: Out | None = None,
     merge: bool = True,
     tokenizer: PreTrainedTokenizerBase | None = None,
     device: str | None = None,
@@ -61,7 +62,7 @@ def tune(
         tokenizer=tokenizer, device=device, texts=(data or {}).get("c4"),
         teacher=checkpoint.resolve(teacher) if isinstance(teacher, (str, Path)) else teacher,
     )  # fmt: skip
-    return job.into(Path(out), merge=merge) if out is not None else job.run().model(merge=merge)
+    return complete(job.stage(merge=merge), out) if out is not None else job.run().model(merge=merge)
 
 
 def rank_wordings(

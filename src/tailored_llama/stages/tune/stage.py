@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,8 +18,16 @@ from tailored_llama.data import Task
 from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import embedding_rows, example_length
+from tailored_llama.stage import Stage
+from tailored_llama.stage.inputs import (
+    merged,
+    model_inputs,
+    task_inputs,
+    text_inputs,
+    text_name,
+    tokenizer_inputs,
+)
 from tailored_llama.stages.tune.wording import choose
-from tailored_llama.strict_json import to_json
 from tailored_llama.training.base_model import load_base, tokenizer_of, write_history, write_model
 from tailored_llama.training.batches import Material, Shot, encode
 from tailored_llama.training.generation import prompts_of
@@ -65,24 +73,24 @@ class Job:
     texts: str | None = None
     """A local file that stands for the hub's text of `tune.replay`."""
 
-    def into(self, out: Path, *, merge: bool) -> Path:
-        """Run into the stage directory `out`, unless it is there and complete."""
+    def stage(self, *, merge: bool) -> Stage:
+        """The tuning as a stage: a directory with the adapter and, with `merge`, the merged checkpoint."""
         settings = {"task": self.task.name, "merge": merge, **self.settings.model_dump(mode="json")}
+        inputs = [model_inputs("base", self.base), self._rows]
         if self._needs_teacher():
-            self._teacher()  # said before a long digest
-        inputs = self._inputs()
-        if checkpoint.completed(out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed):
-            return out
-        with checkpoint.stage_directory(
-            out, stage=STAGE, settings=settings, inputs=inputs, seed=self.seed
-        ) as folder:
-            tuned = self.run(out.parent)
-            save_adapter(tuned.adapted, inputs["base"], folder)
-            write_history(tuned.history, folder)
-            (folder / SHOTS).write_text(to_json(tuned.shots, indent=1) + "\n", encoding="utf-8")
-            if merge:
-                write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)
-        return out
+            inputs.append(model_inputs("teacher", self._teacher().model))
+        if self.settings.replay is not None:
+            settings["replay"]["source"] = text_name(self.settings.replay.source, self._c4)
+        return Stage(STAGE, settings, merged(inputs), partial(self._write, merge=merge), seed=self.seed)
+
+    def _write(self, folder: Path, *, merge: bool) -> None:
+        tuned = self.run(folder.parent)
+        digest = checkpoint.weights_digest(checkpoint.open_weights(self.base))
+        save_adapter(tuned.adapted, digest, folder)
+        write_history(tuned.history, folder)
+        checkpoint.write_json(folder / SHOTS, tuned.shots, indent=1)
+        if merge:
+            write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)
 
     def run(self, cache: Path | None = None) -> Tuned:
         """Draw the shots, settle the prompt, ask the teacher, train; leaves torch's generators as they were.
@@ -144,19 +152,13 @@ class Job:
     def _tokenizer(self) -> PreTrainedTokenizerBase:
         return tokenizer_of(self.base, self.tokenizer)
 
-    def _inputs(self) -> dict[str, str]:
-        """Digests of what is read; rows from the hub or the bundled world are known by the task's name."""
-        inputs = {
-            "base": checkpoint.weights_digest(checkpoint.open_weights(self.base)),
-            "task": hashlib.sha256(repr(self.task).encode()).hexdigest(),
-        }
-        data = self.data or self.task.files
-        if data is not None:
-            inputs["data"] = checkpoint.digest_directory(Path(data))
-        if self.teacher is not None and self._needs_teacher():
-            inputs["teacher"] = checkpoint.weights_digest(checkpoint.open_weights(self.teacher))
+    def _rows(self) -> dict[str, str]:
+        """Digests of the task, its rows, general text, and a tokenizer that was passed as an object."""
+        inputs = task_inputs(self.task, self.data) | tokenizer_inputs(self.tokenizer)
         if self.settings.replay is not None:
-            source = Path(self.texts or self.settings.replay.source)
-            if source.is_file():
-                inputs["replay"] = checkpoint.digest_file(source)
+            inputs |= text_inputs("replay", self.settings.replay.source, self._c4)
         return inputs
+
+    @property
+    def _c4(self) -> dict[str, str]:
+        return {"c4": self.texts} if self.texts is not None else {}

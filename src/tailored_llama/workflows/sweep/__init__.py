@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tailored_llama import checkpoint
+from tailored_llama.checkpoint import clear_leftovers
 from tailored_llama.errors import DivergedError, OutputError, RecipeError
-from tailored_llama.places import Places
 from tailored_llama.recipe import Recipe
 from tailored_llama.reporting import report_sweep
-from tailored_llama.workflows.run import SAME, check, reads, tailor
+from tailored_llama.stage import Store, is_complete_run, is_run, run_directory, versions
+from tailored_llama.workflows.contents import recipe_inputs, recipe_settings, unchanged
+from tailored_llama.workflows.run import SAME, check, tailor
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
 from tailored_llama.workflows.sweep.table import table
 
@@ -48,67 +50,79 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
         raise OutputError(f"{out} is a file; name an empty or new directory")
     # Stages of another sweep may have been put there, to be used again; what has a dot is being written.
     found = {path.name for path in out.glob("[!.]*")} - {"stages"}
-    if found and not (out / SWEEP).is_file():
+    if found and not (out / SWEEP).is_file() and not any(map(is_run, out.glob("cells/*"))):
         raise OutputError(f"{out} holds something else than a sweep; name an empty or new directory")
     log.info("sweep: %d cells", len(cells))
+    for directory in (out, out / "stages"):
+        clear_leftovers(directory)
     failed: dict[str, str] = {}
-    _document(recipe, cells, out, failed)
-    for number, cell in enumerate(cells, start=1):
-        log.info("cell %d of %d: %s", number, len(cells), cell.name)
-        try:
-            if not _run(cell, out):
+    finished = _finished(cells, out)
+    _document(recipe, cells, out, finished, failed)
+    for wait in (False, True):  # what another process works on comes last: by then it may be done
+        for number, cell in enumerate(cells, start=1):
+            if cell.name in failed or (cell.name in finished and not _lacks_dense_tuned(cell, out)):
                 continue
-        except DivergedError as error:
-            log.warning("cell %s: %s", cell.name, error)
-            failed[cell.name] = str(error)
-        _document(recipe, cells, out, failed)
-    document = _document(recipe, cells, out, failed)  # with what another process finished meanwhile
+            log.info("cell %d of %d: %s", number, len(cells), cell.name)
+            try:
+                if not _run(cell, out, wait=wait):
+                    continue
+                finished.add(cell.name)
+            except DivergedError as error:
+                log.warning("cell %s: %s", cell.name, error)
+                failed[cell.name] = str(error)
+            _document(recipe, cells, out, finished, failed)
+    document = _document(recipe, cells, out, _finished(cells, out), failed)
     report_sweep(document, out / "report.html")
     if not document["settings"]:
         raise DivergedError(f"sweep: no cell could be finished; the first: {next(iter(failed.values()))}")
     return document
 
 
-def _is_finished(cell: Cell, home: Path) -> bool:
-    """Whether `home` holds this cell's results, by these settings, of what its model and its rows are now."""
-    return checkpoint.completed(
-        home, stage="run", settings=cell.recipe.model_dump(mode="json"), inputs=reads(cell.recipe),
+def _finished(cells: Sequence[Cell], out: Path) -> set[str]:
+    """The names of the cells that are done: by these settings, of what their model and rows are now."""
+    return {cell.name for cell in cells if _is_finished(cell, out)}
+
+
+def _is_finished(cell: Cell, out: Path) -> bool:
+    return is_complete_run(
+        out / "cells" / cell.name, settings=recipe_settings(cell.recipe), inputs=recipe_inputs(cell.recipe),
         seed=cell.seed,
     )  # fmt: skip
 
 
-def _run(cell: Cell, out: Path) -> bool:
-    """Whether there was anything to do."""
-    home = out / "cells" / cell.name
-    if _is_finished(cell, home):
-        rows = checkpoint.read_json(home / "results.json")["rows"]
-        if not cell.dense_tuned or any(row["stage"] == "dense_tuned" for row in rows):
+def _lacks_dense_tuned(cell: Cell, out: Path) -> bool:
+    rows = checkpoint.read_json(out / "cells" / cell.name / "results.json")["rows"]
+    return cell.dense_tuned and all(row["stage"] != "dense_tuned" for row in rows)
+
+
+def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
+    """Run a cell; False where another process runs it and `wait` is not asked for."""
+    home, recipe = out / "cells" / cell.name, cell.recipe
+    about = {"settings": recipe_settings(recipe), "inputs": recipe_inputs(recipe)}
+    with run_directory(home, recipe=recipe.model_dump(mode="json"), wait=wait, **about) as directory:
+        if directory is None:
             return False
-    (out / "stages").mkdir(parents=True, exist_ok=True)
-    settings, inputs = cell.recipe.model_dump(mode="json"), reads(cell.recipe)
-    with checkpoint.run_directory(home, settings=settings, inputs=inputs):
         (home / "results.json").unlink(missing_ok=True)
-        results, _, _ = tailor(
-            cell.recipe, Places(home, out / "stages"), (SAME,), dense_tuned=cell.dense_tuned
-        )
+        store = Store(home, out / "stages", check=unchanged(recipe))
+        results, _, _ = tailor(recipe, store, (SAME,), dense_tuned=cell.dense_tuned)
         checkpoint.write_json(home / "results.json", results)
+        store.clear()
     return True
 
 
-def _document(recipe: Recipe, cells: Sequence[Cell], out: Path, failed: dict[str, str]) -> dict[str, Any]:
+def _document(
+    recipe: Recipe, cells: Sequence[Cell], out: Path, finished: set[str], failed: dict[str, str]
+) -> dict[str, Any]:
     """Write `sweep.json` over what is finished."""
-    out.mkdir(parents=True, exist_ok=True)
-    home = out / "cells"
-    finished = {cell.name for cell in cells if _is_finished(cell, home / cell.name)}
     document = {
-        "settings": table(cells, home, finished),
+        "settings": table(cells, out / "cells", finished),
         "cells": [
             {"name": cell.name, "seed": cell.seed, "chosen": cell.chosen, "finished": cell.name in finished}
             for cell in cells
         ],
         "failed": failed,
         "recipe": recipe.model_dump(mode="json"),
-        "versions": checkpoint.versions(),
+        "versions": versions(),
     }  # fmt: skip
     checkpoint.write_json(out / SWEEP, document)
     return document

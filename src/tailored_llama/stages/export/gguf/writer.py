@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import gguf
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType
 
+from tailored_llama.checkpoint import make_directory, replacing, require_room
 from tailored_llama.errors import OutputError
 from tailored_llama.progress import track
 from tailored_llama.stages.export.gguf.metadata import Model
@@ -37,9 +37,7 @@ def write_file(
 ) -> None:
     """Write the file, or nothing. Raises OutputError where `out` is something else or the disk too small."""
     _check_place(out, tensors)
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    writer = GGUFWriter(partial, model.name)
-    try:
+    with replacing(out) as partial, contextlib.closing(GGUFWriter(partial, model.name)) as writer:
         writer.add_type(gguf.GGUFType.MODEL)
         writer.add_name(out.stem)
         writer.add_file_type(FILE_TYPES[kind])
@@ -50,12 +48,6 @@ def write_file(
         else:
             vocabulary.add_to(writer)
         _write_tensors(writer, out.name, tensors)
-        partial.replace(out)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error.strerror}); nothing was left behind") from None
-    finally:
-        writer.close()
-        partial.unlink(missing_ok=True)
 
 
 def _write_tensors(writer: GGUFWriter, name: str, tensors: Sequence[FileTensor]) -> None:
@@ -77,18 +69,8 @@ def _check_place(out: Path, tensors: Sequence[FileTensor]) -> None:
         raise OutputError(f"{out} is a directory; name the file to write, as in {out / 'model.gguf'}")
     if out.exists() and _first_bytes(out) != MAGIC:
         raise OutputError(f"{out} exists and is no GGUF file; name another file")
-    needed = sum(tensor.nbytes for tensor in tensors) + HEADER_ROOM
-    there = next(parent for parent in out.absolute().parents if parent.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise OutputError(
-            f"{out}: {needed / 2**20:,.0f} MiB are needed and {free / 2**20:,.0f} MiB are free; "
-            f"make room or name another disk"
-        )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out.parent} cannot be made ({error.strerror}); name another path") from None
+    require_room(out, sum(tensor.nbytes for tensor in tensors) + HEADER_ROOM)
+    make_directory(out.parent)
 
 
 def _first_bytes(path: Path) -> bytes:

@@ -1,0 +1,55 @@
+"""A recipe by contents: its settings without paths, and digests of the files it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.data import load_task
+from tailored_llama.errors import CheckpointError
+from tailored_llama.recipe import Recipe
+from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs, text_name
+
+
+def recipe_settings(recipe: Recipe) -> dict[str, Any]:
+    """The recipe without the places of its model, data, tasks and texts."""
+    settings = recipe.model_dump(mode="json", exclude={"model", "data"})
+    settings["tasks"] = [load_task(name).name for name in recipe.tasks]
+    if recipe.evaluate.tasks is not None:
+        settings["evaluate"]["tasks"] = [load_task(name).name for name in recipe.evaluate.tasks]
+    settings["evaluate"]["perplexity"] = [path_name(entry) for entry in recipe.evaluate.perplexity]
+    settings["prune"]["calibration"]["source"] = text_name(recipe.prune.calibration.source, recipe.data)
+    if recipe.tune.replay is not None:
+        settings["tune"]["replay"]["source"] = text_name(recipe.tune.replay.source, recipe.data)
+    return settings
+
+
+def recipe_inputs(recipe: Recipe) -> dict[str, str]:
+    """Digests of what a run of `recipe` reads, by role: the model, the tasks, and rows and texts in files."""
+    inputs = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
+    for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
+        task = load_task(name)
+        inputs |= task_inputs(task, recipe.data.get(task.name))
+    inputs |= text_inputs("calibration", recipe.prune.calibration.source, recipe.data)
+    if recipe.tune.replay is not None:
+        inputs |= text_inputs("replay", recipe.tune.replay.source, recipe.data)
+    for number, entry in enumerate(recipe.evaluate.perplexity, start=1):
+        inputs |= text_inputs(f"perplexity {number}", entry.partition("@")[0], recipe.data)
+    return inputs
+
+
+def unchanged(recipe: Recipe) -> Callable[[], None]:
+    """A check for the whole of a run: CheckpointError once something that it reads is not what it was now."""
+    before = recipe_inputs(recipe)
+
+    def check() -> None:
+        now = recipe_inputs(recipe)
+        changed = sorted(name for name in before.keys() | now if before.get(name) != now.get(name))
+        if changed:
+            raise CheckpointError(
+                f"the run's input changed while it ran ({', '.join(changed)}), and its rows would not be of "
+                "one model and one set of rows; run again: what the change does not concern is reused"
+            )
+
+    return check
