@@ -21,8 +21,6 @@ from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Distill, Heal
 from tailored_llama.scoring import can_branch, not_finite
-from tailored_llama.strict_json import to_json
-from tailored_llama.scoring import can_branch
 from tailored_llama.stage import Stage, complete_at, shared_path
 from tailored_llama.stage.inputs import digest_of, merged, model_inputs
 from tailored_llama.training.base_model import load_base
