@@ -3,34 +3,26 @@
 This file travels inside every shaped checkpoint and is all that is needed to load it with
 `trust_remote_code=True`, so it imports only torch and transformers.
 
-A family joins with one `_shaped(...)` line and one in FAMILIES. The stock model is built first and then each
-of its decoder layers anew, from a copy of the config that carries the layer's own widths; everything else
-(embeddings, rotary positions, cache, loss, generation) is the stock class's own.
+A family joins with one line in FAMILIES. The stock model is built first and then each of its decoder layers
+anew, from a copy of the config that carries the layer's own widths; everything else (embeddings, rotary
+positions, cache, heads, loss, generation) is the stock class's own. Works with transformers 4.57 and 5.
 """
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    Gemma2Config,
-    Gemma2ForCausalLM,
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Phi3Config,
-    Phi3ForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
-from transformers.configuration_utils import PreTrainedConfig, strict
+import transformers
+from transformers import AutoConfig, AutoModel
 from transformers.modeling_utils import PreTrainedModel
+
+try:
+    from transformers.configuration_utils import PreTrainedConfig
+except ImportError:  # transformers before 5 spells it otherwise
+    from transformers.configuration_utils import PretrainedConfig as PreTrainedConfig
+try:
+    from transformers.configuration_utils import strict
+except ImportError:  # before 5, configs are no data classes and have no validators
+    strict = None
 
 WIDTHS = ("num_attention_heads", "num_key_value_heads", "intermediate_size")
 """What the numbers of one entry of `layer_widths` are called in a stock config."""
@@ -77,8 +69,8 @@ class _OwnWidths:
 
 
 def _shape_layers(model: Any) -> None:
-    """Replace each decoder layer of `model` by one of the same class with its own widths."""
-    config, layers = model.config, model.model.layers
+    """Replace each decoder layer of the backbone `model` by one of the same class with its own widths."""
+    config, layers = model.config, model.layers
     if config.layer_widths is None:
         raise ValueError("a shaped config needs layer_widths: [heads, kv_heads, mlp] for each decoder layer")
     for index, dense in enumerate(layers):
@@ -92,16 +84,14 @@ def _shape_layers(model: Any) -> None:
                 module.config = _OwnWidths(config, config.layer_widths[index]) if fused else config
 
 
-def _shaped(
-    stock_config: type[PreTrainedConfig], stock_model: type[PreTrainedModel]
-) -> tuple[type[PreTrainedConfig], type[PreTrainedModel]]:
-    """The shaped config and model class of one family.
+def _shaped_config(stock: type[PreTrainedConfig]) -> type[PreTrainedConfig]:
+    """The shaped config class of a family.
 
-    The config's own numbers of heads and channels stay those of the dense model, so head_dim is explicit.
+    Its own numbers of heads and channels stay those of the dense model, so head_dim is explicit.
     """
 
-    class Config(stock_config):  # type: ignore[misc]
-        model_type = f"shaped_{stock_config.model_type}"
+    class Config(stock):  # type: ignore[misc]
+        model_type = f"shaped_{stock.model_type}"
         layer_widths: Any = None  # checked below: the stock validator's error is not a ValueError
         """[query heads, key-value heads, MLP channels] of each decoder layer."""
 
@@ -120,57 +110,126 @@ def _shaped(
             if self.hidden_size // self.num_attention_heads == self.head_dim:
                 super().validate_rope()
 
-    class Model(stock_model):  # type: ignore[misc]
-        config_class = None
+        def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+            # Every class of the family, not only the one that is saved: what is merged or tuned by others
+            # still loads by each of the Auto classes.
+            self.auto_map = auto_map(self)
+            super().save_pretrained(save_directory, *args, **kwargs)
+
+    if strict is not None:
+        # Without the decorator the validators of the stock class would still run in place of ours.
+        checked: type[PreTrainedConfig] = strict(_named(Config, stock))
+        return checked
+
+    def initialise(self: Any, **kwargs: Any) -> None:
+        # The stock __init__ keeps the keys that it does not know, `layer_widths` among them.
+        stock.__init__(self, **kwargs)
+        _check_widths(self)
+
+    older: type[PreTrainedConfig] = _named(Config, stock)
+    older.__init__ = initialise
+    older._rope_scaling_validation = lambda self: None  # as validate_rope above, and of Phi-3 alone
+    return older
+
+
+def _shaped_model(stock: type[PreTrainedModel], config: type[PreTrainedConfig]) -> type[PreTrainedModel]:
+    """The shaped form of a stock class, of a backbone or of one with a head on it."""
+
+    class Model(stock):  # type: ignore[misc]
+        config_class = config
+        if config.model_type == "shaped_gemma2":  # 4.57 would choose sdpa, which has no cap on the scores
+            _supports_sdpa = False
 
         def __init__(self, config: Any) -> None:
             super().__init__(config)
-            _shape_layers(self)
+            backbone = getattr(self, "model", self)
+            # Classifiers ask AutoModel for their backbone; then it is a class of this file, and done.
+            if backbone is self or type(backbone).__module__ != __name__:
+                _shape_layers(backbone)
             self.post_init()
 
-    for made, stock in ((Config, stock_config), (Model, stock_model)):
-        made.__name__ = made.__qualname__ = f"Shaped{stock.__name__}"
-        made.__module__ = __name__
-        made.__doc__ = f"`{stock.__name__}` with widths of its own for each decoder layer."
-    # Without the decorator the validators of the stock class would still run in place of ours.
-    config = strict(Config)
-    Model.config_class = config
-    # Said here, not where a model is saved: whoever imported this file, by whichever way, saves `auto_map`
-    # and this file together. A merged or re-saved model would otherwise lose the code that it names.
+    model: type[PreTrainedModel] = _named(Model, stock)
+    return model
+
+
+def _named(made: type, stock: type) -> Any:
+    """`made` with the name of its stock class and the module that an exported checkpoint finds it in."""
+    made.__name__ = made.__qualname__ = f"Shaped{stock.__name__}"
+    made.__module__ = __name__
+    made.__doc__ = f"`{stock.__name__}` with widths of its own for each decoder layer."
+    return made
+
+
+class Family(NamedTuple):
+    """The shaped classes of one family."""
+
+    config: type[PreTrainedConfig]
+    models: dict[str, type[PreTrainedModel]]
+    """Auto class -> the class that it loads."""
+
+
+def _shaped(stock_config: type[PreTrainedConfig]) -> Family:
+    """The shaped classes of the family of `stock_config`, one for each Auto class that has a stock one."""
+    config = _shaped_config(stock_config)
+    stock = {auto: mapping.get(stock_config, None) for auto, mapping in STOCK.items()}
+    models = {auto: _shaped_model(kind, config) for auto, kind in stock.items() if kind is not None}
+    # Registered here, not where a model is saved: whoever imported this file, by whichever way, saves
+    # `auto_map` and this file together. A merged or re-saved model would otherwise lose the code it names.
     config.register_for_auto_class()
-    Model.register_for_auto_class("AutoModelForCausalLM")
-    return config, Model
+    for auto, model in models.items():
+        model.register_for_auto_class(auto)
+    # By class and not by name, so that every copy of this file has its own.
+    AutoModel.register(config, models["AutoModel"], exist_ok=True)
+    return Family(config, models)
 
 
-ShapedLlamaConfig, ShapedLlamaForCausalLM = _shaped(LlamaConfig, LlamaForCausalLM)
-ShapedMistralConfig, ShapedMistralForCausalLM = _shaped(MistralConfig, MistralForCausalLM)
-ShapedQwen2Config, ShapedQwen2ForCausalLM = _shaped(Qwen2Config, Qwen2ForCausalLM)
-ShapedQwen3Config, ShapedQwen3ForCausalLM = _shaped(Qwen3Config, Qwen3ForCausalLM)
-ShapedPhi3Config, ShapedPhi3ForCausalLM = _shaped(Phi3Config, Phi3ForCausalLM)
-ShapedGemma2Config, ShapedGemma2ForCausalLM = _shaped(Gemma2Config, Gemma2ForCausalLM)
-ShapedGemma3TextConfig, ShapedGemma3ForCausalLM = _shaped(Gemma3TextConfig, Gemma3ForCausalLM)
-
-FAMILIES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {
-    "llama": (ShapedLlamaConfig, ShapedLlamaForCausalLM),
-    "mistral": (ShapedMistralConfig, ShapedMistralForCausalLM),
-    "qwen2": (ShapedQwen2Config, ShapedQwen2ForCausalLM),
-    "qwen3": (ShapedQwen3Config, ShapedQwen3ForCausalLM),
-    "phi3": (ShapedPhi3Config, ShapedPhi3ForCausalLM),
-    "gemma2": (ShapedGemma2Config, ShapedGemma2ForCausalLM),
-    "gemma3_text": (ShapedGemma3TextConfig, ShapedGemma3ForCausalLM),
+STOCK = {
+    "AutoModel": transformers.MODEL_MAPPING,
+    "AutoModelForCausalLM": transformers.MODEL_FOR_CAUSAL_LM_MAPPING,
+    "AutoModelForSequenceClassification": transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    "AutoModelForTokenClassification": transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
 }
-"""Stock model type -> its shaped config and model class."""
+"""Auto class -> the stock classes that it loads, by their config. Those for question answering are left out:
+theirs call the backbone by another name, and would not find the weights of a causal model."""
+
+FAMILIES: dict[str, Family] = {
+    stock.model_type: _shaped(stock)
+    for stock in (
+        transformers.LlamaConfig,
+        transformers.MistralConfig,
+        transformers.Qwen2Config,
+        transformers.Qwen3Config,
+        transformers.Phi3Config,
+        transformers.Gemma2Config,
+        transformers.Gemma3TextConfig,
+    )
+}
+"""Stock model type -> its shaped classes."""
+
+for _family in FAMILIES.values():
+    # `auto_map` names them as members of this file.
+    globals().update({made.__name__: made for made in (_family.config, *_family.models.values())})
+ShapedLlamaConfig: Any = FAMILIES["llama"].config
+ShapedLlamaForCausalLM: Any = FAMILIES["llama"].models["AutoModelForCausalLM"]
+
+
+def auto_map(config: Any) -> dict[str, str]:
+    """The entry of a shaped config.json by which each Auto class finds its class in this file."""
+    family = FAMILIES[config.model_type.removeprefix("shaped_")]
+    classes = {"AutoConfig": family.config, **family.models}
+    return {auto: f"shaped.{made.__name__}" for auto, made in classes.items()}
 
 
 def register() -> None:
     """Make the Auto classes of this process load shaped checkpoints. Harmless when called again."""
-    for config, model in FAMILIES.values():
+    for config, models in FAMILIES.values():
         AutoConfig.register(config.model_type, config, exist_ok=True)
-        AutoModelForCausalLM.register(config, model, exist_ok=True)
+        for auto, model in models.items():
+            getattr(transformers, auto).register(config, model, exist_ok=True)
 
 
 if __package__ == "tailored_llama":
     # Of a copy that travels with a checkpoint transformers uses the classes for that checkpoint alone.
     register()
 
-__all__ = ["FAMILIES", "ShapedLlamaConfig", "ShapedLlamaForCausalLM", "register"]
+__all__ = ["FAMILIES", "ShapedLlamaConfig", "ShapedLlamaForCausalLM", "auto_map", "register"]

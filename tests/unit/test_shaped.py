@@ -133,7 +133,10 @@ def test_lora_trains_every_layer_merges_and_keeps_the_code_when_saved(tmp_path: 
     assert (again / "shaped.py").read_bytes() == Path(module.__file__).read_bytes()
     assert json.loads((again / "config.json").read_text())["auto_map"] == {
         "AutoConfig": "shaped.ShapedLlamaConfig",
+        "AutoModel": "shaped.ShapedLlamaModel",
         "AutoModelForCausalLM": "shaped.ShapedLlamaForCausalLM",
+        "AutoModelForSequenceClassification": "shaped.ShapedLlamaForSequenceClassification",
+        "AutoModelForTokenClassification": "shaped.ShapedLlamaForTokenClassification",
     }
 
 

@@ -24,7 +24,7 @@ from tools.world.tokenizer import train_tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from tailored_llama import machine
+from tailored_llama import checkpoint, machine
 from tailored_llama.strict_json import to_json
 
 log = logging.getLogger("tools.world.train")
@@ -62,7 +62,7 @@ class Trainer:
         else:
             texts = (d.text + d.answer for d in documents(0, settings.chunk_documents))
             self.tokenizer = train_tokenizer(texts)
-            self.tokenizer.save_pretrained(out)
+            checkpoint.write_tokenizer(self.tokenizer, out)
         torch.manual_seed(settings.seed)
         shape = config(
             settings.size,
@@ -95,6 +95,7 @@ class Trainer:
         facts = {"settings": asdict(self.settings), "progress": progress}
         save_state(self.state_path, self.model, self.optimizer, facts)
         self.model.save_pretrained(self.out)
+        checkpoint.write_config(checkpoint.ModelWeights(self.model), self.out)
 
     def run(self, minutes: float) -> bool:
         """Train until all tokens are seen (True) or `minutes` have gone by (False)."""

@@ -42,7 +42,13 @@ from tailored_llama.checkpoint.weights import (
     require_finite_model,
     weights_digest,
 )
-from tailored_llama.checkpoint.write import check_room, copy_extras, write_checkpoint
+from tailored_llama.checkpoint.write import (
+    check_room,
+    copy_extras,
+    write_checkpoint,
+    write_config,
+    write_tokenizer,
+)
 
 __all__ = [
     "TOKENIZER_KEY",
@@ -85,9 +91,11 @@ __all__ = [
     "weights_digest",
     "write_bytes",
     "write_checkpoint",
+    "write_config",
     "write_json",
     "write_lines",
     "write_tensors",
     "write_text",
     "writing",
+    "write_tokenizer",
 ]

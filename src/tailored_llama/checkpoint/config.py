@@ -17,6 +17,7 @@ from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.refused import refuse_other_files, set_aside_runtime
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.shards import is_adapter
+from tailored_llama.checkpoint.spelling import check_spellings
 from tailored_llama.errors import CheckpointError, FamilyError
 
 TOKENIZER_KEY = "tokenizer_model_type"
@@ -44,6 +45,7 @@ def load_config(
     family = content.get("model_type")
     if not isinstance(family, str) or (family not in CONFIG_MAPPING and not trust_remote_code):
         raise FamilyError(f"{path}: unknown model_type {family!r}; known: {', '.join(_families())}")
+    check_spellings(path, content)
     try:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers and its validators raise many kinds
@@ -115,7 +117,7 @@ def _without_config(directory: Path) -> str:
 
 
 def _shaped_types() -> set[str]:
-    return {config.model_type for config, _ in shaped.FAMILIES.values()}
+    return {family.config.model_type for family in shaped.FAMILIES.values()}
 
 
 def _families() -> list[str]:

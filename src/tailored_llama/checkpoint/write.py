@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 import struct
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from tailored_llama import shaped
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, tokenizer_type
@@ -26,6 +27,15 @@ from tailored_llama.checkpoint.contents import (
 from tailored_llama.checkpoint.disk import require_room, write_json, writing
 from tailored_llama.checkpoint.refused import refuse_link
 from tailored_llama.checkpoint.shards import DTYPES
+from tailored_llama.checkpoint.files import (
+    GENERATION_FILE,
+    LICENCE_FILES,
+    TOKENIZER_FILES,
+    read_json,
+    write_json,
+)
+from tailored_llama.checkpoint.shards import DTYPES, INDEX, SINGLE
+from tailored_llama.checkpoint.spelling import in_both_spellings, readable_tokenizer
 from tailored_llama.checkpoint.weights import Weights, require_finite, widest_dtype
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.progress import track
@@ -90,10 +100,11 @@ def byte_size(weights: Weights, name: str) -> int:
     return torch.Size(weights.shape(name)).numel() * weights.dtype(name).itemsize
 
 
-def write_config(weights: Weights, out: Path, tokenizer: str | None) -> None:
+def write_config(weights: Weights, out: Path, tokenizer: str | None = None) -> None:
     """config.json of `weights`, and where they are shaped the code that loads it.
 
-    `tokenizer`: the model type that the tokenizer files were made for.
+    Keys that transformers 5 renamed have both names, so that older readers load the same model. `tokenizer`:
+    the model type that the tokenizer files were made for.
     """
     config = copy.deepcopy(weights.config)
     config.dtype = widest_dtype(weights)
@@ -102,14 +113,22 @@ def write_config(weights: Weights, out: Path, tokenizer: str | None) -> None:
             delattr(config, leftover)
     model: type = AutoModelForCausalLM._model_mapping[type(config)]
     config.architectures = [model.__name__]
-    if any(type(config) is kind for kind, _ in shaped.FAMILIES.values()):
+    if any(type(config) is family.config for family in shaped.FAMILIES.values()):
         shutil.copyfile(shaped.__file__, out / "shaped.py")
-        classes: dict[str, type] = {"AutoConfig": type(config), "AutoModelForCausalLM": model}
-        config.auto_map = {auto: f"shaped.{kind.__name__}" for auto, kind in classes.items()}
+        config.auto_map = shaped.auto_map(config)
     if tokenizer not in (None, config.model_type):
         setattr(config, TOKENIZER_KEY, tokenizer)
     config.validate()
-    config.to_json_file(out / "config.json")
+    write_json(out / "config.json", in_both_spellings(json.loads(config.to_json_string())))
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """The files of a tokenizer in memory, for transformers 5 and before."""
+    tokenizer.save_pretrained(str(out))
+    path = out / "tokenizer_config.json"
+    if tokenizer.is_fast and path.is_file():
+        names = {"model_input_names": list(tokenizer.model_input_names)}  # the default is another before 5
+        write_json(path, readable_tokenizer(read_json(path) | names))
 
 
 def copy_extras(source: str | Path, out: Path) -> None:

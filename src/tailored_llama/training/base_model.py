@@ -54,7 +54,7 @@ def write_model(
     on_disk = isinstance(base, Path)
     checkpoint.write_checkpoint(checkpoint.ModelWeights(model), folder, copy_from=base if on_disk else None)
     if not on_disk:
-        tokenizer_of(base, tokenizer).save_pretrained(str(folder))
+        checkpoint.write_tokenizer(tokenizer_of(base, tokenizer), folder)
 
 
 def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:

@@ -1,0 +1,85 @@
+"""A shaped checkpoint loads by every Auto class that has a stock class for its family."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from checkpoint_picos import saved
+from family_picos import OWN, pico
+from prune_pico import tokens_of
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from tailored_llama import shaped
+from tailored_llama.checkpoint import ModelWeights, write_checkpoint
+from tailored_llama.families import LayerWidths, with_widths
+
+WIDTHS = [LayerWidths(2, 1, 5), LayerWidths(6, 3, 9), LayerWidths(3, 3, 4)]
+STOCK_NAMES = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text"]
+
+
+def model_of(case: str, **changes: Any) -> Any:
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(with_widths(pico(case, **changes), WIDTHS)).eval()
+
+
+@pytest.fixture(params=["llama", "mistral with a window", "phi3", "gemma3_text"])
+def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    write_checkpoint(ModelWeights(model_of(request.param, pad_token_id=2)), tmp_path / "shaped")
+    return tmp_path / "shaped"
+
+
+def test_the_backbone_computes_the_hidden_states_of_the_whole_model(written: Path) -> None:
+    whole, backbone = AutoModelForCausalLM.from_pretrained(written), AutoModel.from_pretrained(written)
+    ids = tokens_of(whole.config, length=9)
+    with torch.no_grad():
+        wanted = whole(ids, output_hidden_states=True).hidden_states[-1]
+        assert torch.equal(backbone(ids).last_hidden_state, wanted)
+    assert type(backbone).__name__.startswith("Shaped")
+
+
+def test_a_classifier_is_trained_saved_and_loaded(written: Path, tmp_path: Path) -> None:
+    classifier = AutoModelForSequenceClassification.from_pretrained(written, num_labels=3)
+    whole = AutoModelForCausalLM.from_pretrained(written)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(classifier.model.state_dict()[name], tensor), name
+    ids = tokens_of(whole.config, length=9)
+    found = classifier(ids, labels=torch.zeros(len(ids), dtype=torch.long))
+    found.loss.backward()
+    assert found.logits.shape == (len(ids), 3)
+    assert all(p.grad is not None for p in classifier.model.layers.parameters())
+    again = AutoModelForSequenceClassification.from_pretrained(saved(classifier, tmp_path / "again"))
+    with torch.no_grad():
+        assert torch.equal(again.eval()(ids).logits, classifier.eval()(ids).logits)
+
+
+@pytest.mark.parametrize("family", STOCK_NAMES)
+def test_every_stock_class_has_a_shaped_one(family: str) -> None:
+    config = with_widths(pico(family if family in OWN else "qwen3", pad_token_id=2), WIDTHS)
+    names = shaped.auto_map(config)
+    assert {"AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoModelForSequenceClassification"} <= set(
+        names
+    )
+    for auto, name in names.items():
+        assert getattr(shaped, name.removeprefix("shaped.")) is not None
+        if auto != "AutoConfig":
+            model = getattr(transformers, auto).from_config(config)
+            assert [layer.mlp.down_proj.in_features for layer in getattr(model, "model", model).layers] == [
+                width.mlp for width in WIDTHS
+            ]
+
+
+def test_whatever_is_saved_names_every_class(tmp_path: Path) -> None:
+    model = model_of("llama")
+    write_checkpoint(ModelWeights(model), tmp_path / "ours")
+    for kind in (AutoConfig, AutoModel, AutoModelForSequenceClassification):
+        loaded = kind.from_pretrained(tmp_path / "ours")
+        loaded.save_pretrained(tmp_path / kind.__name__)
+        for place in ("ours", kind.__name__):
+            content = json.loads((tmp_path / place / "config.json").read_text())
+            assert content["auto_map"] == shaped.auto_map(model.config)
+            assert (tmp_path / place / "shaped.py").is_file()
