@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from tailored_llama import world
 from tailored_llama.checkpoint import ModelWeights, load_model, load_tokenizer, open_weights, write_checkpoint
 from tailored_llama.families import MODEL, Kept
-from tailored_llama.prune import CutWeights
+from tailored_llama.stages.prune import CutWeights
 
 SIZES: dict[str, Any] = {
     "vocab_size": 40, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 6,

@@ -96,6 +96,6 @@ __all__ = [
     "write_lines",
     "write_tensors",
     "write_text",
-    "writing",
     "write_tokenizer",
+    "writing",
 ]

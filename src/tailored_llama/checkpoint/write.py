@@ -25,16 +25,9 @@ from tailored_llama.checkpoint.contents import (
     is_there,
 )
 from tailored_llama.checkpoint.disk import require_room, write_json, writing
+from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.refused import refuse_link
 from tailored_llama.checkpoint.shards import DTYPES
-from tailored_llama.checkpoint.files import (
-    GENERATION_FILE,
-    LICENCE_FILES,
-    TOKENIZER_FILES,
-    read_json,
-    write_json,
-)
-from tailored_llama.checkpoint.shards import DTYPES, INDEX, SINGLE
 from tailored_llama.checkpoint.spelling import in_both_spellings, readable_tokenizer
 from tailored_llama.checkpoint.weights import Weights, require_finite, widest_dtype
 from tailored_llama.errors import CheckpointError, OutputError
