@@ -100,7 +100,7 @@ def convert_gguf(path: str | Path, out: Path, dtype: str = "bf16") -> GgufInfo:
     (dtype), OutputError (room), and what `inspect_gguf` raises.
     """
     from tailored_llama.checkpoint.weights import ModelWeights, check_finite
-    from tailored_llama.checkpoint.write import write_checkpoint
+    from tailored_llama.checkpoint.write import write_checkpoint, write_tokenizer
 
     if dtype not in DTYPES:
         raise RecipeError(f"import: no dtype '{dtype}'; known: {', '.join(DTYPES)}")
@@ -111,7 +111,7 @@ def convert_gguf(path: str | Path, out: Path, dtype: str = "bf16") -> GgufInfo:
     check_finite(weights)
     write_checkpoint(weights, out)
     if tokenizer is not None:
-        tokenizer.save_pretrained(out)
+        write_tokenizer(tokenizer, out)
     else:
         log.warning("%s has no tokenizer; the checkpoint has none either", info.path.name)
     if model.generation_config is not None and info.has_tokenizer:
