@@ -137,8 +137,9 @@ def _difference(one: Any, other: Any) -> str:
 
 def contents(root: Path) -> dict[str, str]:
     """What a directory of results holds, but for times, memory and digests of files that tell them."""
-    home = f"{root.parent}/"  # a result that names its own place differs by it
-    return {name: _content(path).replace(home, "") for name, path in files_of(root).items()}
+    # A result that names its own place, or that where it was before it was copied, differs by it.
+    places = re.compile(re.escape(f"{root.parent.parent}/") + r"[^/]+/")
+    return {name: places.sub("", _content(path)) for name, path in files_of(root).items()}
 
 
 def _content(path: Path) -> str:
