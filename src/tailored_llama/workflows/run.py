@@ -144,6 +144,11 @@ def check(recipe: Recipe) -> None:
                 task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
                 select=recipe.tune.select, overlap=recipe.tune.overlap,
             )  # fmt: skip
+    if recipe.evaluate.prompt == HARNESS and not wordings(recipe, {}, HARNESS):
+        raise RecipeError(
+            f"recipe: evaluate.prompt: no task has the wording '{HARNESS}' to be scored in; set it to "
+            f"'{SAME}', or add that wording to a task file"
+        )
     check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
 
 

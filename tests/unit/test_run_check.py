@@ -1,0 +1,49 @@
+"""What is found before the first stage of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tailored_llama.errors import RecipeError
+from tailored_llama.recipe import load_recipe
+from tailored_llama.workflows.run import check
+
+TASK = """
+metric: acc
+scored: test
+max_length: 64
+fields: [text, place]
+options: "['box', 'bag']"
+gold: options.index(place)
+source: {files: .}
+prompts:
+"""
+
+
+def task_in(folder: Path, prompt: str) -> str:
+    rows = [{"text": f"Row {i}.", "place": ("box", "bag")[i % 2]} for i in range(12)]
+    for split, part in (("train", rows[:8]), ("test", rows[8:])):
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    (folder / "where.yaml").write_text(f'{TASK}  {prompt}: {{context: "{{{{ text }}}} In the"}}\n')
+    return str(folder / "where.yaml")
+
+
+def test_a_run_scored_only_in_a_wording_that_no_task_has_is_refused(tmp_path: Path) -> None:
+    recipe = {
+        "model": "world", "tasks": [task_in(tmp_path, "plain")], "prune": {"ratio": 0.2, "criterion": "l2"},
+        "tune": {"shots": 4}, "evaluate": {"prompt": "harness"},
+    }  # fmt: skip
+    with pytest.raises(RecipeError, match=r"evaluate\.prompt: no task has the wording 'harness'"):
+        check(load_recipe(recipe))
+    check(load_recipe(recipe | {"tasks": [task_in(tmp_path, "plain")], "evaluate": {"prompt": "same"}}))
+
+
+def test_a_run_scored_in_the_stock_wording_of_one_of_its_tasks_is_not(tmp_path: Path) -> None:
+    recipe = {
+        "model": "world", "tasks": [task_in(tmp_path, "harness")], "prune": {"ratio": 0.2, "criterion": "l2"},
+        "tune": {"shots": 4}, "evaluate": {"prompt": "harness"},
+    }  # fmt: skip
+    check(load_recipe(recipe))
