@@ -7,6 +7,7 @@
 Calibration, tuning, evaluation and the report all render text here: what is trained on is what is scored on.
 """
 
+from tailored_llama.data.rows import NoSplitError
 from tailored_llama.data.task import Example, Generation, Metric, Prompt, Row, Split, Task, chance
 from tailored_llama.data.task_file import load_task, task_names
 
@@ -14,6 +15,7 @@ __all__ = [
     "Example",
     "Generation",
     "Metric",
+    "NoSplitError",
     "Prompt",
     "Row",
     "Split",

@@ -5,15 +5,17 @@ Rows have `instruction`, `input` (may be empty) and `output`, as those of Alpaca
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tailored_llama import world
+from tailored_llama.data.formats import as_row, json_lines, parse_json
 from tailored_llama.data.rows import Source
 from tailored_llama.data.task import Prompt, Task
+from tailored_llama.data.values import read_value
 from tailored_llama.errors import DataError
+from tailored_llama.recipe.text import read_text
 
 NAME = "general"
 WORDING = "instruct"
@@ -38,23 +40,29 @@ def read_instructions(path: Path) -> list[dict[str, str]]:
 
     Raises DataError naming the file, and the row (from 1) that lacks an instruction or an output.
     """
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
         whole = text.lstrip().startswith("[")
-        rows = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: no readable JSON lines ({reason}); name a file of instructions") from None
+        rows = parse_json(text) if whole else [value for _, value in json_lines(text)]
+    except ValueError as error:
+        raise DataError(f"{path}: no readable JSON lines ({error}); name a file of instructions") from None
     return [_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
 
 
 def _row(row: Any, place: str) -> dict[str, str]:
-    if not isinstance(row, dict):
-        raise DataError(f"{place}: a row is a JSON object with {', '.join(FIELDS)}; this is none")
-    for field in ("instruction", "output"):
-        if not str(row.get(field) or "").strip():
+    given = {"input": "", **as_row(row, place)}
+    found = {}
+    for field in FIELDS:
+        try:
+            value = read_value(given.get(field), "text or empty")
+        except ValueError as error:
+            raise DataError(f"{place}: '{field}' {error}; fill it or take the row out") from None
+        if isinstance(value, list | dict):
+            raise DataError(f"{place}: '{field}' is no text; write it as one or take the row out")
+        if field != "input" and not str(value).strip():
             raise DataError(f"{place}: '{field}' is missing or empty; fill it or take the row out")
-    return {field: str(row.get(field) or "") for field in FIELDS}
+        found[field] = str(value)
+    return found
 
 
 def world_instructions() -> list[dict[str, str]]:

@@ -1,24 +1,37 @@
-"""Where rows come from: a local directory, the bundled world, or a data set on the hub."""
+"""Where rows come from: local files, the bundled world, or a data set on the hub."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
+from tailored_llama.data.formats import COMPRESSED, READERS, Layout, read_file
 from tailored_llama.errors import DataError
-from tailored_llama.recipe import Strict
+
+Stored = Literal["train", "validation", "test"]
+SUFFIXES = f"{', '.join(list(READERS)[:-1])} or {list(READERS)[-1]}"
+LISTED = 10
+"""Files of a directory that a message names."""
 
 
-class Source(Strict):
-    """Where a task's rows are when the user names no directory: one of `files`, `hub`, `world`."""
+class Source(Layout):
+    """Where a task's rows are when the user names no place: one of `files`, `file`, `hub`, `world`.
+
+    `encoding`, `delimiter` and `quotes` are those of text files, of a place that the user names too.
+    """
 
     files: str | None = None
-    """Directory of {train,validation,test}.jsonl, .csv or .parquet; relative to the task file."""
+    """Directory of {train,validation,test}.jsonl, .json, .csv, .tsv or .parquet, seen from the task file."""
+
+    file: str | None = None
+    """One file of rows that are not divided yet, seen from the task file."""
+    split: float = Field(0.8, gt=0, lt=1)
+    """Share of the rows of `file` to train on; the others are the scored split."""
+    seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of that division. It is the task's own, so that every run divides alike."""
 
     hub: str | None = None
     """`owner/name` of a data set whose splits are called train, validation and test."""
@@ -29,8 +42,10 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _one_place(self) -> Source:
-        if [self.files, self.hub, self.world].count(None) != 2:
-            raise ValueError("name one of files, hub and world")
+        if [self.files, self.file, self.hub, self.world].count(None) != 3:
+            raise ValueError("name one of files, hub and world, or one file")
+        if self.file is None and self.model_fields_set & {"split", "seed"}:
+            raise ValueError("split and seed divide one file; name it (file: rows.csv), or take them out")
         return self
 
 
@@ -38,22 +53,31 @@ class Rows(list[dict[str, Any]]):
     """Rows that know where they were read, and their `numbers` there (from 0), for messages."""
 
     def __init__(
-        self, rows: Iterable[dict[str, Any]], where: str, numbers: Sequence[int] | None = None
+        self,
+        rows: Iterable[dict[str, Any]],
+        where: str,
+        numbers: Sequence[int] | None = None,
+        *,
+        divided: bool = True,
     ) -> None:
         super().__init__(rows)
         self.where = where
         self.numbers: Sequence[int] = range(len(self)) if numbers is None else numbers
+        self.divided = divided
+        """Whether these are the rows of one split; false for those of a file that holds all."""
 
 
-Stored = Literal["train", "validation", "test"]
+class NoSplitError(DataError):
+    """A split that is not there, as the test split of a task that is only tuned on."""
 
 
 def read_rows(task: str, source: Source | None, split: Stored, data: Path | str | None = None) -> Rows:
-    """All rows of `split`. Raises DataError where there is no such split, no row, or no way to the hub."""
-    if data is not None:
-        rows = _from_directory(task, Path(data), split)
-    elif source is not None and source.files is not None:
-        rows = _from_directory(task, Path(source.files), split)
+    """All rows of `split`, or of a file that holds every split. Raises NoSplitError where there is no such
+    split, DataError where there is no row, where a file cannot be read, or where the hub cannot be reached.
+    """
+    local = data or (source and (source.files or source.file))
+    if local:
+        rows = _from_place(task, Path(local), split, source)
     elif source is None:
         raise DataError(f"task {task} names no source; give a directory of its splits: data: {{{task}: DIR}}")
     elif source.world is not None:
@@ -78,73 +102,43 @@ def _from_hub(task: str, source: Source, split: str) -> Rows:
         return Rows((dict(row) for row in loaded), f"{place}/{split}")
     except Exception as error:  # the hub fails in many ways; to the user they are one
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise DataError(
+        kind = NoSplitError if isinstance(error, ValueError) and "split" in reason.lower() else DataError
+        raise kind(
             f"task {task}: cannot load {place} ({split}) from the hub: "
             f"{type(error).__name__}: {reason[:160]}; "
             f"give a local directory with {split}.jsonl instead: data: {{{task}: DIR}}"
         ) from None
 
 
-def _from_directory(task: str, directory: Path, split: str) -> Rows:
-    if not directory.is_dir():
-        raise DataError(
-            f"data of task {task}: {directory} is no directory; name one with {split}.jsonl, .csv or .parquet"
-        )
-    for suffix, read in READERS.items():
-        path = directory / f"{split}{suffix}"
-        if path.is_file():
-            return Rows(read(path), str(path))
-    there = ", ".join(sorted(entry.name for entry in directory.iterdir())) or "nothing"
+def _from_place(task: str, place: Path, split: str, source: Source | None) -> Rows:
+    """The rows of a directory of splits, or of one file where the task's source says how to divide it."""
+    layout = source or Layout()
+    if place.is_dir():
+        path = _split_file(task, place, split)
+        return Rows(read_file(path, layout), str(path))
+    if source is not None and source.file is not None:
+        if not place.is_file():
+            raise DataError(f"data of task {task}: {place} is no file; correct file: under source:")
+        return Rows(read_file(place, layout), str(place), divided=False)
+    one = "; to divide one file, write source: {file: FILE, split: 0.8} in the task file"
     raise DataError(
-        f"task {task} needs its split '{split}' as {split}.jsonl, .csv or .parquet in {directory}; "
-        f"there is: {there}"
+        f"data of task {task}: {place} is no directory; name one with {split}{SUFFIXES}"
+        f"{one if place.is_file() else ''}"
     )
 
 
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{path}, line {number}: not valid JSON ({error}); mend the line") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{path}, line {number}: a row is a JSON object of fields; this is none")
-            rows.append(row)
-    return rows
-
-
-def _read_csv(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        return [{key: _cell(value) for key, value in row.items()} for row in csv.DictReader(lines)]
-
-
-def _cell(value: Any) -> Any:
-    """Lists and mappings, which CSV has not, are written as JSON in the cell."""
-    if isinstance(value, str) and value[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _read_parquet(path: Path) -> list[dict[str, Any]]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    try:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})") from None
-    return rows
-
-
-READERS: dict[str, Callable[[Path], list[dict[str, Any]]]] = {
-    ".jsonl": _read_jsonl,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
+def _split_file(task: str, directory: Path, split: str) -> Path:
+    names = [*(f"{split}{suffix}" for suffix in READERS), *(f"{split}{suffix}.gz" for suffix in COMPRESSED)]
+    found = [name for name in names if (directory / name).is_file()]
+    if len(found) > 1:
+        raise DataError(
+            f"data of task {task}: {directory} has the split '{split}' as {' and as '.join(found)}; keep one"
+        )
+    if found:
+        return directory / found[0]
+    there = sorted(entry.name for entry in directory.iterdir())
+    more = f" and {len(there) - LISTED} more" if len(there) > LISTED else ""
+    raise NoSplitError(
+        f"task {task} needs its split '{split}' as {split}{SUFFIXES} in {directory}; "
+        f"there is: {', '.join(there[:LISTED]) or 'nothing'}{more}"
+    )

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from tailored_llama.data.rows import Rows
+from tailored_llama.data.identity import repeated
+from tailored_llama.data.rows import NoSplitError
 from tailored_llama.data.task import Row, Task
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
@@ -46,21 +48,19 @@ def draw(
 
     Labels (gold indices) take turns, so their counts differ by at most one while every label has rows left.
     Within its label a row is drawn at random (`balanced`), or, but for the first of all, as the one that is
-    most unlike all that were drawn before (`diverse`). A training row whose text, but for case, spacing and
-    punctuation, is also in `scored` is left out (`drop`) or is an error (`refuse`).
+    most unlike all that were drawn before (`diverse`). A training row that asks a question of `scored`
+    (identity.py says when it is the same) is left out (`drop`) or is an error (`refuse`).
 
     Raises DataError where fewer than `k` rows are left, or, for `refuse`, where a row is in both splits.
     """
     where = getattr(rows, "where", f"task {task.name}")
-    texts = [_fingerprint(task, row) for row in rows] if scored or select == "diverse" else []
-    seen = {_fingerprint(task, row) for row in scored}
-    free = [index for index in range(len(rows)) if not seen or texts[index] not in seen]
+    again = _again(task, rows, scored)
+    free = [index for index in range(len(rows)) if not again[index]]
     dropped = len(rows) - len(free)
     if dropped and overlap == "refuse":
-        first = next(index for index, text in enumerate(texts) if text in seen)
         raise DataError(
-            f"{where}: {dropped} training rows reappear in the scored split (the first is row {first + 1}); "
-            "take them out, or leave them undrawn: tune.overlap: drop"
+            f"{where}: {dropped} training rows reappear in the scored split (the first is row "
+            f"{again.index(True) + 1}); take them out, or leave them undrawn: tune.overlap: drop"
         )
     if dropped:
         logger.info(
@@ -68,15 +68,14 @@ def draw(
         )
     if k > len(free):
         also = f" ({dropped} more reappear in the scored split)" if dropped else ""
-        raise DataError(
-            f"{k} shots asked, but {where} has {len(free)} training rows{also}; "
-            f"ask for fewer (--shots {len(free)})"
-        )
+        fewer = f"ask for fewer (--shots {len(free)})" if free else "give other rows"
+        other = ", or name the fields that tell questions apart: identity: [FIELD, ...]" if dropped else ""
+        raise DataError(f"{k} shots asked, but {where} has {len(free)} training rows{also}; {fewer}{other}")
     random.Random(seed).shuffle(free)
     by_label: dict[int, deque[int]] = defaultdict(deque)
     for index in free:
         by_label[task.label(rows[index])].append(index)
-    pick = _farthest([texts[index] for index in free], free) if select == "diverse" else _next
+    pick = _next if select == "balanced" else _farthest([_fingerprint(task, rows[i]) for i in free], free)
     turns = deque(by_label[label] for label in sorted(by_label))
     indices: list[int] = []
     while len(indices) < k:
@@ -99,8 +98,15 @@ def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None
 def _scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
     try:
         return task.rows("scored", data)
-    except DataError:
+    except NoSplitError:
         return ()  # a task may be tuned where it is never scored; evaluation will say what is missing
+
+
+def _again(task: Task, rows: Sequence[Row], scored: Sequence[Row]) -> list[bool]:
+    """Of each of the `rows` whether its question is also one of `scored`."""
+    if not scored:
+        return [False] * len(rows)
+    return repeated([task.question(row) for row in rows], [task.question(row) for row in scored])
 
 
 def _next(queue: deque[int]) -> int:
@@ -131,7 +137,7 @@ def _farthest(texts: Sequence[str], indices: Sequence[int]) -> Callable[[deque[i
 
 
 def _fingerprint(task: Task, row: Row) -> str:
-    """The row in the task's first wording without case, spacing and punctuation; answers in any order."""
+    """The words of a row in the task's first wording, by which rows are unlike; answers in any order."""
     example = task.render(next(iter(task.prompts)), row)
     texts = [*dict.fromkeys(example.contexts), *sorted(set(example.answers))]
     return "|".join(re.sub(r"\W+", " ", text.casefold()).strip() for text in texts)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from tailored_llama.data.identity import Identity, Question, identity_of, part_of
 from tailored_llama.data.rows import Rows, Source, Stored, read_rows
 from tailored_llama.data.templates import (
     LETTERS,
@@ -21,6 +22,7 @@ from tailored_llama.data.templates import (
     names_in,
     texts,
 )
+from tailored_llama.data.values import FieldType, Options, json_cells, read_fields, right_place
 from tailored_llama.errors import DataError, TaskError
 from tailored_llama.recipe import MOST_TOKENS, Strict, suggest
 
@@ -141,22 +143,25 @@ class Task:
     gold: str | None = None
     references: str | None = None
     generation: Generation = WRITTEN
+    types: Mapping[str, FieldType] = field(default_factory=dict)
+    identity: tuple[str, ...] | None = None
 
     @property
     def files(self) -> str | None:
-        """The directory of the task's own rows, where its file names one."""
-        return self.source.files if self.source is not None else None
+        """The directory or file of the task's own rows, where its file names one."""
+        return (self.source.files or self.source.file) if self.source is not None else None
 
     def rows(self, split: Split, data: Path | str | None = None) -> Rows:
-        """All rows of a split, checked: from the directory `data`, else the bundled world, else the hub.
+        """All rows of a split, checked: from the place `data`, else from the task's source.
 
-        Raises DataError naming the place, row and field where a split, field, option or label is missing.
+        Raises NoSplitError where there is no such split, DataError naming the place, row and field where a
+        field, option or label is missing.
         """
         name = self.scored if split == "scored" else split
         rows = read_rows(self.name, self.source, name, data)
         for index, row in enumerate(rows):
             self._values(row, f"{rows.where}, row {index + 1}")
-        return rows
+        return rows if rows.divided else part_of(self, rows, name)
 
     def examples(self, prompt: str, rows: Sequence[Row]) -> list[Example]:
         """Every row in the wording `prompt`, in order. Rows know their file and their places in it."""
@@ -176,7 +181,7 @@ class Task:
             contexts, answers = wording.fill(values)
         except RowError as error:
             raise DataError(
-                f"{place}: prompt '{prompt}' of task {self.name}: {error}; mend the row"
+                f"{place}: prompt '{prompt}' of task {self.name}: {error}; correct the row"
             ) from None
         about = f"{place}: prompt '{prompt}' of task {self.name}"
         if self.kind == "choice" and len(answers) != len(values["options"]):
@@ -209,6 +214,15 @@ class Task:
         """The gold index of a checked row; of a generation task always 0."""
         return self._values(row, self.name)[1]
 
+    def question(self, row: Row) -> Question:
+        """What a row asks, of whichever split: equal where it is the same question in other words of form."""
+        values, _ = self._values(row, self.name)
+        return self._identity.question(values, values.get("options") or values.get("references", ()))
+
+    @cached_property
+    def _identity(self) -> Identity:
+        return identity_of(self)
+
     def check(self) -> None:
         """TaskError for a template that reads a field nobody declares."""
         known = [*self.fields, "letters"]
@@ -216,6 +230,7 @@ class Task:
             self._check_names(name, names_in(source, expression=True), known)
             if name != "gold":
                 known.append(name)
+        self._check_names("identity", set(self.identity or ()), [*self.fields, *self.let])
         for prompt in self.prompts.values():
             for source, expression in prompt.sources():
                 self._check_names(f"prompt '{prompt.name}'", names_in(source, expression=expression), known)
@@ -239,15 +254,10 @@ class Task:
 
     def _values(self, row: Row, place: str) -> tuple[dict[str, Any], int]:
         """What templates may read of this row, and its gold index; `place` is the row's, for messages."""
-        values: dict[str, Any] = {"letters": LETTERS}
-        for field in self.fields:
-            if row.get(field) is None:
-                keys = [key for key in row if isinstance(key, str)]
-                raise DataError(
-                    f"{place}: field '{field}' of task {self.name} is missing{suggest(field, keys)}; "
-                    f"the row has: {', '.join(keys)}"
-                )
-            values[field] = row[field]
+        try:
+            values = {"letters": LETTERS, **read_fields(row, self.fields, self.types, self.name)}
+        except ValueError as error:
+            raise DataError(f"{place}: {error}") from None
         # A row is read again by every stage that draws or scores it, and templates are slow.
         key = repr([values[field] for field in self.fields])
         if key not in self._read:
@@ -266,9 +276,10 @@ class Task:
         for name, function in self._compiled.items():
             try:
                 value = function(values)
-                values[name] = texts(value) if name in ("options", "references") else value
+                values[name] = Options(texts(value)) if name in ("options", "references") else value
             except RowError as error:
-                raise DataError(f"{place}: '{name}' of task {self.name}: {error}; mend the row") from None
+                hint = json_cells(values, self.fields, self.types) or "correct the row"
+                raise DataError(f"{place}: '{name}' of task {self.name}: {error}; {hint}") from None
         if self.kind == "generation":
             if not values["references"]:
                 raise DataError(f"{place}: 'references' of task {self.name} is an empty list; give an answer")
@@ -276,12 +287,10 @@ class Task:
             return values, 0
         options, gold = values["options"], values.pop("gold")
         self._check_filled(options, f"{place}: task {self.name}")
-        if not isinstance(gold, int) or not 0 <= gold < len(options):
-            raise DataError(
-                f"{place}: the label of task {self.name} gives {gold!r}, which is none of its "
-                f"{len(options)} options; mend the label"
-            )
-        return values, int(gold)
+        try:
+            return values, right_place(gold, len(options))
+        except ValueError as error:
+            raise DataError(f"{place}: the label of task {self.name} gives {gold!r}, {error}") from None
 
     @staticmethod
     def _check_filled(choices: Sequence[str], place: str, what: str = "choice") -> None:

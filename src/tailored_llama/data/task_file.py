@@ -7,11 +7,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tailored_llama.data.limits import LONGEST
 from tailored_llama.data.rows import Source
 from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Generation, Kind, Metric, Prompt, Task
+from tailored_llama.data.values import FieldType
 from tailored_llama.errors import RecipeError, TaskError, shown
 from tailored_llama.names import check_path
 from tailored_llama.recipe import MOST_TOKENS, Name, Strict, read_yaml, suggest
@@ -64,8 +65,8 @@ class TaskFile(_Templates):
     """The split that is reported: validation or test."""
     max_length: int = Field(ge=1, le=MOST_TOKENS)
     """Tokens of a question and its answer that are read at most; a longer question is cut on the left."""
-    fields: tuple[str, ...]
-    """What every row must have."""
+    fields: dict[str, FieldType | None]
+    """What every row must have: names, or names with what they hold: text, number, list, ..."""
     let: dict[str, str] = Field({})
     """Values derived from the fields, in order: name -> expression."""
     options: str | None = None
@@ -76,8 +77,25 @@ class TaskFile(_Templates):
     """Expression for the list of right texts, the one to learn first (of kind generation)."""
     generation: Generation = Generation()
     """`max_new_tokens` and `stop`: where a written answer ends."""
+    identity: tuple[str, ...] | None = Field(None, min_length=1)
+    """The fields by which questions are told apart between splits, where it is not those that are shown."""
     prompts: dict[Name, PromptFile] = Field(min_length=1)
     source: Source | None = None
+
+    @field_validator("fields", mode="before")
+    @classmethod
+    def _of_no_type(cls, fields: Any) -> Any:
+        return dict.fromkeys(fields) if isinstance(fields, list | tuple) else fields
+
+    @property
+    def types(self) -> dict[str, FieldType]:
+        """What the fields hold. One that is a whole list of options or texts may be a list in JSON."""
+        lists = {self.options, self.references, *(prompt.contexts for prompt in self.prompts.values())}
+        lists |= {prompt.answers for prompt in self.prompts.values()}
+        given = {
+            name: kind or ("text or list" if name in lists else "text") for name, kind in self.fields.items()
+        }
+        return {name: kind for name, kind in given.items() if kind != "text"}
 
     @model_validator(mode="after")
     def _one_kind(self) -> TaskFile:
@@ -133,11 +151,14 @@ def load_task(name: str | Path | Task) -> Task:
 @cache
 def _load(path: Path) -> Task:
     file = _validate(TaskFile, _document(path), str(path))
-    if file.source is not None and file.source.files is not None:
-        beside = str(path.parent / file.source.files)
-        file = file.model_copy(update={"source": file.source.model_copy(update={"files": beside})})
+    if file.source is not None:
+        local = {key: place for key in ("files", "file") if (place := getattr(file.source, key)) is not None}
+        beside = {key: str(path.parent / place) for key, place in local.items()}
+        file = file.model_copy(update={"source": file.source.model_copy(update=beside)})
     task = Task(
-        **{key: getattr(file, key) for key in TaskFile.model_fields if key != "prompts"},
+        **{key: getattr(file, key) for key in TaskFile.model_fields if key not in ("prompts", "fields")},
+        fields=tuple(file.fields),
+        types=file.types,
         prompts={name: _prompt(name, prompt, file.kind) for name, prompt in file.prompts.items()},
     )
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from itertools import product
@@ -13,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from tailored_llama.data import limits
+from tailored_llama.data.values import whole_number
 from tailored_llama.errors import SHOWN, TaskError, shown
 
 T = TypeVar("T")
@@ -40,7 +42,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             undefined=StrictUndefined, keep_trailing_newline=True, optimized=False, finalize=_printed
         )
         # Jinja's own `int` turns what is no number into 0: a wrong label would become a right one.
-        self.filters |= {"regex_replace": limits.regex_replace, "int": int}
+        self.filters |= {"regex_replace": limits.regex_replace, "int": whole_number}
         for name in ("pprint", "urlize", "xmlattr"):  # of no use in a prompt, and of unknown cost
             del self.filters[name]
         del self.globals["lipsum"]
@@ -88,7 +90,14 @@ def _filter(node: Any, name: str, *given: nodes.Expr) -> nodes.Filter:
 @pass_context
 def _printed(_context: Context, value: Any) -> Any:
     """What an output writes. Since it takes the context, Jinja2 computes no constant ahead of time."""
-    return limits.kept(value)
+    return limits.kept(_present(value))
+
+
+def _present(value: Any) -> Any:
+    """`value`, which a template prints or a list holds; ValueError for null and NaN, which are no text."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"a value is {'null' if value is None else value}, which is no text")
+    return value
 
 
 def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -154,10 +163,15 @@ def _valid(source: str, read: Callable[[], T]) -> T:
 
 
 def texts(values: Any) -> list[str]:
-    """A list of options, contexts or answers as strings. Raises RowError where it is no list."""
+    """A list of options, contexts or answers as strings. Raises RowError where it is no list, or null or NaN
+    is in it.
+    """
     if not isinstance(values, list | tuple):
         raise RowError(f"{shown(values)} is not a list")
-    return [str(value) for value in values]
+    try:
+        return [str(_present(value)) for value in values]
+    except ValueError as error:
+        raise RowError(f"{shown(values)}: {error}") from None
 
 
 def _guarded(function: Compiled) -> Compiled:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -16,8 +15,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from tailored_llama.data.tokens import Encoder, check_ids
+from tailored_llama.data.formats import as_row, parse_json
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
+from tailored_llama.recipe.text import read_text
 
 Windows = Int[Tensor, "samples length"]
 Encode = Callable[[str], list[int]]
@@ -106,18 +107,24 @@ def _from_file(path: Path, settings: Calibration, encode: Encode, draw: random.R
 
 
 def _from_text(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
-    return _from_stream(encode(_read(path)), settings, draw, str(path))
+    return _from_stream(encode(read_text(path)), settings, draw, str(path))
 
 
 def _from_jsonl(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
-    texts = []
-    for number, line in enumerate(filter(str.strip, _read(path).splitlines()), start=1):
-        try:
-            texts.append(str(json.loads(line)["text"]))
-        except (ValueError, KeyError, TypeError):
-            raise DataError(f'{path}, row {number}: no JSON object with a "text"; mend the row') from None
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
+    texts = [_text_of(line, f"{path}, row {number}") for number, line in enumerate(lines, start=1)]
     draw.shuffle(texts)
     return _from_rows(texts, settings, encode, draw, str(path))
+
+
+def _text_of(line: str, place: str) -> str:
+    try:
+        text = as_row(parse_json(line), place)["text"]
+    except (ValueError, KeyError):
+        text = None
+    if not isinstance(text, str):
+        raise DataError(f'{place}: no JSON object with a "text"; correct the row')
+    return text
 
 
 def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
@@ -140,13 +147,6 @@ def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: r
 
 IDS = ".safetensors"
 READERS = {".txt": _from_text, ".jsonl": _from_jsonl, IDS: _from_safetensors}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error}); name another file") from None
 
 
 def _c4_texts(seed: int) -> Iterator[str]:

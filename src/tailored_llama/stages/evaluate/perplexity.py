@@ -10,6 +10,7 @@ middle of the text, as published.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ from tailored_llama.errors import DataError
 from tailored_llama.progress import track
 from tailored_llama.recipe import suggest
 from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows, not_finite
+from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows
+from tailored_llama.recipe.text import read_text
+from tailored_llama.scoring import BATCH_TOKENS, context_length
 
 HUB = {
     "wikitext2": {"path": "Salesforce/wikitext", "name": "wikitext-2-raw-v1", "split": "test"},
@@ -116,13 +120,13 @@ def corpus(name: str, data: Mapping[str, str | Path]) -> str:
     a plain text file of the corpus gives the same stream. Raises DataError where there is no such text.
     """
     if name in data:
-        text = _read(name, Path(data[name]))
+        text = read_text(Path(data[name]), where=f"corpus {name}: ")
         return "\n\n".join(_rows(name, text)) if name in HUB else text
     if name == "world":
         return world.text("test")
     if name in HUB:
         return "\n\n".join(_from_hub(name))
-    return _read(name, _file(name))
+    return read_text(_file(name), where=f"corpus {name}: ")
 
 
 def check_corpus(name: str, data: Mapping[str, str | Path]) -> None:
@@ -130,7 +134,7 @@ def check_corpus(name: str, data: Mapping[str, str | Path]) -> None:
     for.
     """
     if name in data or name not in NAMES:
-        _read(name, Path(data[name]) if name in data else _file(name))
+        read_text(Path(data[name]) if name in data else _file(name), where=f"corpus {name}: ")
 
 
 def _file(name: str) -> Path:
@@ -141,18 +145,11 @@ def _file(name: str) -> Path:
 
 
 def _rows(name: str, text: str) -> list[str]:
-    """The rows that the hub's data set makes of these lines."""
+    """The rows that the hub's data set makes of these lines, which end at \\n alone."""
+    lines = io.StringIO(text)
     if name == "ptb":
-        return [line.strip() for line in text.splitlines()]
-    return [line if line.strip() else "" for line in text.splitlines(keepends=True)]
-
-
-def _read(name: str, path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"corpus {name}: {path} is no readable text ({reason}); name a .txt file") from None
+        return [line.strip() for line in lines]
+    return [line if line.strip() else "" for line in lines]
 
 
 def _from_hub(name: str) -> list[str]:

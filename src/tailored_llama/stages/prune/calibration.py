@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import Checkpoint, Weights
-from tailored_llama.data import load_task
+from tailored_llama.data import NoSplitError, load_task
 from tailored_llama.data.shots import draw
 from tailored_llama.data.task import Row, Task
 from tailored_llama.data.text_windows import calibration_tokens, check_windows
@@ -115,5 +115,5 @@ class Source:
 def _scored(task: Task, data: str | None) -> Sequence[Row]:
     try:
         return task.rows("scored", data)
-    except DataError:
+    except NoSplitError:
         return ()  # there may be none; evaluation will say so

@@ -1,0 +1,165 @@
+"""The values of a row's fields: what a task file says that they are, and how labels meet options."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+from tailored_llama.data.formats import parse_json
+from tailored_llama.recipe import suggest
+
+FieldType = Literal["text", "text or empty", "text or list", "number", "boolean", "list", "mapping"]
+"""What a field holds. `text` is kept as the file has it. Only where the task file says so is a text read as
+one of the last four, or, if it is a list in JSON, as `text or list`."""
+WHOLE = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
+NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
+
+
+def read_fields(
+    row: Mapping[str, Any], fields: Sequence[str], types: Mapping[str, FieldType], task: str
+) -> dict[str, Any]:
+    """The values of the `fields` of a row. Raises ValueError naming the field that is missing or wrong."""
+    values = {}
+    for name in fields:
+        if name not in row:
+            keys = [key for key in row if isinstance(key, str)]
+            raise ValueError(
+                f"field '{name}' of task {task} is missing{suggest(name, keys)}; "
+                f"the row has: {', '.join(keys)}"
+            )
+        try:
+            values[name] = read_value(row[name], types.get(name, "text"))
+        except ValueError as error:
+            raise ValueError(f"field '{name}' of task {task} {error}") from None
+    return values
+
+
+def json_cells(values: Mapping[str, Any], fields: Sequence[str], types: Mapping[str, FieldType]) -> str:
+    """What to do where an expression fails and a field of text holds a list or mapping in JSON, or ""."""
+    for name in fields:
+        value = values[name]
+        if types.get(name, "text") == "text" and isinstance(value, str) and value[:1] in ("[", "{"):
+            with contextlib.suppress(ValueError):
+                kind = "list" if isinstance(parse_json(value), list) else "mapping"
+                return f"'{name}' is text; if it is a {kind} in JSON, write fields: {{{name}: {kind}, ...}}"
+    return ""
+
+
+def read_value(value: Any, kind: FieldType) -> Any:
+    """`value` as a field of this type. Raises ValueError with what is wrong with it."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        if value is None and kind == "text or empty":
+            return ""
+        shown = "null" if value is None else str(float(value))
+        raise ValueError(f"is missing ({'null, or an empty cell' if value is None else shown})")
+    if isinstance(value, bytes):
+        raise ValueError("is bytes, not text; store the column as strings")
+    if kind == "text or list" and isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return _nested(value, "list")
+    reader = READERS.get(kind)
+    return value if reader is None else reader(value)
+
+
+def whole_number(value: Any) -> int:
+    """The filter `int`: of a whole number, however it is written (1, 1.0, "1", " 1 ", true). Raises
+    ValueError for everything else; Python's and Jinja's own would cut 1.7 to 1, or make 0 of "one".
+    """
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and (match := WHOLE.fullmatch(value)):
+        return int(match[1])
+    raise ValueError(f"invalid literal for a whole number: {value!r}")
+
+
+class Options(list[str]):
+    """A row's options, in which a label is found as text: 1, 1.0 and " 1 " are the option '1', true is the
+    option 'true' or 'True'.
+    """
+
+    def index(self, value: Any, *bounds: Any) -> int:
+        """The place of the option; raises ValueError where none, or several others, are meant."""
+        if bounds or value in self:
+            return super().index(value, *bounds)
+        places = [place for place, option in enumerate(self) if _plain(option) == _plain(value)]
+        if len(places) == 1:
+            return places[0]
+        found = "fits several" if places else "is not in list"
+        raise ValueError(f"{value!r} {found} of options {list(self)!r}")
+
+
+def right_place(gold: Any, count: int) -> int:
+    """`gold` as the place of one of `count` options. Raises ValueError for what is none: a text or a truth
+    value might as well be an option's text as its place.
+    """
+    if isinstance(gold, bool | str):
+        kind = "a text" if isinstance(gold, str) else "true or false"
+        raise ValueError(
+            f"which is {kind}, not a place; write gold: FIELD | int for the place of an option, from 0, or "
+            "gold: options.index(FIELD) for its text"
+        )
+    if (isinstance(gold, int) or (isinstance(gold, float) and gold.is_integer())) and 0 <= gold < count:
+        return int(gold)
+    raise ValueError(f"which is none of its {count} options; correct the label")
+
+
+def _plain(value: Any) -> str:
+    """A label or option as text, a whole number without decimals."""
+    if isinstance(value, bool):
+        return str(value).casefold()
+    text = str(value).strip()
+    if text in ("True", "False"):
+        return text.casefold()
+    return str(int(match[1])) if (match := WHOLE.fullmatch(text)) else text
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and NUMBER.fullmatch(value):
+        number = float(value)
+        if math.isfinite(number):
+            return int(value) if re.fullmatch(r"\s*[+-]?[0-9]{1,4000}\s*", value) else number
+    raise ValueError(f"is no number: {_shown(value)}")
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    found = {"true": True, "false": False, "1": True, "0": False}.get(_plain(value).casefold())
+    if found is None:
+        raise ValueError(f"is neither true nor false: {_shown(value)}")
+    return found
+
+
+def _nested(value: Any, kind: Literal["list", "mapping"]) -> Any:
+    wanted = (list, tuple) if kind == "list" else (dict,)
+    if isinstance(value, str):
+        try:
+            value = parse_json(value)
+        except ValueError as error:
+            example = '["a", "b"]' if kind == "list" else '{"a": "b"}'
+            raise ValueError(f"is no {kind} in JSON ({error}), as {example} is: {_shown(value)}") from None
+    if not isinstance(value, wanted):
+        raise ValueError(f"is no {kind}: {_shown(value)}")
+    return value
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "number": _number,
+    "boolean": _boolean,
+    "list": partial(_nested, kind="list"),
+    "mapping": partial(_nested, kind="mapping"),
+}
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:60]}..."

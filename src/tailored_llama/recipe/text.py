@@ -1,0 +1,132 @@
+"""Text files as they come: UTF-8 with or without a byte order mark, or the encoding that the user names.
+
+Rows, corpora, calibration texts, instructions and YAML files are all read here. Bytes that do not fit are
+refused with the line, the likely encoding and what to do; they are never replaced.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+from tailored_llama.errors import DataError, TailorError
+
+UTF8 = "utf-8"
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",  # before UTF-16, whose marks they contain
+    codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
+}  # fmt: skip
+MAGIC = {
+    b"PK\x03\x04": "an Excel workbook or a ZIP archive; export it as CSV (UTF-8)",
+    b"PAR1": "a Parquet file; give it the suffix .parquet",
+    b"\x1f\x8b": "compressed by gzip; give it the suffix .gz",
+}
+SAMPLE = 40
+"""Characters of the text that a message shows."""
+GUESSED = 20_000
+"""Bytes by which an encoding is guessed."""
+
+
+def read_text(
+    path: Path,
+    *,
+    encoding: str | None = None,
+    keep_line_ends: bool = False,
+    where: str = "",
+    fix: str = "save it as UTF-8 (iconv -f {encoding} -t UTF-8 FILE)",
+    error: type[TailorError] = DataError,
+) -> str:
+    """The text in `path`, without a byte order mark; line ends become `\\n` unless `keep_line_ends`.
+
+    `encoding` is UTF-8 where none is named. A file whose suffix is `.gz` is decompressed. Raises `error` with
+    `where`, the path and the reason for what cannot be read; of other encodings it names the likely one, and
+    `fix`, in which `{encoding}` stands for it.
+    """
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())
+        raise error(f"{where}{path} is no readable text ({reason}); check the name and the file") from None
+    for magic, what in MAGIC.items():
+        if data.startswith(magic):
+            raise error(f"{where}{path} is no readable text: it is {what}")
+    try:
+        if encoding is None and (wide := _wide(data)):
+            raise error(f"{where}{path} is no readable text: {_likely(data, wide, fix)}")
+        text = data.decode(encoding or UTF8)
+    except UnicodeError as problem:
+        raise error(f"{where}{path} is no readable text: {_reason(data, problem, encoding, fix)}") from None
+    text = text.removeprefix("\ufeff")
+    return text if keep_line_ends else re.sub("\r\n?", "\n", text)
+
+
+def check_encoding(name: str) -> str:
+    """`name`, or ValueError where it is no encoding of text that Python knows."""
+    try:
+        "a".encode(name)
+    except (LookupError, UnicodeError, ValueError):
+        raise ValueError("no encoding of text that Python knows; one is cp1252, latin-1 or utf-16") from None
+    return name
+
+
+def _reason(data: bytes, problem: UnicodeError, encoding: str | None, fix: str) -> str:
+    start = problem.start if isinstance(problem, UnicodeDecodeError) else 0
+    line = data.count(b"\n", 0, start) + 1
+    bad = f"line {line}: byte 0x{data[start]:02x} is not {encoding or 'UTF-8'}"
+    if encoding is not None:
+        return f"{bad}; correct the key encoding:"
+    if b"\0" in data:
+        return f"{bad}; it is a binary file"
+    replaced = data.decode(UTF8, errors="replace")
+    damaged = replaced.count("\ufffd")
+    if sum(letter > "\x7f" for letter in replaced) > 2 * damaged:  # most of it is UTF-8
+        return f"{bad}, as the rest is; correct that line"
+    return f"{bad}; {_likely(data, _guess(data), fix)}"
+
+
+def _likely(data: bytes, encoding: str, fix: str) -> str:
+    text = data.decode(encoding, errors="replace").removeprefix("\ufeff")
+    first = next((place for place, letter in enumerate(text) if letter > "\x7f"), 0)
+    sample = text[max(0, first - SAMPLE // 2) : first + SAMPLE // 2]
+    shown = " ".join("".join(letter if letter.isprintable() else " " for letter in sample).split())
+    return f"it is likely {encoding} ('{shown}'); {fix.format(encoding=encoding)}"
+
+
+def _wide(data: bytes) -> str | None:
+    """UTF-16 or UTF-32, by the byte order mark, or by a first line of ASCII with a zero beside each byte.
+
+    Such text without a mark is valid UTF-8 that is full of NUL characters.
+    """
+    for mark, name in MARKS.items():
+        if data.startswith(mark):
+            return name
+    for name, end in (("utf-16-le", b"\n\0"), ("utf-16-be", b"\0\n")):
+        line, found, _ = data.partition(end)
+        zeros, others = (line[1::2], line[::2]) if name == "utf-16-le" else (line[::2], line[1::2])
+        if found and len(line) >= 4 and len(line) % 2 == 0 and not any(zeros) and all(others):
+            return name
+    return None
+
+
+def _guess(data: bytes) -> str:
+    """The likely encoding of text that is not UTF-8."""
+    import chardet
+
+    telling = b"\n".join(line for line in data.split(b"\n") if not line.isascii())[:GUESSED]
+    guess = str(chardet.detect(telling)["encoding"] or "cp1252").lower().replace("windows-", "cp")
+    western = "cp1252" if any(0x80 <= byte < 0xA0 for byte in telling) else "latin-1"
+    # Western letters alone tell little: of encodings that read the same take the usual one.
+    same = _decoded(data, guess) in (None, _decoded(data, western))
+    names = (western, guess, "latin-1") if same else (guess, western, "latin-1")
+    return next(name for name in names if _decoded(data, name) is not None)
+
+
+def _decoded(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except (UnicodeError, LookupError):
+        return None
