@@ -81,7 +81,7 @@ def parse_json(text: str) -> Any:
 
 
 def json_lines(text: str) -> Iterator[tuple[int, Any]]:
-    """(line from 1, value) of each line that is not blank. Raises ValueError with the line that is no JSON."""
+    """(line from 1, value) of each line that is not blank. Raises ValueError with a line that is no JSON."""
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
