@@ -79,7 +79,7 @@ def same(task: Task, one: dict[str, Any], other: dict[str, Any]) -> bool:
         ("piqa", {"sol2": "sing."}),
         ("arc_easy", {"choices": {"text": ["dogs", "a cat", "the small owl"], "label": ["A", "B", "C"]}}),
         ("arc_easy", {"choices": {"text": ["a hen", "dogs", "an owl"], "label": ["A", "B", "C"]}}),
-        ("openbookqa", {"choices": {"text": ["hen", "the small owl"], "label": ["A", "B"]}, "answerKey": "B"}),
+        ("openbookqa", {"choices": {"text": ["hen", "the owl"], "label": ["A", "B"]}, "answerKey": "B"}),
         ("hellaswag", {"endings": ["is a hen.", "flies away."]}),
         ("winogrande", {"option1": "the cat", "option2": "the owl", "answer": "1"}),
         ("boolq", {"label": 0}),
