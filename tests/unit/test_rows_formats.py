@@ -171,7 +171,7 @@ def test_a_source_that_makes_no_sense(tmp_path: Path, source: str) -> None:
         ("train.json", "[1]", "row 1: a row is a JSON object"),
         ("train.json", "[{]", "not valid JSON"),
         ("train.parquet", "mood,text", "not a readable Parquet file"),
-        ("train.csv", "PAR1abc", "it is a Parquet file; give it the suffix .parquet"),
+        ("train.csv", "PAR1\x15abc", "it is a Parquet file; give it the suffix .parquet"),
         ("train.csv", "PK\x03\x04abc", "an Excel workbook or a ZIP archive; export it as CSV"),
         ("train.xlsx", "x", r"needs its split 'train' as train.jsonl, .json, .csv, .tsv or .parquet"),
     ],

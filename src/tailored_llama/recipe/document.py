@@ -13,6 +13,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.scanner import Scanner
 
 from tailored_llama.errors import SHOWN, RecipeError, shown
+from tailored_llama.recipe.text import decode
 
 MOST_BYTES, MOST_VALUES = 65_536, 5_000
 """Of a document: about a second of parsing."""
@@ -36,9 +37,11 @@ def read_yaml(path: Path) -> Any:
     if len(content) > MOST_BYTES:
         raise RecipeError(f"{path}: is larger than {MOST_BYTES} bytes; a recipe or task file is a short text")
     try:
-        return _parse(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: no UTF-8 text (byte {error.start}); name a YAML file") from None
+        text = decode(content)
+    except ValueError as error:
+        raise RecipeError(f"{path}: no UTF-8 text: {error}; name a YAML file") from None
+    try:
+        return _parse(text)
     except _BadError as error:
         raise RecipeError(f"{path}: not valid YAML: {error}") from None
 

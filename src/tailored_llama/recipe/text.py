@@ -12,16 +12,17 @@ import re
 import zlib
 from pathlib import Path
 
-from tailored_llama.errors import DataError, TailorError
+from tailored_llama.errors import DataError
 
 UTF8 = "utf-8"
+CONVERT = "save it as UTF-8 (iconv -f {encoding} -t UTF-8 FILE)"
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",  # before UTF-16, whose marks they contain
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
 MAGIC = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive; export it as CSV (UTF-8)",
-    b"PAR1": "a Parquet file; give it the suffix .parquet",
+    b"PAR1\x15": "a Parquet file; give it the suffix .parquet",
     b"\x1f\x8b": "compressed by gzip; give it the suffix .gz",
 }
 SAMPLE = 40
@@ -36,32 +37,41 @@ def read_text(
     encoding: str | None = None,
     keep_line_ends: bool = False,
     where: str = "",
-    fix: str = "save it as UTF-8 (iconv -f {encoding} -t UTF-8 FILE)",
-    error: type[TailorError] = DataError,
+    fix: str = CONVERT,
 ) -> str:
     """The text in `path`, without a byte order mark; line ends become `\\n` unless `keep_line_ends`.
 
-    `encoding` is UTF-8 where none is named. A file whose suffix is `.gz` is decompressed. Raises `error` with
-    `where`, the path and the reason for what cannot be read; of other encodings it names the likely one, and
-    `fix`, in which `{encoding}` stands for it.
+    `encoding` is UTF-8 where none is named. A file whose suffix is `.gz` is decompressed. Raises DataError
+    with `where`, the path and the reason for what cannot be read; of other encodings it names the likely one,
+    and `fix`, in which `{encoding}` stands for it.
     """
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error, ValueError) as problem:
         reason = getattr(problem, "strerror", None) or " ".join(str(problem).split())
-        raise error(f"{where}{path} is no readable text ({reason}); check the name and the file") from None
+        raise DataError(
+            f"{where}{path} is no readable text ({reason}); check the name and the file"
+        ) from None
+    try:
+        text = decode(data, encoding=encoding, fix=fix)
+    except ValueError as problem:
+        raise DataError(f"{where}{path} is no readable text: {problem}") from None
+    return text if keep_line_ends else re.sub("\r\n?", "\n", text)
+
+
+def decode(data: bytes, *, encoding: str | None = None, fix: str = CONVERT) -> str:
+    """`data` as text, without a byte order mark. Raises ValueError with the reason, as `read_text` does."""
     for magic, what in MAGIC.items():
         if data.startswith(magic):
-            raise error(f"{where}{path} is no readable text: it is {what}")
+            raise ValueError(f"it is {what}")
+    wide = _wide(data) if encoding is None else None
+    if wide:
+        raise ValueError(_likely(data, wide, fix))
     try:
-        if encoding is None and (wide := _wide(data)):
-            raise error(f"{where}{path} is no readable text: {_likely(data, wide, fix)}")
-        text = data.decode(encoding or UTF8)
+        return data.decode(encoding or UTF8).removeprefix("\ufeff")
     except UnicodeError as problem:
-        raise error(f"{where}{path} is no readable text: {_reason(data, problem, encoding, fix)}") from None
-    text = text.removeprefix("\ufeff")
-    return text if keep_line_ends else re.sub("\r\n?", "\n", text)
+        raise ValueError(_reason(data, problem, encoding, fix)) from None
 
 
 def check_encoding(name: str) -> str:
