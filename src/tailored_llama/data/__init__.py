@@ -7,8 +7,9 @@
 Calibration, tuning, evaluation and the report all render text here: what is trained on is what is scored on.
 """
 
+from tailored_llama.data.example import Example, chance
 from tailored_llama.data.rows import NoSplitError
-from tailored_llama.data.task import Example, Generation, Metric, Prompt, Row, Split, Task, chance
+from tailored_llama.data.task import Generation, Metric, Prompt, Row, Split, Task
 from tailored_llama.data.task_file import load_task, task_names
 
 __all__ = [

@@ -114,7 +114,7 @@ def part_of(task: Task, rows: Rows, split: Stored) -> Rows:
             "rows, or name the fields that tell questions apart: identity: [FIELD, ...]"
         )
     part = parts[0] if split == "train" else parts[1]
-    return Rows((rows[index] for index in part), f"{rows.where} (its {split} rows)")
+    return Rows((rows[index] for index in part), rows.where, part)
 
 
 def normalised(text: str) -> str:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tailored_llama.data.rows import Rows
 from tailored_llama.data.identity import repeated
-from tailored_llama.data.rows import NoSplitError
+from tailored_llama.data.rows import NoSplitError, Rows
 from tailored_llama.data.task import Row, Task
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
@@ -53,14 +52,14 @@ def draw(
 
     Raises DataError where fewer than `k` rows are left, or, for `refuse`, where a row is in both splits.
     """
-    where = getattr(rows, "where", f"task {task.name}")
+    where, numbers = getattr(rows, "where", f"task {task.name}"), getattr(rows, "numbers", range(len(rows)))
     again = _again(task, rows, scored)
     free = [index for index in range(len(rows)) if not again[index]]
     dropped = len(rows) - len(free)
     if dropped and overlap == "refuse":
         raise DataError(
             f"{where}: {dropped} training rows reappear in the scored split (the first is row "
-            f"{again.index(True) + 1}); take them out, or leave them undrawn: tune.overlap: drop"
+            f"{numbers[again.index(True)] + 1}); take them out, or leave them undrawn: tune.overlap: drop"
         )
     if dropped:
         logger.info(
@@ -83,7 +82,7 @@ def draw(
         indices.append(pick(queue))
         if queue:
             turns.append(queue)
-    drawn = Rows((rows[index] for index in indices), where, indices)
+    drawn = Rows((rows[index] for index in indices), where, [numbers[index] for index in indices])
     return Shots(rows=drawn, indices=indices, dropped=dropped)
 
 

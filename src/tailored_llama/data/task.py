@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from tailored_llama.data.example import Example
 from tailored_llama.data.identity import Identity, Question, identity_of, part_of
 from tailored_llama.data.rows import Rows, Source, Stored, read_rows
 from tailored_llama.data.templates import (
@@ -45,42 +45,6 @@ class Generation(Strict):
 
 
 WRITTEN = Generation()
-
-
-@dataclass(frozen=True)
-class Example:
-    """One question, rendered. Choice i is scored as log P(answers[i] | contexts[i]).
-
-    `contexts` are all equal, except in partial evaluation (WinoGrande in lm_eval's wording), where they
-    differ and the answers are equal. An answer starts with its `delimiter`.
-
-    A question of a generation task has one context, one answer (the one to learn) and `references`: the texts
-    that count as right.
-    """
-
-    contexts: tuple[str, ...]
-    answers: tuple[str, ...]
-    gold: int
-    row: int
-    delimiter: str = " "
-    references: tuple[str, ...] = ()
-    place: str = dataclasses.field(default="", compare=False)
-    """File and row (from 1), for messages."""
-
-    @property
-    def context(self) -> str:
-        """The right choice's context: what tuning conditions on."""
-        return self.contexts[self.gold]
-
-    @property
-    def answer(self) -> str:
-        """The right choice's answer: what tuning learns."""
-        return self.answers[self.gold]
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Characters of each answer without its delimiter, by which acc_norm divides (as lm_eval)."""
-        return tuple(len(answer) - len(self.delimiter) for answer in self.answers)
 
 
 @dataclass(frozen=True)
@@ -297,11 +261,3 @@ class Task:
         for index, choice in enumerate(choices):
             if not choice.strip():
                 raise DataError(f"{place}: {what} {index} is empty; fill it or drop the row")
-
-
-def chance(examples: Sequence[Example]) -> float:
-    """What guessing scores: the mean over questions of one over their number of choices, and nothing where
-    the answer has to be written.
-    """
-    guessed = [0.0 if example.references else 1 / len(example.answers) for example in examples]
-    return sum(guessed) / len(guessed)

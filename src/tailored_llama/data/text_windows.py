@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.data.formats import as_row, parse_json
+from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
 from tailored_llama.recipe.text import read_text

@@ -28,7 +28,7 @@ from tailored_llama.recipe import suggest
 from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows, not_finite
 from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows
 from tailored_llama.recipe.text import read_text
-from tailored_llama.scoring import BATCH_TOKENS, context_length
+from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows
 
 HUB = {
     "wikitext2": {"path": "Salesforce/wikitext", "name": "wikitext-2-raw-v1", "split": "test"},
