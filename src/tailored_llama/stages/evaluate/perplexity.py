@@ -25,10 +25,8 @@ from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.progress import track
 from tailored_llama.recipe import suggest
-from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows, not_finite
-from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows
 from tailored_llama.recipe.text import read_text
-from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows
+from tailored_llama.scoring import BATCH_TOKENS, context_length, embedding_rows, not_finite
 
 HUB = {
     "wikitext2": {"path": "Salesforce/wikitext", "name": "wikitext-2-raw-v1", "split": "test"},
