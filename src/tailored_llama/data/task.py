@@ -29,9 +29,9 @@ from tailored_llama.recipe import MOST_TOKENS, Strict, suggest
 Row = dict[str, Any]
 Split = Stored | Literal["scored"]
 Kind = Literal["choice", "generation"]
-Metric = Literal["acc", "acc_norm", "exact_match", "f1", "rougeL"]
+Metric = Literal["acc", "acc_norm", "exact_match", "f1", "rougeL", "exact"]
 CHOICE_METRICS: tuple[Metric, ...] = ("acc", "acc_norm")
-TEXT_METRICS: tuple[Metric, ...] = ("exact_match", "f1", "rougeL")
+TEXT_METRICS: tuple[Metric, ...] = ("exact_match", "f1", "rougeL", "exact")
 KEPT = 20_000
 """Rows of a task whose evaluated fields are kept in memory."""
 

@@ -60,7 +60,7 @@ class TaskFile(_Templates):
     """choice: the best of several answers is picked; generation: the answer is written."""
     metric: Metric
     """The main metric. Of a choice acc, or acc_norm (log-likelihood over the answer's length in characters);
-    of a written answer exact_match, f1 (of its words, as SQuAD) or rougeL."""
+    of a written answer exact_match, f1 (of its words, as SQuAD), rougeL, or exact (the text itself)."""
     scored: Literal["validation", "test"]
     """The split that is reported: validation or test."""
     max_length: int = Field(ge=1, le=MOST_TOKENS)

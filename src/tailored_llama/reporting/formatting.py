@@ -15,7 +15,7 @@ WORDINGS = {
     "same": "In the wording each task was tuned in",
     "harness": "In the stock wording of lm-evaluation-harness",
 }
-METRICS = {"exact_match": "exact match", "f1": "F1", "rougeL": "ROUGE-L"}
+METRICS = {"exact_match": "exact match", "f1": "F1", "rougeL": "ROUGE-L", "exact": "exact text"}
 """Of written answers; a choice's metric is an accuracy and goes without saying."""
 WORLD = (
     "These are figures of the bundled micro-world, a small model on small tasks about a small closed world: "

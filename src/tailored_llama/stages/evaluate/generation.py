@@ -22,8 +22,8 @@ def score_written(
     questions: Questions,
     batch_size: int | None = None,
 ) -> dict[str, Any]:
-    """`exact_match`, `f1` and `rougeL`, `main` (the task's metric) and its `stderr`, `chance` (nothing: who
-    guesses writes nothing right), `n` questions, of which `cut` had to lose the beginning of their context
+    """`exact_match`, `f1`, `rougeL` and `exact`, `main` (the task's metric) and its `stderr`, `chance` (0:
+    nothing is guessed right), `n` questions, of which `cut` had to lose the beginning of their context
     and `unended` ran to the last token allowed; the `prompt`; the first answers as `samples`; and how
     `right` each was by the main metric.
 
