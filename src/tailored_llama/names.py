@@ -1,15 +1,17 @@
 """Names and paths that come from outside. Each is checked once, where it is read.
 
-Both checks raise ValueError, as pydantic's validators do: `Annotated[str, AfterValidator(check_name)]`.
+Both checks raise ValueError, as pydantic's validators do: `Annotated[str, AfterValidator(check_path)]`.
 """
 
 from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterable
 
-LONGEST_NAME, MOST_BYTES = 100, 150
-"""Of a name, in characters and in bytes of UTF-8: with what a stage puts around it, it fits in 255 bytes."""
+LONGEST_NAME, MOST_BYTES = 100, 120
+"""Of a name, in characters and in bytes of UTF-8: with what a stage puts around it (`.evaluate-dense_tuned-`,
+a digest, host and process of a partial directory) it fits in the 255 bytes of a file system."""
 LONGEST_PART, LONGEST_PATH = 255, 4096
 """Bytes of one part of a path and of a whole one, on most file systems."""
 SEPARATORS = "/\\"
@@ -20,19 +22,19 @@ TURNED = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 """Change the direction of text, and so show a name as another."""
 
 
-def check_name(name: str) -> str:
+def check_name(name: str, *, longest: int = LONGEST_NAME, most_bytes: int = MOST_BYTES) -> str:
     """`name`, where it can be part of a file's name on every system.
 
-    ValueError where it is empty, `.` or `..`, over 100 characters (or 150 bytes), a device of Windows, begins
+    ValueError where it is empty, `.` or `..`, over 100 characters (or 120 bytes), a device of Windows, begins
     with a space, ends with a space or a dot, or has a separator, a control character or one of `<>:"|?*`.
     """
     size = len(name.encode(errors="surrogatepass"))
     char = next((char for char in SEPARATORS + ELSEWHERE if char in name), None)
     problems = {
         "is empty": not name.strip(),
-        f"has {len(name)} characters, more than {LONGEST_NAME}": len(name) > LONGEST_NAME,
+        f"has {len(name)} characters, more than {longest}": len(name) > longest,
         "has a control character": _has_controls(name) or bool(TURNED & set(name)),
-        f"has {size} bytes in UTF-8, more than {MOST_BYTES}": size > MOST_BYTES,
+        f"has {size} bytes in UTF-8, more than {most_bytes}": size > most_bytes,
         f"has a '{char}'": char is not None,
         "begins with a space": name.startswith(" "),
         "ends with a space or a dot": name.endswith((" ", ".")),
@@ -61,6 +63,17 @@ def check_path(path: str) -> str:
     if len(os.fsencode(found)) > LONGEST_PATH or max(len(os.fsencode(part)) for part in parts) > LONGEST_PART:
         raise ValueError("the path is longer than a file system takes; write a shorter one")
     return found
+
+
+def same_name(names: Iterable[str]) -> str | None:
+    """The first of `names` that is another one where a file system ignores case; None where none is."""
+    seen = set[str]()
+    for name in names:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if folded in seen:
+            return name
+        seen.add(folded)
+    return None
 
 
 def _has_controls(text: str) -> bool:

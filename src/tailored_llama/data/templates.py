@@ -43,7 +43,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         )
         # Jinja's own `int` turns what is no number into 0: a wrong label would become a right one.
         self.filters |= {"regex_replace": limits.regex_replace, "int": whole_number}
-        for name in ("pprint", "urlize", "xmlattr"):  # of no use in a prompt, and of unknown cost
+        # A prompt is the same each time; and what has no use in one, and an unknown cost.
+        for name in ("random", "pprint", "urlize", "xmlattr"):
             del self.filters[name]
         del self.globals["lipsum"]
         self.filters = {name: _limited(name, filter) for name, filter in self.filters.items()}

@@ -7,7 +7,7 @@ used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from tailored_llama.data.instructions import (
     world_instructions,
 )
 from tailored_llama.errors import RecipeError
+from tailored_llama.names import same_name
+from tailored_llama.places import Places
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.reporting import report_matrix
 from tailored_llama.results import mean
@@ -31,6 +33,8 @@ from tailored_llama.workflows.run import check, name_of, shrink, tune_all, wordi
 
 UNTUNED = "untuned"
 FILE = "matrix.json"
+LONGEST_CELL = 160
+"""Bytes of the name of a cell's directory."""
 
 
 def matrix(
@@ -49,6 +53,7 @@ def matrix(
     if recipe.sweep is not None:
         raise RecipeError("recipe: sweep: a matrix is of one setting; leave the sweep out, or use tailor run")
     check(recipe)
+    _check_names([*map(name_of, dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))))])
     instructions = _instructions(recipe, general)
     out = Path(out)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
@@ -74,6 +79,19 @@ def matrix(
         own.clear()
         report_matrix(found, out)
     return found
+
+
+def _check_names(tasks: Sequence[str]) -> None:
+    """RecipeError where the directory of a cell could not be made, or would be another cell's as well."""
+    names = [f"cell-{row}-{task}" for row in (UNTUNED, NAME, *tasks) for task in tasks]
+    longest = max(names, key=lambda name: len(name.encode()))
+    if len(longest.encode()) > LONGEST_CELL:
+        raise RecipeError(f"recipe: tasks: '{longest}' is too long for a directory; give shorter names")
+    twice = NAME if NAME in tasks else same_name(names)
+    if twice:
+        raise RecipeError(
+            f"recipe: tasks: two cells of the matrix would be called '{twice}'; give a task another name"
+        )
 
 
 def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, str]]:

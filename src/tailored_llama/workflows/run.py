@@ -14,6 +14,8 @@ from tailored_llama import checkpoint
 from tailored_llama.data import load_task, shots
 from tailored_llama.data.text_windows import check_source
 from tailored_llama.errors import RecipeError
+from tailored_llama.names import same_name
+from tailored_llama.places import Places
 from tailored_llama.recipe import Prune, Recipe, load_recipe
 from tailored_llama.reporting import report
 from tailored_llama.results import assemble, combine
@@ -30,7 +32,7 @@ from tailored_llama.training.replay import held_count
 from tailored_llama.workflows.contents import unchanged
 
 Row = dict[str, Any]
-SAME, HARNESS = "same", "harness"
+SAME, HARNESS, DENSE = "same", "harness", "dense-"
 
 
 def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dict[str, Any]:
@@ -131,8 +133,9 @@ def check(recipe: Recipe) -> None:
     for entry in recipe.evaluate.perplexity:
         check_corpus(window_of(entry, recipe.evaluate.length)[0], recipe.data)
     held_count(recipe.tune.early_stop, recipe.tune.shots)
-    for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
-        task = load_task(name)
+    tasks = {name: load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))}
+    _check_names([task.name for task in tasks.values()])
+    for name, task in tasks.items():
         check_split(task, recipe.evaluate.split)
         data = recipe.data.get(task.name)
         scored = task.rows("scored", data)
@@ -150,6 +153,17 @@ def check(recipe: Recipe) -> None:
             f"'{SAME}', or add that wording to a task file"
         )
     check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """RecipeError where two tasks would share a directory or a row: their names differ in no more than case,
+    or one is `dense-` and the other, which is where the unpruned model is tuned.
+    """
+    twice = same_name([*names, *(f"{DENSE}{name}" for name in names)])
+    if twice:
+        raise RecipeError(
+            f"recipe: tasks: two tasks would be called '{twice}' in this run; give one of them another name"
+        )
 
 
 def name_of(task: str) -> str:

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from tailored_llama.errors import RecipeError
+from tailored_llama.errors import RecipeError, shown
+from tailored_llama.names import check_name, same_name
 from tailored_llama.recipe import Recipe, is_section, load_recipe
 
 MOST = 500
 """Cells that a sweep may have unless `max_cells` says otherwise."""
 VARIANTS, MAX_CELLS, SEED, FAIR = "variants", "max_cells", "seed", "dense_tuned"
-LONGEST = 40
+MOST_EVER = 100_000
+LONGEST, LONGEST_CELL = 40, 200
+"""Characters of a value in a cell's name, and of the whole name."""
 
 Value = tuple[str, Any]
 
@@ -46,11 +49,13 @@ def cells_of(recipe: Recipe) -> list[Cell]:
     """
     axes = _axes(dict(recipe.sweep or {}))
     most = axes.pop(MAX_CELLS, MOST)
-    if not isinstance(most, int) or most < 1:
-        raise RecipeError(f"sweep.{MAX_CELLS}: a number of cells is needed (it is {most!r})")
+    if not isinstance(most, int) or isinstance(most, bool) or not 1 <= most <= MOST_EVER:
+        raise RecipeError(
+            f"sweep.{MAX_CELLS}: a number of cells, 1 to {MOST_EVER}, is needed (it is {shown(most)})"
+        )
     fair = axes.pop(FAIR, True)
     if not isinstance(fair, bool):
-        raise RecipeError(f"sweep.{FAIR}: true or false is needed (it is {fair!r})")
+        raise RecipeError(f"sweep.{FAIR}: true or false is needed (it is {shown(fair)})")
     variants = _variants(axes.pop(VARIANTS, {"": {}}), [*axes])
     seeds = _values(SEED, axes.pop(SEED, [recipe.seed]))
     lists = {key: _values(key, values) for key, values in axes.items()}
@@ -74,9 +79,22 @@ def cells_of(recipe: Recipe) -> list[Cell]:
         ]
         group = ",".join(part for part in parts if part)
         settled = load_recipe(base, [*changes.items(), *chosen.items(), (SEED, seed)])
-        shown = {**({"variant": variant} if variant else {}), **changes, **chosen}
-        found.append(Cell(group, settled.seed, shown, settled, tuple(lists), fair))
+        picked = {**({"variant": variant} if variant else {}), **changes, **chosen}
+        found.append(Cell(group, settled.seed, picked, settled, tuple(lists), fair))
+    _check_names([cell.name for cell in found])
     return found
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """RecipeError where a cell's directory could not be made, or would be another cell's as well."""
+    for name in names:
+        try:
+            check_name(name, longest=LONGEST_CELL, most_bytes=LONGEST_CELL)
+        except ValueError as error:
+            raise RecipeError(f"sweep: cell {shown(name)}: {error}") from None
+    twice = same_name(names)
+    if twice:
+        raise RecipeError(f"sweep: two cells are called {shown(twice)}; name the variants otherwise")
 
 
 def check_assigned(recipe: Recipe, keys: Iterable[str]) -> None:
@@ -114,12 +132,12 @@ def _axes(sweep: dict[str, Any]) -> dict[str, Any]:
 def _values(key: str, values: Any) -> list[Value]:
     """Each value of a list, and its name in a directory's."""
     if not isinstance(values, Sequence) or isinstance(values, str):
-        raise RecipeError(f"sweep.{key}: a list of values is needed (it is {values!r})")
+        raise RecipeError(f"sweep.{key}: a list of values is needed (it is {shown(values)})")
     if not values:
         raise RecipeError(f"sweep.{key}: the list is empty; name at least one value or leave the key out")
     named = [(_name(value, place), value) for place, value in enumerate(values, start=1)]
     if len({repr(value) for value in values}) < len(values):
-        raise RecipeError(f"sweep.{key}: a value is listed twice ({values!r}); list each once")
+        raise RecipeError(f"sweep.{key}: a value is listed twice ({shown(values)}); list each once")
     if len({name for name, _ in named}) < len(named):
         named = [(f"{place}", value) for place, value in enumerate(values, start=1)]
     return named
@@ -134,6 +152,8 @@ def _variants(variants: Any, taken: list[str]) -> dict[str, dict[str, Any]]:
                 "sweep.variants: name each variant and what it changes: {small: {tune.lora.r: 4}}"
             )
         own = {str(name): _changes(str(name), changes, taken) for name, changes in named.items()}
+        if len(combined) * len(own) > MOST_EVER:
+            raise RecipeError(f"sweep.variants: more than {MOST_EVER} combinations; list fewer of them")
         taken = [*taken, *{key for changes in own.values() for key in changes}]
         combined = {
             ",".join(filter(None, (before, name))): {**earlier, **changes}
@@ -146,10 +166,10 @@ def _variants(variants: Any, taken: list[str]) -> dict[str, dict[str, Any]]:
 def _changes(name: str, changes: Any, taken: Sequence[str]) -> dict[str, Any]:
     """What one variant sets."""
     if not isinstance(changes, Mapping):
-        raise RecipeError(f"sweep.variants.{name}: a mapping of keys to values is needed (it is {changes!r})")
+        raise RecipeError(f"sweep.variants.{name}: a mapping of keys is needed (it is {shown(changes)})")
     if name and _name(name, 0) != name:
         raise RecipeError(
-            f"sweep.variants: '{name}' is no directory's name; use up to {LONGEST} letters, digits, . _ -"
+            f"sweep.variants: {shown(name)} is no directory's name; use up to {LONGEST} letters, digits, ._-"
         )
     for key, value in changes.items():
         other = next((other for other in taken if _nested(key, other)), None)
