@@ -21,7 +21,6 @@ from tailored_llama.data.instructions import (
 )
 from tailored_llama.errors import RecipeError
 from tailored_llama.names import same_name
-from tailored_llama.places import Places
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.reporting import report_matrix
 from tailored_llama.results import mean

@@ -15,7 +15,6 @@ from tailored_llama.data import load_task, shots
 from tailored_llama.data.text_windows import check_source
 from tailored_llama.errors import RecipeError
 from tailored_llama.names import same_name
-from tailored_llama.places import Places
 from tailored_llama.recipe import Prune, Recipe, load_recipe
 from tailored_llama.reporting import report
 from tailored_llama.results import assemble, combine
