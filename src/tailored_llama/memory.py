@@ -37,13 +37,10 @@ def memory_for(doing: str, lower: str) -> Iterator[None]:
     """
     try:
         yield
-        return
     except Exception as error:
         if isinstance(error, TailorError) or not out_of_memory(error):
             raise
-        error.__traceback__ = None  # its frames hold the tensors that there was no room for
-        message = f"{doing}: {describe(error)}; {lower}"
-    raise MemoryLimitError(message)
+        raise MemoryLimitError(f"{doing}: {describe(error)}; {lower}") from None
 
 
 def describe(error: BaseException) -> str:

@@ -151,7 +151,8 @@ def evaluate(
         # Alone there is no tuned wording to be the same as.
         prompt="harness" if settings.prompt == "same" else settings.prompt,
         length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
-        split=settings.split, out=out, adapter=adapter, base_unchecked=base_unchecked,
+        split=settings.split, batch_size=settings.batch_size, out=out, adapter=adapter,
+        base_unchecked=base_unchecked,
     )  # fmt: skip
     show(single(row, wanted, tuned=adapter is not None), as_json)
 

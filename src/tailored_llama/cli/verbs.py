@@ -10,6 +10,7 @@ from typer.exceptions import Abort, TyperException
 
 from tailored_llama.cli import INTERRUPTED, catalogue, runs, stages
 from tailored_llama.errors import TailorError, one_line
+from tailored_llama.memory import describe, out_of_memory
 
 app = typer.Typer(
     name="tailor",
@@ -41,8 +42,10 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         return _say(str(error), 2)
     except TyperException as error:
         return _say(f"{error.format_message().rstrip('.')}; see `tailor --help`", 2)
-    except OSError as error:
-        if error.filename is None or error.strerror is None:
+    except (MemoryError, OSError, RuntimeError) as error:
+        if out_of_memory(error):
+            return _say(f"{describe(error)}; use a smaller model, or a machine with more memory", 2)
+        if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
             raise
         return _say(f"{error.filename}: {error.strerror}; check the path and its permissions", 2)
     except (KeyboardInterrupt, Abort):

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from tailored_llama.memory import memory_for
 from tailored_llama.play.models import Answer, Player
 from tailored_llama.play.questions import Question
 from tailored_llama.reporting.formatting import count, percent, size
@@ -25,6 +26,7 @@ class Reply:
     probabilities: Sequence[float]
 
 
+@memory_for("play", "lower the tokens to write, or name fewer models")
 def reply(player: Player, asked: Question, new: int) -> Reply:
     """Ask one model."""
     answer = player.answer(asked.prompt, new)

@@ -14,6 +14,7 @@ from tailored_llama import checkpoint, families
 from tailored_llama.data import Example, Metric
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import TuneError
+from tailored_llama.memory import memory_for
 from tailored_llama.profiling.greedy import decode
 from tailored_llama.scoring import context_length, embedding_rows, score, text_ends
 
@@ -89,6 +90,7 @@ class Player:
         return scored.probabilities(metric)
 
 
+@memory_for("play", "name fewer models")
 def load_players(models: Sequence[str | Path], device: str | None = None) -> list[Player]:
     """Every model, in order. A tuned directory that holds only an adapter goes on the base it was tuned on,
     which is another of `models`.

@@ -14,6 +14,7 @@ from typing import Any
 
 from tailored_llama.errors import TailorError
 from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.memory import memory_for
 from tailored_llama.strict_json import to_json
 
 Timed = Callable[[int], tuple[float, float]]
@@ -95,7 +96,8 @@ def main(backend: str, path: str, settings: dict[str, int]) -> None:
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+        with memory_for("measure", "lower --batch, --length or --new"):
+            main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
     except TailorError as error:
         print(to_json({"error": str(error)}), flush=True)
     except KeyboardInterrupt:

@@ -234,6 +234,8 @@ class Evaluate(Strict):
     length: int = Field(128, ge=2, le=MOST_TOKENS)
     limit: int | None = Field(None, ge=1, le=10**9)
     fewshot: int = Field(0, ge=0, le=10**4)
+    batch_size: Literal["auto"] | Annotated[int, Field(ge=1, le=10**6)] = "auto"
+    """Rows of one forward pass; `auto`: as many as make a good load. 1 takes the least memory."""
     split: Literal["scored", "validation"] = "scored"
     """`validation`: to choose settings by, for tasks that are not scored on it."""
 

@@ -138,6 +138,7 @@ def _cell(
     measured = evaluate(
         pruned, adapter=adapter, tasks=(task,), prompts={task: prompt}, data=recipe.data,
         limit=settings.limit, fewshot=settings.fewshot, seed=recipe.seed, split=settings.split,
+        batch_size=settings.batch_size,
         out=store.slot(f"cell-{row}-{name_of(task)}"),
     )  # fmt: skip
     (figures,) = measured["tasks"].values()

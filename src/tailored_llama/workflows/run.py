@@ -212,7 +212,7 @@ def evaluate_all(
         measured = evaluate(
             base, adapter=adapter, tasks=tasks, prompts=chosen, data=recipe.data, limit=settings.limit,
             perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed,
-            split=settings.split, out=store.slot(name),
+            split=settings.split, batch_size=settings.batch_size, out=store.slot(name),
         )  # fmt: skip
         return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from tailored_llama import checkpoint
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.memory import memory_for
 from tailored_llama.scoring import embedding_rows
 from tailored_llama.stage import Out, Slot, Stage, complete
 from tailored_llama.stage.inputs import digest_of, merged, model_inputs
@@ -27,6 +28,7 @@ __all__ = ["FORMATS", "export"]
 FORMATS = ("hf", "gguf", "onnx")
 
 
+@memory_for("export", "a merge and onnx hold the model in fp32: use a machine with more memory")
 def export(
     model: str | Path | PreTrainedModel,
     *,

@@ -25,6 +25,7 @@ from tailored_llama.checkpoint.lineage import CUT, what_was_cut
 from tailored_llama.data import Task, load_task
 from tailored_llama.data.shots import AUTO, draw_shots
 from tailored_llama.errors import TuneError
+from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stage import Out, Stage, complete
@@ -41,6 +42,7 @@ TEXTS = "texts.json"
 SHOWN = 20
 
 
+@memory_for("heal", "lower heal.batch_size, heal.length or heal.lora.r")
 def heal(
     model: str | Path | PreTrainedModel,
     *,

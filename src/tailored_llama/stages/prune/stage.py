@@ -18,6 +18,7 @@ from tailored_llama.checkpoint import Checkpoint, Weights
 from tailored_llama.checkpoint.lineage import CUT, one_after_another, what_was_cut
 from tailored_llama.data import load_task
 from tailored_llama.families import parameter_count
+from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Prune, validate
 from tailored_llama.stage import Out, Stage, complete
 from tailored_llama.stage.inputs import (
@@ -68,6 +69,7 @@ def make_plan(
     return plans[max(plans)]
 
 
+@memory_for("prune", "lower prune.calibration.samples or prune.calibration.length")
 def make_plans(
     model: Model,
     *,
@@ -89,6 +91,7 @@ def make_plans(
     return _plans(model, checkpoint.open_weights(model, allow_config=allow_config), request)
 
 
+@memory_for("prune", "lower prune.calibration.samples or prune.calibration.length")
 def prune(
     model: Model,
     *,

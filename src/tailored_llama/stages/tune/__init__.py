@@ -14,6 +14,7 @@ from tailored_llama import checkpoint
 from tailored_llama.data import Task, load_task
 from tailored_llama.data.shots import draw_shots
 from tailored_llama.errors import TuneError
+from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Tune, validate
 from tailored_llama.scoring import Ranking
 from tailored_llama.stage import Out, complete
@@ -24,6 +25,7 @@ from tailored_llama.stages.tune.wording import ranked
 __all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
 
 
+@memory_for("tune", "lower tune.batch_size or tune.lora.r")
 def tune(
     model: str | Path | PreTrainedModel,
     *,
@@ -65,6 +67,7 @@ def tune(
     return complete(job.stage(merge=merge), out) if out is not None else job.run().model(merge=merge)
 
 
+@memory_for("prompts rank", "lower tune.batch_size or tune.lora.r")
 def rank_wordings(
     model: str | Path | PreTrainedModel,
     *,

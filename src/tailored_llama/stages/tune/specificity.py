@@ -20,6 +20,7 @@ from tailored_llama import checkpoint
 from tailored_llama.data import load_task
 from tailored_llama.data.shots import draw_shots
 from tailored_llama.errors import DataError, TuneError
+from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import Outcome
 from tailored_llama.scoring.bootstrap import Interval, interval, resample
@@ -38,6 +39,7 @@ class Specificity:
     specificity_interval: Interval
 
 
+@memory_for("prompts rank", "lower tune.batch_size or tune.lora.r")
 def specificities(
     model: str | Path | PreTrainedModel,
     *,

@@ -6,6 +6,7 @@ rows are computed once); and `sweep.json` and `report.html` over all of them.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,15 @@ from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import clear_leftovers
-from tailored_llama.errors import DivergedError, OutputError, RecipeError
+from tailored_llama.errors import (
+    DivergedError,
+    MemoryLimitError,
+    NotFiniteError,
+    OutputError,
+    RecipeError,
+    TailorError,
+)
+from tailored_llama.machine import release
 from tailored_llama.recipe import Recipe
 from tailored_llama.reporting import report_sweep
 from tailored_llama.stage import Store, is_complete_run, is_run, run_directory, versions
@@ -25,15 +34,18 @@ from tailored_llama.workflows.sweep.table import table
 __all__ = ["cells_of", "sweep"]
 
 SWEEP = "sweep.json"
+CELL_ERRORS = (DivergedError, MemoryLimitError, NotFiniteError)
+"""What ends one cell and says nothing about the others."""
 log = logging.getLogger(__name__)
 
 
 def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
     """Run every cell of `recipe` that is not finished in `out`; returns the contents of `sweep.json`.
 
-    Tasks are scored in the tuned wording only. A cell whose tuning diverges is noted under `failed`, and the
-    others go on. `sweep.json` is written anew after every cell. Raises RecipeError before anything is
-    written for a sweep that makes no sense or a cell that could not run to its end.
+    Tasks are scored in the tuned wording only. A cell whose tuning diverges, whose model gives no finite
+    numbers or that runs out of memory is noted under `failed`, and the others go on. `sweep.json` is written
+    anew after every cell. Raises RecipeError before anything is written for a sweep that makes no sense or a
+    cell that could not run to its end.
     """
     cells = cells_of(recipe)
     if recipe.evaluate.prompt != SAME:
@@ -56,6 +68,7 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
     for directory in (out, out / "stages"):
         clear_leftovers(directory)
     failed: dict[str, str] = {}
+    kind: type[TailorError] = TailorError
     finished = _finished(cells, out)
     _document(recipe, cells, out, finished, failed)
     for wait in (False, True):  # what another process works on comes last: by then it may be done
@@ -67,14 +80,17 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
                 if not _run(cell, out, wait=wait):
                     continue
                 finished.add(cell.name)
-            except DivergedError as error:
+            except CELL_ERRORS as error:
                 log.warning("cell %s: %s", cell.name, error)
+                kind = kind if failed else type(error)
                 failed[cell.name] = str(error)
+                gc.collect()  # what a failed cell held may be in cycles, and the next one needs the room
+                release()
             _document(recipe, cells, out, finished, failed)
     document = _document(recipe, cells, out, _finished(cells, out), failed)
     report_sweep(document, out / "report.html")
     if not document["settings"]:
-        raise DivergedError(f"sweep: no cell could be finished; the first: {next(iter(failed.values()))}")
+        raise kind(f"sweep: no cell could be finished; the first: {next(iter(failed.values()))}")
     return document
 
 
