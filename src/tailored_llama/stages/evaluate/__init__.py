@@ -15,9 +15,9 @@ from tailored_llama import checkpoint, families
 from tailored_llama.data import Task, load_task
 from tailored_llama.errors import CheckpointError, NotFiniteError
 from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.memory import memory_for
 from tailored_llama.stage import Out, Stage, complete, versions
 from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs
-from tailored_llama.memory import memory_for
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
 from tailored_llama.stages.evaluate.questions import Asked, Questions
