@@ -4,6 +4,7 @@ A checkpoint is a directory of config.json, safetensors and tokenizer files; nev
 a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
 """
 
+from tailored_llama.checkpoint.accepted import ALLOWED_KEY, accepting, remembered, takes_allow_config
 from tailored_llama.checkpoint.adapter import (
     adapter_base,
     adapter_digest,
@@ -51,10 +52,12 @@ from tailored_llama.checkpoint.write import (
 )
 
 __all__ = [
+    "ALLOWED_KEY",
     "TOKENIZER_KEY",
     "Checkpoint",
     "ModelWeights",
     "Weights",
+    "accepting",
     "adapter_base",
     "adapter_digest",
     "check_file",
@@ -82,12 +85,14 @@ __all__ = [
     "open_weights",
     "partial_path",
     "read_json",
+    "remembered",
     "remove",
     "replacing",
     "require_finite_model",
     "require_room",
     "resolve",
     "size_text",
+    "takes_allow_config",
     "weights_digest",
     "write_bytes",
     "write_checkpoint",

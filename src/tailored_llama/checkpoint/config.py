@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from tailored_llama import shaped
+from tailored_llama import families, shaped
+from tailored_llama.checkpoint.accepted import ALLOWED_KEY, accepted_now, remembered
 from tailored_llama.checkpoint.contents import ADAPTER_CONFIG
 from tailored_llama.checkpoint.files import read_json
-from tailored_llama.checkpoint.refused import refuse_other_files, set_aside_runtime
+from tailored_llama.checkpoint.kinds import check_wrapper, content_of, drop_quantisation, without_quantisation
+from tailored_llama.checkpoint.refused import RUNTIME_KEYS, refuse_other_files, set_aside_runtime
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.shards import is_adapter
 from tailored_llama.checkpoint.spelling import check_spellings
@@ -31,35 +33,81 @@ same files (" leading space" becomes 3 tokens instead of 2).
 def load_config(
     model: str | Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
 ) -> PreTrainedConfig:
-    """The config of `model` (see `resolve`), checked: a known family with no attribute that we do not know.
+    """The config of `model` (see `resolve`), checked: a known family with no attribute that we do not know,
+    and no value outside its range.
 
-    `allow_config` names attributes to accept all the same. Raises CheckpointError, FamilyError.
+    `allow_config` names attributes to accept all the same, beside those that an earlier call accepted (see
+    `accepted.py`); the config carries their names on. Raises CheckpointError, FamilyError.
     """
     directory = resolve(model)
     path = directory / "config.json"
     if not path.is_file():
         raise CheckpointError(_without_config(directory))
-    content = read_json(path)
+    content = PreTrainedConfig._decode_special_floats(read_json(path))
     refuse_other_files(path, content)
-    _refuse_foreign_code(directory, content, trust_remote_code)
-    family = content.get("model_type")
-    if not isinstance(family, str) or (family not in CONFIG_MAPPING and not trust_remote_code):
-        raise FamilyError(f"{path}: unknown model_type {family!r}; known: {', '.join(_families())}")
+    drop_quantisation(content, directory, str(path))
+    check_wrapper(content, str(path))
+    family = str(content.get("model_type"))
+    if trust_remote_code and content.get("auto_map"):
+        return _by_its_own_code(directory, allow_config)
+    _refuse_foreign_code(path, family, content)
+    if family not in CONFIG_MAPPING:
+        named = f"{family[:60]!r}"
+        raise FamilyError(f"{path}: unknown model_type {named}; known: {', '.join(_families())}")
+    allowed = _check(content, allow_config, str(path))
+    if allowed:
+        content[ALLOWED_KEY] = allowed
     check_spellings(path, content)
+    kept = {
+        key: value
+        for key, value in families.as_floats(content).items()
+        if key not in RUNTIME_KEYS and not key.startswith("_")
+    }
     try:
-        config = AutoConfig.from_pretrained(directory, trust_remote_code=trust_remote_code)
+        config: PreTrainedConfig = CONFIG_MAPPING[family].from_dict(kept, name_or_path=str(directory))
     except Exception as error:  # transformers and its validators raise many kinds
-        raise CheckpointError(f"{path}: {_last_line(error)}; mend it or download it again") from None
-    set_aside_runtime(config)
-    check_family(config, allow_config)
+        raise CheckpointError(f"{path}: {_last_line(error)}; correct it or download it again") from None
     return config
 
 
-def check_family(config: PreTrainedConfig, allow_config: Sequence[str] = ()) -> None:
-    """FamilyError where the tables of slices do not cover `config`."""
-    from tailored_llama import families
+def check_model(model: PreTrainedModel, allow_config: Sequence[str] = ()) -> PreTrainedConfig:
+    """The config of a model in memory, checked as `load_config` does.
 
-    families.check_config(config, (*allow_config, TOKENIZER_KEY))
+    The model's own config carries the names of accepted attributes on. Where it describes quantised weights
+    that the model does not have, the result is a copy without that description.
+    """
+    where = "the model in memory"
+    config = without_quantisation(model, where)
+    _check_in_memory(config, allow_config, where)
+    if config is not model.config and hasattr(config, ALLOWED_KEY):
+        setattr(model.config, ALLOWED_KEY, getattr(config, ALLOWED_KEY))
+    return config
+
+
+def _check_in_memory(config: PreTrainedConfig, allow_config: Sequence[str], where: str) -> None:
+    content = content_of(config, where)
+    check_wrapper(content, where)
+    allowed = _check(content, allow_config, where)
+    if allowed:
+        setattr(config, ALLOWED_KEY, allowed)
+
+
+def _check(content: Mapping[str, Any], allow_config: Sequence[str], where: str) -> list[str]:
+    """The names of unknown attributes in `content` that are accepted; FamilyError where others are left."""
+    allow = {*allow_config, *accepted_now(), *remembered(content, where)}
+    families.check_config(content, [*allow, TOKENIZER_KEY, ALLOWED_KEY], where=where)
+    return sorted(allow & families.unknown_attributes(content).keys())
+
+
+def _by_its_own_code(directory: Path, allow_config: Sequence[str]) -> PreTrainedConfig:
+    """The config by the class that came with the checkpoint."""
+    try:
+        config: PreTrainedConfig = AutoConfig.from_pretrained(directory, trust_remote_code=True)
+    except Exception as error:  # of whatever kind that code raises
+        raise CheckpointError(f"{directory / 'config.json'}: {_last_line(error)}") from None
+    set_aside_runtime(config)
+    _check_in_memory(config, allow_config, str(directory / "config.json"))
+    return config
 
 
 def tokenizer_type(directory: Path) -> str | None:
@@ -73,39 +121,45 @@ def expected_tensors(
     config: PreTrainedConfig, *, trust_remote_code: bool = False
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     """The persistent tensors of a model of `config`: {name: shape}, tied ones once; {tied name: source}."""
-    with torch.device("meta"):
-        skeleton = AutoModelForCausalLM.from_config(
-            copy.deepcopy(config), trust_remote_code=trust_remote_code
-        )
+    try:
+        with torch.device("meta"):
+            skeleton = AutoModelForCausalLM.from_config(
+                copy.deepcopy(config), trust_remote_code=trust_remote_code
+            )
+    except Exception as error:  # a combination of values that no check of ours covers
+        raise CheckpointError(
+            f"{config.name_or_path or 'config'}: transformers cannot build this model ({_last_line(error)}); "
+            "correct config.json or download it again"
+        ) from None
     tied: dict[str, str] = dict(skeleton.all_tied_weights_keys)
     return {n: tuple(t.shape) for n, t in skeleton.state_dict().items() if n not in tied}, tied
 
 
-def _refuse_foreign_code(directory: Path, content: dict[str, Any], trusted: bool) -> None:
-    if "auto_map" not in content or trusted or content.get("model_type") in _shaped_types():
-        return
-    if _names_stock_classes(content):
-        return  # and those are what is loaded: nothing of the checkpoint's own code is run
+def _refuse_foreign_code(path: Path, family: str, content: Mapping[str, Any]) -> None:
+    if not content.get("auto_map") or family in _shaped_types() or _names_stock_classes(family, content):
+        return  # nothing of the checkpoint's own code is run
     raise FamilyError(
-        f"{directory / 'config.json'}: auto_map asks to run code that came with the checkpoint; "
-        "read that code, then say trust_remote_code=True, or name another checkpoint"
+        f"{path}: auto_map requires code that came with the checkpoint; read that code, then pass "
+        "trust_remote_code=True, or name another checkpoint"
     )
 
 
-def _names_stock_classes(content: dict[str, Any]) -> bool:
+def _names_stock_classes(family: str, content: Mapping[str, Any]) -> bool:
     """Whether the code that came with a checkpoint is that of the stock class, as of families that were on
     the hub before they were in transformers (Phi-3)."""
-    from tailored_llama import families
-
-    family = str(content.get("model_type"))
     if family not in families.family_names() or not isinstance(content["auto_map"], dict):
         return False
     stock = {
         "AutoConfig": CONFIG_MAPPING[family].__name__,
         "AutoModelForCausalLM": families.architecture(family),
     }
-    asked = {auto: str(name).rpartition(".")[2] for auto, name in content["auto_map"].items()}
-    return asked.items() <= stock.items() and content.get("architectures") == [families.architecture(family)]
+    # A tokenizer is loaded without code of its own, whatever is named for it.
+    named = {
+        auto: str(name).rpartition(".")[2]
+        for auto, name in content["auto_map"].items()
+        if auto != "AutoTokenizer"
+    }
+    return named.items() <= stock.items() and content.get("architectures") == [families.architecture(family)]
 
 
 def _without_config(directory: Path) -> str:
@@ -121,10 +175,9 @@ def _shaped_types() -> set[str]:
 
 
 def _families() -> list[str]:
-    from tailored_llama import families
-
     return sorted(families.family_names())
 
 
 def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1].strip()
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip()[:300] if lines else type(error).__name__

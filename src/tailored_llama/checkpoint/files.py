@@ -17,15 +17,25 @@ from tailored_llama.progress import track
 def read_json(path: str | Path) -> dict[str, Any]:
     """The JSON object in `path`; CheckpointError where there is none."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error.strerror}); name a file that is there"
         ) from None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not valid JSON ({error}); mend it or download it again") from None
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not valid JSON ({error}); correct it or download it again") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds no JSON object; mend it or download it again")
+        raise CheckpointError(f"{path}: holds no JSON object; correct it or download it again")
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, in which no key may be given twice: readers differ in which of the two they take."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:60]!r} is given twice")
     return content
 
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from tailored_llama.checkpoint.config import TOKENIZER_KEY
+from tailored_llama.checkpoint.config import TOKENIZER_KEY, check_model
 from tailored_llama.checkpoint.contents import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILES, is_there
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.refused import refuse_other_files, refuse_tokenizer_code
@@ -49,6 +49,7 @@ def load_model(
     and FamilyError.
     """
     if isinstance(model, PreTrainedModel):
+        check_model(model)
         require_finite_model(model)
         return model.to(device=device, dtype=model.dtype if dtype == "auto" else dtype).eval()
     weights = open_weights(model) if isinstance(model, (str, Path)) else model

@@ -27,6 +27,20 @@ OTHER_FILES = {
 }
 """Keys by which transformers reads another file in place of the one that has the key."""
 
+RUNTIME_KEYS = frozenset(
+    {
+        "auto_map",
+        "attn_implementation",
+        "experts_implementation",
+        "return_dict",
+        "output_hidden_states",
+        "output_attentions",
+        "num_labels",
+    }
+)
+"""What config.json says of whose code is run and of how outputs are computed and returned, which is the
+caller's to choose."""
+
 
 def refuse_other_files(path: Path, content: Mapping[str, Any]) -> None:
     """CheckpointError where `content`, the JSON of `path`, sends its reader to another file."""
@@ -83,8 +97,8 @@ def note_adapter(directory: Path) -> None:
 
 
 def set_aside_runtime(config: PreTrainedConfig) -> None:
-    """Reset what `config` says of how to run a model: another attention kernel (which may be code from the
-    hub) or other outputs are the caller's to choose, not the checkpoint's.
+    """Reset what a config that was not made by this package says of RUNTIME_KEYS: another attention kernel,
+    for example, which may be code from the hub.
     """
     config._attn_implementation = None
     config._experts_implementation = None

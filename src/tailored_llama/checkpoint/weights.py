@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from tailored_llama.checkpoint.config import check_family, expected_tensors, load_config
+from tailored_llama.checkpoint.config import check_model, expected_tensors, load_config
 from tailored_llama.checkpoint.digests import cached_values, digest_file
 from tailored_llama.checkpoint.files import digest_directory
+from tailored_llama.checkpoint.kinds import check_stored
 from tailored_llama.checkpoint.match import match
 from tailored_llama.checkpoint.refused import note_adapter
 from tailored_llama.checkpoint.resolve import resolve
@@ -62,6 +63,7 @@ class Checkpoint:
             self.directory, allow_config=allow_config, trust_remote_code=trust_remote_code
         )
         self.trust_remote_code = trust_remote_code
+        check_stored(self.directory, int(self.config.num_hidden_layers))
         expected, tied = expected_tensors(self.config, trust_remote_code=trust_remote_code)
         self._stored = match(self.directory, expected, tied)
         note_adapter(self.directory)
@@ -97,8 +99,7 @@ class ModelWeights:
 
     def __init__(self, model: PreTrainedModel, allow_config: Sequence[str] = ()) -> None:
         self.model = model
-        self.config = model.config
-        check_family(self.config, allow_config)
+        self.config: PreTrainedConfig = check_model(model, allow_config)
         self._names = [name for name in model.state_dict() if name not in model.all_tied_weights_keys]
 
     def names(self) -> list[str]:

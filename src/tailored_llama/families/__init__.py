@@ -13,8 +13,10 @@ from tailored_llama.families import (  # noqa: F401  (each registers its table)
     qwen2,
     qwen3,
 )
-from tailored_llama.families.dimensions import check_config, head_dim, widths
+from tailored_llama.families.attributes import check_config, unknown_attributes
+from tailored_llama.families.dimensions import head_dim, widths
 from tailored_llama.families.groups import check_kinds, groups, in_layer, layer_of, rescaling
+from tailored_llama.families.ranges import as_floats
 from tailored_llama.families.reshape import with_widths
 from tailored_llama.families.sizes import Sizes, mac_count, mac_sizes, parameter_count, parameter_sizes
 from tailored_llama.families.table import (
@@ -40,6 +42,7 @@ __all__ = [
     "Sizes",
     "Slice",
     "architecture",
+    "as_floats",
     "check_config",
     "check_kinds",
     "describe",
@@ -53,6 +56,7 @@ __all__ = [
     "parameter_count",
     "parameter_sizes",
     "rescaling",
+    "unknown_attributes",
     "widths",
     "with_widths",
 ]

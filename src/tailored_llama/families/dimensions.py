@@ -1,39 +1,13 @@
-"""What a config says of its model: which family it is, and how wide its layers are."""
+"""What a config says of its model: how wide its layers are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tailored_llama.errors import FamilyError
-from tailored_llama.families.table import Family, LayerWidths, family_named
+from tailored_llama.families.table import LayerWidths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
-
-
-def check_config(config: PreTrainedConfig, allow: Sequence[str] = ()) -> Family:
-    """The family of `config`, if every attribute of it is understood.
-
-    An attribute that is neither in the family's table nor at its class's default may change what a layer
-    computes; it is refused by name, unless `allow` has it. Raises FamilyError.
-    """
-    family = family_named(config.model_type)
-    defaults = config.default_config_fields()
-    for name, value in config.to_dict().items():
-        if name in allow:
-            continue
-        if name in family.known | family.inert or value is None:
-            continue
-        if name in family.expects and value == family.expects[name]:
-            continue
-        if name in defaults and value == defaults[name]:
-            continue
-        raise FamilyError(
-            f"config.json: the {family.name} table does not know the attribute {name} = {value!r}; "
-            f"if it changes nothing in the layers, pass --allow-config {name}"
-        )
-    return family
 
 
 def head_dim(config: PreTrainedConfig) -> int:

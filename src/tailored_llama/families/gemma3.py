@@ -18,6 +18,7 @@ GEMMA3 = register(
         plain=("gemma3_text",),
         shaped=("gemma3_text",),
         biases=biases,
+        expects={"mlp_bias": False},
         norms=NORMS,
         norm_shift=1.0,
         scaled_embedding=True,

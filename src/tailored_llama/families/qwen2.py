@@ -30,6 +30,7 @@ QWEN2 = register(
         plain=("qwen2",),
         shaped=("qwen2",),
         biases=biases,
+        expects={"mlp_bias": False},
         per_layer=("layer_types",),
     )
 )

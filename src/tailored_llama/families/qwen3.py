@@ -19,6 +19,7 @@ QWEN3 = register(
         plain=("qwen3",),
         shaped=("qwen3",),
         biases=biases,
+        expects={"mlp_bias": False},
         per_layer=("layer_types",),
         head_norms=True,
     )

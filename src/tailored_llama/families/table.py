@@ -146,15 +146,22 @@ def register(family: Family) -> Family:
     return family
 
 
-def family_named(name: str) -> Family:
+def family_named(name: str, where: str = "config.json") -> Family:
     """The family of a model_type, plain or shaped. Raises FamilyError with what there is."""
     plain = name.removeprefix("shaped_")
     if plain not in _FAMILIES:
         raise FamilyError(
-            f"config.json: no table of slices for the architecture '{name}'{suggest(plain, _FAMILIES)}; "
+            f"{where}: no table of slices for the architecture '{name}'{_suggestion(plain)}; "
             f"known: {', '.join(family_names())}"
         )
     return _FAMILIES[plain]
+
+
+def _suggestion(name: str) -> str:
+    """A family of a similar name, unless `name` is an architecture of its own."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    return "" if name in CONFIG_MAPPING else suggest(name, _FAMILIES)
 
 
 def family_names() -> Sequence[str]:

@@ -253,6 +253,8 @@ class Recipe(Strict):
     seed: int = Field(42, ge=0, lt=2**64)
     tasks: tuple[Place, ...] = ()
     data: dict[Name, Place] = {}
+    allow_config: tuple[str, ...] = ()
+    """Attributes of a config.json that no table knows and that do not change what a layer computes."""
     prune: Prune = Prune()
     heal: Heal | None = None
     """Without it, tuning starts from the model as it was cut."""
@@ -262,10 +264,10 @@ class Recipe(Strict):
     sweep: dict[str, Any] | None = None
     """Dotted keys with lists of values, and named `variants`: `tailor run` runs every combination."""
 
-    @field_validator("tasks", mode="before")
+    @field_validator("tasks", "allow_config", mode="before")
     @classmethod
-    def _one_task_is_a_list(cls, tasks: Any) -> Any:
-        return [tasks] if isinstance(tasks, str) else tasks
+    def _one_name_is_a_list(cls, names: Any) -> Any:
+        return [names] if isinstance(names, str) else names
 
     @model_validator(mode="after")
     def _tasks_once(self) -> Recipe:

@@ -1,0 +1,64 @@
+"""Config attributes that no table knows and that were accepted by `--allow-config`, and how that is kept.
+
+Within a call they are accepted for every config that is read. A config whose attributes were accepted carries
+their names under ALLOWED_KEY, in memory and in every config.json that is written of it, so that later calls
+accept them too. transformers ignores the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from transformers import PreTrainedConfig
+
+from tailored_llama.errors import CheckpointError
+
+ALLOWED_KEY = "tailor_allow_config"
+"""In config.json: the names of unknown attributes that were accepted."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_accepted: ContextVar[frozenset[str]] = ContextVar("accepted", default=frozenset())
+
+
+@contextmanager
+def accepting(names: Iterable[str]) -> Iterator[None]:
+    """Accept the unknown attributes `names` in every config that is read while the block runs."""
+    token = _accepted.set(_accepted.get() | set(names))
+    try:
+        yield
+    finally:
+        _accepted.reset(token)
+
+
+def takes_allow_config(function: Callable[P, T]) -> Callable[P, T]:
+    """Give `function` its keyword `allow_config`: names that it accepts in every config that it reads."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        names: Any = kwargs.get("allow_config") or ()
+        with accepting([names] if isinstance(names, str) else names):
+            return function(*args, **kwargs)
+
+    return call
+
+
+def accepted_now() -> frozenset[str]:
+    """The names that are accepted at this moment."""
+    return _accepted.get()
+
+
+def remembered(content: Mapping[str, Any] | PreTrainedConfig, where: str = "config.json") -> list[str]:
+    """The names that a config, or the content of a config.json, carries. CheckpointError for other things."""
+    names = content.get(ALLOWED_KEY) if isinstance(content, Mapping) else getattr(content, ALLOWED_KEY, None)
+    if names is None:
+        return []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(
+            f"{where}: {ALLOWED_KEY} has to list names of attributes; correct it or leave it out"
+        )
+    return names

@@ -1,0 +1,214 @@
+"""The types and ranges of the values in a config, checked before any class of transformers sees them.
+
+A size that is negative, not whole or 2^31, an epsilon of 0, or a token id beyond the vocabulary would
+otherwise be an error deep inside torch, or no error and a wrong figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationError
+
+from tailored_llama.errors import CheckpointError
+from tailored_llama.families.rope import (
+    LAYER_TYPES,
+    Exact,
+    Partial,
+    Positions,
+    Rope,
+    Theta,
+    rope_problems,
+    rope_sections,
+)
+from tailored_llama.families.table import Family, family_named, heads_divide
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+Layers = Annotated[int, Field(ge=1, le=1024)]
+Heads = Annotated[int, Field(ge=1, le=2**14)]
+Channels = Annotated[int, Field(ge=1, le=2**20)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Cap = Annotated[float, Field(gt=0, le=1e9)]
+
+DTYPES = ("float64", "float32", "float16", "bfloat16", "double", "float", "half")
+PARAMETRIC = frozenset({"prelu", "xielu"})
+"""Activation functions with weights of their own, which no table has a place for."""
+SHOWN = 60  # characters of a value in a message
+PROBLEMS = 5  # problems in a message
+NO_TOKEN = -1
+"""What some checkpoints write for a special token that they do not have."""
+
+
+class Numbers(Exact):
+    """What a config may say of sizes, switches and constants. Sizes have no default: what a class falls back
+    to is a model of billions of parameters."""
+
+    vocab_size: Annotated[int, Field(ge=1, le=2**24)]
+    hidden_size: Channels
+    intermediate_size: Annotated[int, Field(ge=1, le=2**22)]
+    num_hidden_layers: Layers
+    num_attention_heads: Heads
+    num_key_value_heads: Heads | None = None
+    head_dim: Annotated[int, Field(ge=1, le=2**14)] | None = None
+    max_position_embeddings: Positions = 1
+    original_max_position_embeddings: Annotated[int, Field(ge=2, le=2**31 - 1)] | None = None
+    sliding_window: Positions | None = None
+    max_window_layers: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    sliding_window_pattern: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    rms_norm_eps: Annotated[float, Field(gt=0, le=1)] = 1
+    rope_theta: Theta = 2
+    rope_local_base_freq: Theta | None = None
+    partial_rotary_factor: Partial | None = None
+    query_pre_attn_scalar: Annotated[int, Field(ge=1, le=2**20)] = 1
+    final_logit_softcapping: Cap | None = None
+    attn_logit_softcapping: Cap | None = None
+    initializer_range: Share = 0
+    attention_dropout: Share = 0
+    resid_pdrop: Share = 0
+    embd_pdrop: Share = 0
+    num_labels: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    tie_word_embeddings: bool = False
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    use_sliding_window: bool = False
+    use_cache: bool | None = None
+    layer_types: list[str] | None = None
+    layer_widths: list[Annotated[list[Channels], Field(min_length=3, max_length=3)]] | None = None
+
+
+def check_ranges(content: Mapping[str, Any], where: str = "config.json") -> None:
+    """CheckpointError that begins with `where`, for values of a known family's config that describe no model.
+
+    Single values first; where all are in range, what they mean together.
+    """
+    found = list(_single(content)) or list(_together(content))
+    if found:
+        more = f"; and {len(found) - PROBLEMS} more" if len(found) > PROBLEMS else ""
+        raise CheckpointError(
+            f"{where}: {'; '.join(found[:PROBLEMS])}{more}; correct the file or download it again"
+        )
+
+
+def as_floats(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`content` with whole numbers as floats where the classes of transformers insist on that (30 for
+    30.0)."""
+    checked = Numbers.model_validate(content).model_dump(exclude_unset=True)
+    floats = {key: value for key, value in checked.items() if isinstance(value, float)}
+    return {key: floats.get(key, value) for key, value in content.items()}
+
+
+def config_class(content: Mapping[str, Any]) -> type[PreTrainedConfig]:
+    """transformers' class of a known family's config, plain or shaped."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    found: type[PreTrainedConfig] = CONFIG_MAPPING[content["model_type"]]
+    return found
+
+
+def _single(content: Mapping[str, Any]) -> Iterator[str]:
+    """Values that are of the wrong type or out of range by themselves."""
+    yield from _errors(Numbers, content, "")
+    for name, section in rope_sections(content).items():
+        if isinstance(section, Mapping):
+            yield from _errors(Rope, section, f"{name}.")
+        else:
+            yield f"{name} has to be a mapping of keys, and is {_shown(section)}"
+    for name in ("dtype", "torch_dtype"):
+        if content.get(name) is not None and content[name] not in DTYPES:
+            yield f"{name} is {_shown(content[name])}, which is none of {', '.join(DTYPES)}"
+
+
+def _errors(model: type[Exact], content: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        for problem in error.errors():
+            key = prefix + ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "missing":
+                yield f"{key} is missing"
+            else:
+                message = problem["msg"].removeprefix("Input should ").removeprefix("be ")
+                yield f"{key} has to be {message}, and is {_shown(problem['input'])}"
+
+
+def _together(content: Mapping[str, Any]) -> Iterator[str]:
+    """Values that are in range and do not fit one another."""
+    family = family_named(str(content["model_type"]))
+    numbers = Numbers.model_validate(content)
+    heads, hidden = numbers.num_attention_heads, numbers.hidden_size
+    shaped = content["model_type"] != family.name
+    kv_heads = numbers.num_key_value_heads or _default(content, "num_key_value_heads") or heads
+    if heads % kv_heads:
+        yield f"num_attention_heads = {heads} is not a multiple of num_key_value_heads = {kv_heads}"
+    head_dim = numbers.head_dim or _default(content, "head_dim") or hidden // heads
+    stock_divides = family.takes is heads_divide and not shaped
+    if hidden % heads and (stock_divides or head_dim == hidden // heads and numbers.head_dim is None):
+        yield f"hidden_size = {hidden} is not a multiple of num_attention_heads = {heads}"
+    else:
+        yield from rope_problems(content, head_dim)
+    yield from _layers(content, family, numbers, shaped)
+    yield from _names(content, family, numbers)
+
+
+def _layers(content: Mapping[str, Any], family: Family, numbers: Numbers, shaped: bool) -> Iterator[str]:
+    """What is listed for each layer."""
+    count, types, widths = numbers.num_hidden_layers, numbers.layer_types, numbers.layer_widths
+    if types is not None or "layer_types" in family.known:  # the cache of transformers reads it of any
+        if types is not None and len(types) != count:
+            yield f"layer_types lists {len(types)} layers where num_hidden_layers is {count}"
+        for unknown in sorted(set(types or ()) - set(LAYER_TYPES))[:1]:
+            yield f"layer_types: there is no {unknown[:40]!r}, only {' and '.join(LAYER_TYPES)}"
+        switch = "use_sliding_window" in family.known
+        slides = LAYER_TYPES[1] in types if types is not None else not switch
+        window = content.get("sliding_window", _default(content, "sliding_window"))
+        if slides and (window is None or switch and not numbers.use_sliding_window):
+            yield "layer_types has sliding_attention, but no sliding_window is in use"
+    if not shaped:
+        if widths is not None:
+            yield f"layer_widths belongs to model_type shaped_{family.name}"
+        return
+    if widths is None:
+        yield "layer_widths is missing: [heads, kv_heads, mlp] for each layer"
+    elif len(widths) != count:
+        yield f"layer_widths lists {len(widths)} layers where num_hidden_layers is {count}"
+    for layer, (heads, kv_heads, _) in enumerate(widths or ()):
+        if heads % kv_heads:
+            yield f"layer_widths[{layer}]: {heads} heads are not a multiple of {kv_heads} key-value heads"
+
+
+def _names(content: Mapping[str, Any], family: Family, numbers: Numbers) -> Iterator[str]:
+    """Names of functions and precisions, and token ids."""
+    from transformers.activations import ACT2FN
+
+    key = "hidden_activation" if "hidden_activation" in family.known else "hidden_act"
+    name = content.get(key, _default(content, key))
+    if not isinstance(name, str) or name not in ACT2FN.keys() - PARAMETRIC:
+        known = ", ".join(sorted(ACT2FN.keys() - PARAMETRIC))
+        yield f"{key} is {_shown(name)}, which is none of {known}"
+    if None not in (one := content.get("dtype"), other := content.get("torch_dtype")) and one != other:
+        yield f"dtype = {one} and torch_dtype = {other} differ; keep one"
+    # Of ids that are not given only that for padding matters: torch wants its row to be there.
+    ids = {"pad_token_id": _default(content, "pad_token_id"), **content}
+    for key, value in ids.items():
+        several = isinstance(value, list) and key == "eos_token_id"
+        for token in value if several else [value]:
+            if not key.endswith("_token_id") or (token is None and not several):
+                continue
+            if type(token) is not int or not NO_TOKEN <= token < numbers.vocab_size:
+                yield f"{key} is {_shown(token)}, which is no token of a vocabulary of {numbers.vocab_size}"
+
+
+def _default(content: Mapping[str, Any], key: str) -> Any:
+    """What the class of transformers takes where a config does not have `key`."""
+    return getattr(config_class(content), key, None)
+
+
+def _shown(value: Any) -> str:
+    """On one line, and no longer than helps. An integer may have too many digits to be written at all."""
+    if isinstance(value, int) and abs(value) >= 10**SHOWN:
+        return "a number of more than 60 digits"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
