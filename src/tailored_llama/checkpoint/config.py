@@ -21,6 +21,7 @@ from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.shards import is_adapter
 from tailored_llama.checkpoint.spelling import check_spellings
 from tailored_llama.errors import CheckpointError, FamilyError
+from tailored_llama.recipe import suggest
 
 TOKENIZER_KEY = "tokenizer_model_type"
 """In config.json, the model type that the tokenizer files were made for, where it is not the model's own.
@@ -52,8 +53,10 @@ def load_config(
         return _by_its_own_code(directory, allow_config)
     _refuse_foreign_code(path, family, content)
     if family not in CONFIG_MAPPING:
-        named = f"{family[:60]!r}"
-        raise FamilyError(f"{path}: unknown model_type {named}; known: {', '.join(_families())}")
+        known = sorted(families.family_names())
+        raise FamilyError(
+            f"{path}: unknown model_type {family[:60]!r}{suggest(family, known)}; known: {', '.join(known)}"
+        )
     allowed = _check(content, allow_config, str(path))
     if allowed:
         content[ALLOWED_KEY] = allowed
@@ -172,10 +175,6 @@ def _without_config(directory: Path) -> str:
 
 def _shaped_types() -> set[str]:
     return {family.config.model_type for family in shaped.FAMILIES.values()}
-
-
-def _families() -> list[str]:
-    return sorted(families.family_names())
 
 
 def _last_line(error: Exception) -> str:

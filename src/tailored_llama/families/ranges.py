@@ -145,7 +145,7 @@ def _together(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"num_attention_heads = {heads} is not a multiple of num_key_value_heads = {kv_heads}"
     head_dim = numbers.head_dim or _default(content, "head_dim") or hidden // heads
     stock_divides = family.takes is heads_divide and not shaped
-    if hidden % heads and (stock_divides or head_dim == hidden // heads and numbers.head_dim is None):
+    if hidden % heads and (stock_divides or (head_dim == hidden // heads and numbers.head_dim is None)):
         yield f"hidden_size = {hidden} is not a multiple of num_attention_heads = {heads}"
     else:
         yield from rope_problems(content, head_dim)
@@ -164,7 +164,7 @@ def _layers(content: Mapping[str, Any], family: Family, numbers: Numbers, shaped
         switch = "use_sliding_window" in family.known
         slides = LAYER_TYPES[1] in types if types is not None else not switch
         window = content.get("sliding_window", _default(content, "sliding_window"))
-        if slides and (window is None or switch and not numbers.use_sliding_window):
+        if slides and (window is None or (switch and not numbers.use_sliding_window)):
             yield "layer_types has sliding_attention, but no sliding_window is in use"
     if not shaped:
         if widths is not None:

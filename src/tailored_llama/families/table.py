@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from tailored_llama.errors import FamilyError
-from tailored_llama.recipe import suggest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -151,17 +150,9 @@ def family_named(name: str, where: str = "config.json") -> Family:
     plain = name.removeprefix("shaped_")
     if plain not in _FAMILIES:
         raise FamilyError(
-            f"{where}: no table of slices for the architecture '{name}'{_suggestion(plain)}; "
-            f"known: {', '.join(family_names())}"
+            f"{where}: no table of slices for the architecture '{name}'; known: {', '.join(family_names())}"
         )
     return _FAMILIES[plain]
-
-
-def _suggestion(name: str) -> str:
-    """A family of a similar name, unless `name` is an architecture of its own."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    return "" if name in CONFIG_MAPPING else suggest(name, _FAMILIES)
 
 
 def family_names() -> Sequence[str]:
