@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from transformers import CONFIG_MAPPING
 
 from tailored_llama.checkpoint import load_config, load_model, open_weights, write_checkpoint
-from tailored_llama.checkpoint.kinds import _warn
 from tailored_llama.errors import CheckpointError, FamilyError
+from tailored_llama.progress import note_once
 
 FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
@@ -65,7 +65,7 @@ def test_quantised_checkpoints(tmp_path: Path, kind: str, also: dict[str, Any]) 
 
 def test_quantised_without_weights_to_look_at(tmp_path: Path) -> None:
     edit(saved(plain(), tmp_path), quantization_config=GPTQ)
-    (tmp_path / "model.safetensors").rename(tmp_path / "gptq_model-4bit-128g.safetensors")
+    (tmp_path / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"quantised \(gptq\); name the unquantised checkpoint"):
         load_config(tmp_path)
 
@@ -99,7 +99,7 @@ def test_a_description_of_weights_that_are_not_quantised_is_dropped(
 def test_models_in_memory(caplog: pytest.LogCaptureFixture) -> None:
     model = plain()
     model.config.quantization_config = BNB4
-    _warn.cache_clear()
+    note_once.cache_clear()
     with caplog.at_level(logging.WARNING, "tailored_llama"):
         weights = open_weights(model)
     assert [record.getMessage() for record in caplog.records] == [
