@@ -98,14 +98,6 @@ def test_what_older_readers_cannot_express_is_reported(
             ("7.0", "10000.0"),
         ),
         ({"torch_dtype": "float16"}, ("dtype", "torch_dtype"), ("'float32'", "'float16'")),
-        (
-            {
-                "rope_parameters": {"rope_theta": 1e4, "rope_type": "default", "partial_rotary_factor": 0.5},
-                "partial_rotary_factor": 0.25,
-            },
-            ("rope_parameters.partial_rotary_factor", "partial_rotary_factor"),
-            ("0.5", "0.25"),
-        ),
     ],
 )
 def test_spellings_that_contradict_each_other_are_refused(
@@ -133,6 +125,13 @@ def test_each_rotation_of_gemma_has_its_own_older_key(kind: str, freq: str, tmp_
     with pytest.raises(
         CheckpointError, match=rf"rope_parameters\.{kind}\.rope_theta is .* and {freq} is 3\.0"
     ):
+        load_config(tmp_path)
+
+
+def test_the_share_of_a_head_that_is_rotated_has_two_keys(tmp_path: Path) -> None:
+    content = written("phi3, partly rotated", tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**content, "partial_rotary_factor": 0.25}))
+    with pytest.raises(CheckpointError, match=r"partial_rotary_factor is 0\.5 and partial_.* is 0\.25"):
         load_config(tmp_path)
 
 

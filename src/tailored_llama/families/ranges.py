@@ -188,8 +188,6 @@ def _names(content: Mapping[str, Any], family: Family, numbers: Numbers) -> Iter
     if not isinstance(name, str) or name not in ACT2FN.keys() - PARAMETRIC:
         known = ", ".join(sorted(ACT2FN.keys() - PARAMETRIC))
         yield f"{key} is {_shown(name)}, which is none of {known}"
-    if None not in (one := content.get("dtype"), other := content.get("torch_dtype")) and one != other:
-        yield f"dtype = {one} and torch_dtype = {other} differ; keep one"
     # Of ids that are not given only that for padding matters: torch wants its row to be there.
     ids = {"pad_token_id": _default(content, "pad_token_id"), **content}
     for key, value in ids.items():

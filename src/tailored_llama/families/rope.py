@@ -87,7 +87,6 @@ def rope_problems(content: Mapping[str, Any], head_dim: int) -> Iterator[str]:
                     f"rope_parameters.{name}: this family has one set of parameters for each of "
                     f"{', '.join(LAYER_TYPES)}"
                 )
-    yield from _contradictions(content, sections)
     whole = Rope(partial_rotary_factor=content.get("partial_rotary_factor"))
     for name, rope in (sections or {"rope_parameters": whole}).items():
         share = rope.partial_rotary_factor or whole.partial_rotary_factor or 1
@@ -120,28 +119,6 @@ def _scaling(content: Mapping[str, Any], name: str, rope: Rope, head_dim: int, s
         least, most = getattr(rope, low), getattr(rope, high)
         if least is not None and most is not None and least >= most:
             yield f"{name}: {high} = {most:g} has to be above {low} = {least:g}"
-
-
-def _contradictions(content: Mapping[str, Any], sections: Mapping[str, Rope]) -> Iterator[str]:
-    """Values that are given twice and differ, so that readers of different versions see different models."""
-    nested = _by_layer_type(content)
-    full = "rope_parameters.full_attention" if nested else "rope_parameters"
-    pairs = [("rope_theta", full, "rope_theta"), ("partial_rotary_factor", full, "partial_rotary_factor")]
-    pairs += [("original_max_position_embeddings", full, "original_max_position_embeddings")]
-    pairs += [(key, "rope_scaling", other) for key, _, other in pairs]
-    pairs += [("rope_local_base_freq", "rope_parameters.sliding_attention", "rope_theta")]
-    for key, section, inner in pairs:
-        one, other = content.get(key), getattr(sections.get(section), inner, None)
-        if one is not None and other is not None and one != other:
-            yield f"{key} = {one} and {section}.{inner} = {other} differ; keep one"
-    scaling, parameters = sections.get("rope_scaling"), sections.get(full)
-    if scaling and parameters and content["rope_scaling"] and scaling.kind != parameters.kind:
-        yield f"rope_scaling has the type {scaling.kind} and {full} {parameters.kind}; keep one"
-    elif scaling and parameters:
-        for key in SCALING:
-            one, other = getattr(scaling, key), getattr(parameters, key)
-            if one is not None and other is not None and one != other:
-                yield f"rope_scaling.{key} and {full}.{key} differ; keep one"
 
 
 def _by_layer_type(content: Mapping[str, Any]) -> bool:
