@@ -20,6 +20,7 @@ from tailored_llama.data.shots import draw, draw_shots
 from tailored_llama.data.task import Task
 from tailored_llama.errors import DataError, TaskError
 from tailored_llama.recipe import Tune
+from tailored_llama.stage.inputs import task_inputs
 
 HEAD = "metric: acc\nscored: test\nmax_length: 64\nsource: {files: .}\n"
 NLI = (
@@ -278,3 +279,14 @@ def test_all_rows_are_scored_too(tmp_path: Path) -> None:
         DataError, match=r"has 0 training rows \(2 more .*\); give other rows, or name .* identity"
     ):
         draw(task, [row, row], 1, 1, scored=[row])
+
+
+def test_a_stage_depends_on_the_files_of_rows_alone(tmp_path: Path) -> None:
+    task = own(tmp_path, NLI)
+    (tmp_path / "train.csv").write_text("premise,hypothesis,label\na,b,1\n")
+    before = task_inputs(task, None)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "results.json").write_text("{}")
+    assert task_inputs(task, None) == before
+    (tmp_path / "test.jsonl").write_text("")
+    assert task_inputs(task, None) != before

@@ -44,11 +44,9 @@ def digest_directory(directory: str | Path) -> str:
 
     Of a checkpoint these are its config, weights and tokenizer (`contents.model_files`); of any other
     directory all files but the manifest. A README, a licence or a place on the disk does not change what a
-    model is. Of a file it is the file's own digest.
+    model is.
     """
     root = Path(directory)
-    if root.is_file():
-        return digest_file(root)
     if (root / CONFIG_FILE).is_file():
         files = model_files(root)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -127,15 +127,25 @@ def _from_place(task: str, place: Path, split: str, source: Source | None) -> Ro
     )
 
 
-def _split_file(task: str, directory: Path, split: str) -> Path:
+def row_files(place: Path) -> list[Path]:
+    """The files of rows in `place`: those of the splits of a directory, or the one file that it is."""
+    if place.is_dir():
+        return [path for split in get_args(Stored) for path in _files_of(place, split)]
+    return [place] if place.is_file() else []
+
+
+def _files_of(directory: Path, split: str) -> list[Path]:
     names = [*(f"{split}{suffix}" for suffix in READERS), *(f"{split}{suffix}.gz" for suffix in COMPRESSED)]
-    found = [name for name in names if (directory / name).is_file()]
+    return [directory / name for name in names if (directory / name).is_file()]
+
+
+def _split_file(task: str, directory: Path, split: str) -> Path:
+    found = _files_of(directory, split)
     if len(found) > 1:
-        raise DataError(
-            f"data of task {task}: {directory} has the split '{split}' as {' and as '.join(found)}; keep one"
-        )
+        names = " and as ".join(path.name for path in found)
+        raise DataError(f"data of task {task}: {directory} has the split '{split}' as {names}; keep one")
     if found:
-        return directory / found[0]
+        return found[0]
     there = sorted(entry.name for entry in directory.iterdir())
     more = f" and {len(there) - LISTED} more" if len(there) > LISTED else ""
     raise NoSplitError(

@@ -12,18 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.data import Task
+from tailored_llama.data.rows import row_files
 from tailored_llama.strict_json import to_json
 
 
 def digest_of(content: Any) -> str:
     """sha256 of a value that JSON can hold, in hex."""
     return hashlib.sha256(to_json(content, sort_keys=True).encode()).hexdigest()
-
-
-def path_digest(place: str | Path) -> str:
-    """sha256 of a file, or of what counts in a directory, in hex."""
-    path = Path(place)
-    return checkpoint.digest_directory(path) if path.is_dir() else checkpoint.digest_file(path)
 
 
 def model_inputs(role: str, model: Path | PreTrainedModel) -> Callable[[], dict[str, str]]:
@@ -57,9 +52,16 @@ def task_inputs(task: Task, data: str | Path | None) -> dict[str, str]:
     definition = repr(dataclasses.replace(task, source=source))
     inputs = {f"task {task.name}": hashlib.sha256(definition.encode()).hexdigest()}
     place = data if data is not None else task.files
-    if place is not None and Path(place).exists():
-        inputs[f"data {task.name}"] = path_digest(place)
+    if place is not None and (files := row_files(Path(place))):
+        # Of a directory what else is in it is not read; a stage may even be written there.
+        named = [[_role(path, place), checkpoint.digest_file(path)] for path in files]
+        inputs[f"data {task.name}"] = digest_of(named)
     return inputs
+
+
+def _role(path: Path, place: str | Path) -> str:
+    """What rows a file holds and how: `train.csv`; of a file that was named, only how."""
+    return "".join(path.suffixes) if path == Path(place) else path.name
 
 
 def text_name(source: str, data: Mapping[str, str | Path] | None = None) -> str:
