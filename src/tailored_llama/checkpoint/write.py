@@ -93,14 +93,17 @@ def byte_size(weights: Weights, name: str) -> int:
     return torch.Size(weights.shape(name)).numel() * weights.dtype(name).itemsize
 
 
-def write_config(weights: Weights, out: Path, tokenizer: str | None = None) -> None:
+def write_config(
+    weights: Weights, out: Path, tokenizer: str | None = None, dtype: torch.dtype | None = None
+) -> None:
     """config.json of `weights`, and where they are shaped the code that loads it.
 
     Keys that transformers 5 renamed have both names, so that older readers load the same model. `tokenizer`:
-    the model type that the tokenizer files were made for.
+    the model type that the tokenizer files were made for; `dtype`: that of the weights, where they are
+    written in another than their own.
     """
     config = copy.deepcopy(weights.config)
-    config.dtype = widest_dtype(weights)
+    config.dtype = dtype or widest_dtype(weights)
     for leftover in ("auto_map", "_name_or_path"):  # of the checkpoint that this one was made from
         if hasattr(config, leftover):
             delattr(config, leftover)

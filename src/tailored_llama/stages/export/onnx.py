@@ -6,54 +6,109 @@ import contextlib
 import importlib.util
 import io
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from tailored_llama.checkpoint import Weights, load_model
+from tailored_llama.checkpoint import Weights, load_model, require_room, write_config, writing
 from tailored_llama.errors import TailorError
 
 NEEDED = ("onnx", "onnxscript")
-NOISY = ("torch.onnx", "torch.export", "torch._export")
+READ = ("input_ids", "position_ids")
+"""Inputs before the keys and values of each layer."""
+STATES = ("key", "value")
 
 
 def write_onnx(weights: Weights, directory: Path) -> None:
-    """Write `model.onnx`, `model.onnx.data` and the configs into `directory`, in fp32.
+    """Write `model.onnx`, `model.onnx.data` and config.json into `directory`, in fp32.
 
-    Inputs: `input_ids` and `position_ids` [batch, new], and for each layer the keys and values so far,
-    `input.past_key_values.layers.N.keys` and `.values` [batch, kv_heads of N, past, head_dim]. Outputs:
-    `logits` [batch, new, vocab] and `output.past_key_values...` with past + new. batch, new and past are
-    free; past is 0 for a prompt. The rows of a batch are all of one length: there is no padding. The whole
-    model is in memory meanwhile. Raises TailorError without the extra `onnx`.
+    Inputs: `input_ids` and `position_ids` [batch, new], and for each layer N the keys and values so far,
+    `past_key_values.N.key` and `.value` [batch, kv_heads of N, past, head_dim]. Outputs: `logits`
+    [batch, new, vocab] and, with past + new, `present.N.key` and `.value`. batch, new and past are free; past
+    is 0 for a prompt. The rows of a batch are all of one length: there is no padding. The whole model is in
+    memory meanwhile. Raises TailorError without the extra `onnx`, and OutputError where the disk is full;
+    room for all of it is checked before the model is loaded.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise TailorError(f"ONNX needs {', '.join(missing)}: pip install 'tailored-llama[onnx]'")
+    require_room(directory, onnx_bytes(weights))
+    from transformers.exporters import OnnxExporter
+
+    model = load_model(weights, dtype=torch.float32)
+    with _quiet():
+        program = _traced(model)
+        _fix_names(program.graph)
+        with writing(directory):
+            OnnxExporter.save_program(program, directory / "model.onnx")
+    write_config(weights, directory, dtype=torch.float32)
+
+
+def onnx_bytes(weights: Weights) -> int:
+    """What the files of `write_onnx` take at most: the weights in fp32, and the graph."""
+    parameters = sum(torch.Size(weights.shape(name)).numel() for name in weights.names())
+    return 4 * parameters + 2**18 * int(weights.config.num_hidden_layers) + 2**20
+
+
+def _traced(model: Any) -> Any:
+    """The graph (an `onnx_ir.Model`) of one step, which reads any number of tokens after a cache."""
     from transformers.exporters import OnnxConfig, OnnxExporter
     from transformers.exporters.utils import decompose_for_generation
 
-    model = load_model(weights, dtype=torch.float32)
     # Two rows of several tokens: an extent of 1 in the example would be taken for a constant.
     prompt = torch.arange(12).reshape(2, 6) % int(model.config.vocab_size)
     inputs = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)}
-    with _quiet():
-        stages = decompose_for_generation(model, inputs, multi_token_decode=True)
-        # The step that goes on from a cache, any number of tokens at once; from an empty one it is the first.
-        step, example = stages["decode"]
-        OnnxExporter().export(step, example, OnnxConfig(dynamic=True)).save_pretrained(directory)
+    stages = decompose_for_generation(model, inputs, multi_token_decode=True)
+    # The step that goes on from a cache, any number of tokens at once; from an empty one it is the first.
+    step, example = stages["decode"]
+    return OnnxExporter().export(step, example, OnnxConfig(dynamic=True)).program
+
+
+def _fix_names(graph: Any) -> None:
+    """Name inputs, outputs and free extents as documented; the exporter calls them by its own attributes.
+
+    Inputs of no effect are dropped: a cache with a sliding window passes the window's size through the graph.
+    """
+    caches = _keep(graph.inputs, READ)
+    present = _keep(graph.outputs, ("logits",))
+    for node in [n for n in graph if not any(o.uses() or o.is_graph_output() for o in n.outputs)]:
+        graph.remove(node, safe=True)
+    assert len(caches) == len(present) > 0
+    for values, prefix in ((caches, "past_key_values"), (present, "present")):
+        for index, value in enumerate(values):
+            value.name = f"{prefix}.{index // 2}.{STATES[index % 2]}"
+    batch, new = map(str, graph.inputs[0].shape)
+    free = {batch: "batch", new: "new"} | {str(value.shape[2]): "past" for value in caches}
+    for value in [*graph.inputs, *(output for node in graph for output in node.outputs)]:
+        if value.shape is not None:
+            value.shape = _renamed(value.shape, free)
+
+
+def _keep(values: Any, named: tuple[str, ...]) -> list[Any]:
+    """Reduce `values` to those `named` and the four-dimensional ones, which are returned: keys and values."""
+    states = [value for value in values if value.shape is not None and len(value.shape) == 4]
+    values[:] = [value for value in values if value.name in named] + states
+    assert [value.name for value in values[: len(named)]] == list(named), values
+    return states
+
+
+def _renamed(shape: Any, names: dict[str, str]) -> Any:
+    """`shape` with its symbols called otherwise, also those within sums, and its numbers as numbers."""
+    texts = [re.sub(r"\w+", lambda found: names.get(found[0], found[0]), str(extent)) for extent in shape]
+    return type(shape)(int(text) if text.isdigit() else text for text in texts)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch.onnx tells its progress on stdout, where results belong, and logs what it does without."""
-    loggers = [logging.getLogger(name) for name in NOISY]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    """torch.onnx reports its progress on stdout, where results belong, and with transformers' exporter logs
+    what it does without."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
