@@ -33,9 +33,9 @@ _values: dict[str, str] = {}
 
 
 @contextlib.contextmanager
-def in_full() -> Iterator[None]:
+def in_full(wanted: bool = True) -> Iterator[None]:
     """Within, no digest is taken from the cache on the disk: every file is read once (`--verify`)."""
-    token = _in_full.set(True)
+    token = _in_full.set(wanted)
     try:
         yield
     finally:

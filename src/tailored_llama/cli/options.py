@@ -43,6 +43,9 @@ Adapter = Annotated[
 BaseUnchecked = Annotated[
     bool, typer.Option("--base-unchecked", help="Merge an adapter that another program trained.")
 ]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read every file again before what is there is reused.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
 
 MOST = 10**9

@@ -26,6 +26,7 @@ def run(
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    verify: opt.Verify = False,
     as_json: opt.Json = False,
 ) -> None:
     """All stages of a recipe; resumes what is complete."""
@@ -37,7 +38,7 @@ def run(
     from tailored_llama.workflows.sweep.cells import check_assigned
 
     check_assigned(wanted, [key for key, _ in opt.assignments(sets, flags)])
-    _run(wanted, out, as_json)
+    _run(wanted, out, as_json, verify)
 
 
 def demo(
@@ -50,10 +51,10 @@ def demo(
     _run(opt.recipe_of("demo", sets, {"seed": seed}), out, as_json)
 
 
-def _run(recipe: Recipe, out: Path, as_json: bool) -> None:
+def _run(recipe: Recipe, out: Path, as_json: bool, verify: bool = False) -> None:
     from tailored_llama.workflows.run import run as run_pipeline
 
-    show(run_pipeline(recipe, out), as_json)
+    show(run_pipeline(recipe, out, verify=verify), as_json)
     print(f"report: {out / 'report.html'}", file=sys.stderr)
 
 

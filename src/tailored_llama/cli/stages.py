@@ -28,8 +28,9 @@ def plan(
     With a prune.trajectory, its plans are written beside: FILE-0.20.json and so on.
     """
     wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
-    from tailored_llama.stages.prune import make_plans, save_trajectory
+    from tailored_llama.stages.prune import Plan, make_plans, save_trajectory
 
+    Plan.check_place(out)
     plans = make_plans(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data,
         allow_config=tuple(allow_config or ()),
@@ -134,6 +135,7 @@ def evaluate(
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    verify: opt.Verify = False,
     as_json: opt.Json = False,
 ) -> None:
     """Accuracy and perplexity; lm_eval's wording unless --prompt names another."""
@@ -143,17 +145,19 @@ def evaluate(
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags, model)
     settings = wanted.evaluate
+    from tailored_llama.checkpoint import in_full
     from tailored_llama.results import single
     from tailored_llama.stages.evaluate import evaluate as evaluate_stage
 
-    row = evaluate_stage(
-        model, tasks=settings.tasks or wanted.tasks, perplexity=settings.perplexity, data=wanted.data,
-        # Alone there is no tuned wording to be the same as.
-        prompt="harness" if settings.prompt == "same" else settings.prompt,
-        length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
-        split=settings.split, batch_size=settings.batch_size, out=out, adapter=adapter,
-        base_unchecked=base_unchecked,
-    )  # fmt: skip
+    with in_full(verify):
+        row = evaluate_stage(
+            model, tasks=settings.tasks or wanted.tasks, perplexity=settings.perplexity, data=wanted.data,
+            # Alone there is no tuned wording to be the same as.
+            prompt="harness" if settings.prompt == "same" else settings.prompt,
+            length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
+            split=settings.split, batch_size=settings.batch_size, out=out, adapter=adapter,
+            base_unchecked=base_unchecked,
+        )  # fmt: skip
     show(single(row, wanted, tuned=adapter is not None), as_json)
 
 
@@ -205,14 +209,17 @@ def export(
     push_to_hub: Annotated[
         str | None, typer.Option("--push-to-hub", metavar="NAME", help="Upload it; private where it is new.")
     ] = None,
+    verify: opt.Verify = False,
 ) -> None:
     """A release artefact, with a model card; nothing is uploaded unless --push-to-hub says where."""
+    from tailored_llama.checkpoint import in_full
     from tailored_llama.stages.export import export as export_stage
 
-    written = export_stage(
-        model, to=to, adapter=adapter, base_unchecked=base_unchecked, dtype=dtype, out=out, results=results,
-        push_to_hub=push_to_hub,
-    )  # fmt: skip
+    with in_full(verify):
+        written = export_stage(
+            model, to=to, adapter=adapter, base_unchecked=base_unchecked, dtype=dtype, out=out,
+            results=results, push_to_hub=push_to_hub,
+        )  # fmt: skip
     print(written)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +22,24 @@ def report(directories: Sequence[str | Path], out: str | Path) -> Path:
     OutputError where a directory holds no results, or `out` cannot be written.
     """
     # Pictures and configs need libraries of seconds, which a table in the terminal should not wait for.
+    from tailored_llama.checkpoint import write_text
     from tailored_llama.reporting.page import page
     from tailored_llama.reporting.read import read_all
 
     out = Path(out)
     if out.is_dir():
         raise OutputError(f"{out} is a directory; name the page's file, e.g. {out / 'report.html'}")
-    return _write(page(*read_all(directories)), out)
+    write_text(out, page(*read_all(directories)))
+    return out
 
 
 def report_sweep(document: Mapping[str, Any], out: str | Path) -> Path:
     """Write the page over a sweep (`sweep.json`) to the file `out`, and return it; raises as `report`."""
+    from tailored_llama.checkpoint import write_text
     from tailored_llama.reporting.sweep_page import sweep_page
 
-    return _write(sweep_page(document), Path(out))
-
-
-def _write(text: str, out: Path) -> Path:
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(out)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise OutputError(f"{out} cannot be written ({error.strerror}); name another file") from None
-    return out
+    write_text(out, sweep_page(document))
+    return Path(out)
 
 
 def report_matrix(found: Mapping[str, Any], directory: str | Path) -> None:

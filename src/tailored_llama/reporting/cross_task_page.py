@@ -112,8 +112,10 @@ def matrix_page(found: Mapping[str, Any]) -> str:
 
 def write_matrix(found: Mapping[str, Any], directory: Path) -> None:
     """`matrix.png` and `matrix.html` into `directory`."""
-    (directory / "matrix.png").write_bytes(heat_map(found, "png"))
-    (directory / "matrix.html").write_text(matrix_page(found), encoding="utf-8")
+    from tailored_llama.checkpoint import write_bytes, write_text
+
+    write_bytes(directory / "matrix.png", heat_map(found, "png"))
+    write_text(directory / "matrix.html", matrix_page(found))
 
 
 def _ink(shade: float) -> str:

@@ -86,7 +86,7 @@ def complete_at(stage: Stage, out: str | Path, *, owner: str | None = None, ours
     """
     out = Path(out).resolve()
     stage.read  # noqa: B018 (looked at before the work)
-    if is_complete(stage, out):
+    if is_complete(stage, out, log_level=logging.DEBUG):
         return out
     with locked(lock_path(out), out):
         clear_leftovers(out.parent, out.name)
@@ -97,8 +97,8 @@ def complete_at(stage: Stage, out: str | Path, *, owner: str | None = None, ours
     return out
 
 
-def is_complete(stage: Stage, out: Path) -> bool:
-    """Whether `out` holds the result of `stage`, every file as it was written."""
+def is_complete(stage: Stage, out: Path, *, log_level: int = logging.WARNING) -> bool:
+    """Whether `out` holds the result of `stage`, every file as it was written; the log says why not."""
     if not stage.reusable or not (out / MANIFEST).is_file():
         return False
     try:
@@ -109,7 +109,7 @@ def is_complete(stage: Stage, out: Path) -> bool:
         return False
     found = difference(out, manifest)
     if found is not None:
-        log.warning("%s: %s; computing it again", out, found)
+        log.log(log_level, "%s: %s; computing it again", out, found)
         return False
     log.info("%s is complete", out)
     return True

@@ -38,6 +38,13 @@ def lock_path(out: Path) -> Path:
     return out.with_name(f".{out.name}.lock")
 
 
+def clear_locks(directory: Path) -> None:
+    """Remove the lock files of stages in `directory` that no process holds."""
+    for path in sorted(directory.glob(".?*.lock")):
+        with locked(path, path, wait=False):
+            pass
+
+
 @contextmanager
 def locked(path: Path, subject: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock file `path` while the block runs. It is removed afterwards.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class Manifest(BaseModel):
     fingerprint: str | None = None
     owner: str | None = None
     """Which workflow wrote it for itself (`run`, `matrix`); none of what a verb wrote."""
+    stages: dict[str, str] = {}
+    """Of a run: the fingerprints of its stages, by name."""
 
 
 def fingerprint(stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int | None) -> str:
@@ -99,6 +102,15 @@ def difference(root: Path, manifest: Manifest) -> str | None:
         if path.stat().st_size != output.bytes or digest_file(path) != output.sha256:
             return f"{name} is not the file that was written"
     return None
+
+
+def stages_of(root: Path) -> dict[str, str]:
+    """The fingerprints of the finished stages in the run directory `root`, by name."""
+    found = {}
+    for path in sorted(path for path in root.iterdir() if (path / MANIFEST).is_file()):
+        with suppress(CheckpointError):
+            found[path.name] = read_manifest(path).fingerprint
+    return {name: known for name, known in found.items() if known is not None}
 
 
 def foreign_files(root: Path, manifest: Manifest) -> list[Path]:

@@ -19,7 +19,7 @@ from tailored_llama.checkpoint import (
 )
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.stage.frame import named
-from tailored_llama.stage.locks import is_lock, locked
+from tailored_llama.stage.locks import clear_locks, is_lock, locked
 from tailored_llama.stage.manifest import (
     MANIFEST,
     Manifest,
@@ -27,6 +27,7 @@ from tailored_llama.stage.manifest import (
     fingerprint,
     outputs_of,
     read_manifest,
+    stages_of,
     versions,
     write_manifest,
 )
@@ -77,6 +78,7 @@ def _in_run(
     _check_ours(out)
     started = time.monotonic()
     clear_leftovers(out)
+    clear_locks(out)
     (out / MANIFEST).unlink(missing_ok=True)
     plain = json.loads(to_json(dict(recipe)))
     write_json(out / RECIPE, plain)
@@ -86,7 +88,7 @@ def _in_run(
         manifest = Manifest(
             stage=RUN, settings=plain, inputs=dict(inputs), outputs=outputs_of(out, deep=False),
             versions=versions(), seed=seed, seconds=round(time.monotonic() - started, 3),
-            fingerprint=fingerprint(RUN, plain, inputs, seed),
+            fingerprint=fingerprint(RUN, plain, inputs, seed), stages=stages_of(out),
         )  # fmt: skip
         write_manifest(out, manifest)
     finally:
@@ -97,9 +99,8 @@ def _in_run(
 def is_complete_run(
     out: str | Path, *, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int | None
 ) -> bool:
-    """Whether `out` holds a finished run with these settings and inputs, every file as it was written.
-
-    The stages that it links to, in a store that it shares with others, are checked too.
+    """Whether `out` holds a finished run with these settings and inputs, every file of it and of its stages
+    as it was written.
     """
     out = Path(out)
     plain = json.loads(to_json(dict(settings)))
@@ -107,11 +108,13 @@ def is_complete_run(
         manifest = read_manifest(out)
         if manifest.fingerprint != fingerprint(RUN, plain, inputs, seed):
             return False
-        stages = [path for path in sorted(out.iterdir()) if path.is_symlink()]
-        found = [(path, difference(path, read_manifest(path))) for path in stages]
+        stages = {out / name: read_manifest(out / name) for name in manifest.stages}
     except CheckpointError:
         return False
-    for path, problem in [(out, difference(out, manifest)), *found]:
+    if any(known.fingerprint != manifest.stages[path.name] for path, known in stages.items()):
+        return False
+    for path, known in {out: manifest, **stages}.items():
+        problem = difference(path, known)
         if problem is not None:
             log.warning("%s: %s; computing it again", path, problem)
             return False

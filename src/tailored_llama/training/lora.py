@@ -48,5 +48,7 @@ def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
     config = read_json(folder / ADAPTER_CONFIG)
     # A set in peft, whose order changes from process to process: equal adapters should be equal files.
     targets = sorted(config["target_modules"])
-    write_json(folder / ADAPTER_CONFIG, {**config, "target_modules": targets, "inference_mode": True})
+    # A place on this disk means nothing elsewhere, and nothing here once the base moves: the digest does.
+    config |= {"target_modules": targets, "inference_mode": True, "base_model_name_or_path": None}
+    write_json(folder / ADAPTER_CONFIG, config)
     write_json(folder / ADAPTER_BASE, {"weights": base_digest})

@@ -34,19 +34,25 @@ Row = dict[str, Any]
 SAME, HARNESS, DENSE = "same", "harness", "dense-"
 
 
-def run(recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path) -> dict[str, Any]:
+def run(
+    recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, verify: bool = False
+) -> dict[str, Any]:
     """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
 
-    A recipe with a `sweep` is run once for each of its cells. Returns the contents of `results.json`, or of
-    the sweep's `sweep.json`. Raises a TailorError for what the user can mend.
+    A recipe with a `sweep` is run once for each of its cells. With `verify`, every file of what is there is
+    read again before it is reused; else only files whose size, times or inode changed. Returns the contents
+    of `results.json`, or of the sweep's `sweep.json`. Raises a TailorError for what the user can fix.
     """
-    recipe = load_recipe(recipe)
+    with checkpoint.in_full(verify):
+        return _run(load_recipe(recipe), Path(out))
+
+
+def _run(recipe: Recipe, out: Path) -> dict[str, Any]:
     if recipe.sweep is not None:
         from tailored_llama.workflows.sweep import sweep  # which runs the stages of this module, cell by cell
 
-        return sweep(recipe, Path(out))
+        return sweep(recipe, out)
     check(recipe)
-    out = Path(out)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
         store = Store(out, check=unchanged(recipe))
         results, base, adapters = tailor(recipe, store)

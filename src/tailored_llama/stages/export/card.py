@@ -47,7 +47,9 @@ class Origin:
 
     def told(self, results: Mapping[str, Any]) -> dict[str, Any]:
         """What the card says beside the model's own figures, without the places where anything lies."""
-        rows, recipe = (results.get(key) for key in ("rows", "recipe"))
+        timed = ("seconds", "peak_memory")
+        rows = [{k: v for k, v in row.items() if k not in timed} for row in results.get("rows") or ()]
+        recipe = results.get("recipe")
         return {"plan": _names(self.plan), "shots": self.shots, "results": _names([rows, recipe])}
 
     @property

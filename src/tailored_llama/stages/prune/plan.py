@@ -12,8 +12,8 @@ from typing import Any, cast, get_args
 
 from transformers import PreTrainedConfig
 
-from tailored_llama.checkpoint import write_text
-from tailored_llama.errors import PlanError
+from tailored_llama.checkpoint import check_file, write_text
+from tailored_llama.errors import OutputError, PlanError
 from tailored_llama.families import MODEL, Group, Kept, Kind, groups
 from tailored_llama.strict_json import to_json
 
@@ -76,6 +76,16 @@ class Plan:
     def save(self, path: str | Path) -> None:
         """Write the plan to a file."""
         write_text(path, self.to_json())
+
+    @classmethod
+    def check_place(cls, path: str | Path) -> None:
+        """OutputError where a plan cannot be saved at `path`, or would replace a file that is none."""
+        check_file(path)
+        if Path(path).exists():
+            try:
+                cls.load(path)
+            except PlanError:
+                raise OutputError(f"{path} exists and is no plan; name another file") from None
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         page = chosen.write.read_text(encoding="utf-8")
         for name, text in blocks.items():
             page = fill(page, name, text)
-        chosen.write.write_text(page, encoding="utf-8")
+        checkpoint.write_text(chosen.write, page)
     except (TailorError, OSError) as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,37 @@
+"""`tailor plan --out`: a place that cannot be written, or holds something else, is refused before scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tailored_llama.cli import execute
+from tailored_llama.stages import prune
+
+
+@pytest.fixture(autouse=True)
+def _no_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scored(*_: object, **__: object) -> None:
+        raise AssertionError("scored before the place was looked at")
+
+    monkeypatch.setattr(prune, "make_plans", scored)
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        ("folder", "is a directory; name a file"),
+        ("notes.txt", "exists and is no plan; name another file"),
+        ("notes.txt/plan.json", "cannot be made"),
+    ],
+)
+def test_it_is_one_line_before_the_work(
+    place: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    assert execute(["plan", "world", "--out", str(tmp_path / place)]) == 2
+    assert problem in capsys.readouterr().err
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "notes.txt"]
