@@ -83,7 +83,10 @@ def _cases(
         folder.mkdir()
         try:
             outcome = kind.case(bench, seed, folder)
-        except Wrong as error:
+        except Exception as error:
+            if not isinstance(error, Wrong):  # a fault of the campaign's own
+                error.add_note(f"in {name}, seed {seed}")
+                raise
             return seed, "wrong", f"{error}\n  kept: {folder}"
         shutil.rmtree(folder)
         return seed, outcome, ""

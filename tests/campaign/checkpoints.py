@@ -74,8 +74,12 @@ def case(bench: Bench, seed: int, folder: Path) -> Outcome:
         verb = "merge"
     elif verb in ("merge", "scored"):
         spoiler = _results if verb == "scored" else _adapter
-    for _ in range(dice.choice((1, 1, 1, 2))):
-        what += f"{spoiler.__name__[1:]}: {spoiler(folder, dice)}; "
+    for time in range(dice.choice((1, 1, 1, 2))):
+        try:
+            what += f"{spoiler.__name__[1:]}: {spoiler(folder, dice)}; "
+        except (ValueError, OSError):
+            if not time:  # once damaged, a file may be too far gone to be spoilt again
+                raise
     with nothing_lost(folder):
         before = contents(folder / "disk")
         ran = child.run(VERBS[verb], folder)

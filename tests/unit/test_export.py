@@ -152,7 +152,8 @@ def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path
         "chance": 0.5,
         "params": 15_000,
         "macs": 9_000,
-        "perplexity": {"wikitext2": {"perplexity": 8.25}},
+        "peak_memory": 2**29,
+        "perplexity": {"wikitext2": {"perplexity": 8.25, "length": 128}},
         "tasks": {"boolq": {"main": 0.8125, "chance": 0.5}},
     }
     results = {
@@ -166,7 +167,8 @@ def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path
                 "recovery": 0.923,
                 "recovery_above_chance": 0.8,
             },
-        ]
+        ],
+        "recipe": {},
     }
     write_json(tmp_path / "results.json", results)
     adapter = tuned(base, tmp_path / "tuned")

@@ -106,7 +106,8 @@ class Worker:
     """A process that holds one model and answers one batch at a time (worker.py)."""
 
     def __init__(self, backend: str, name: str, place: Path, sizes: Mapping[str, int]) -> None:
-        command = [sys.executable, "-m", "tailored_llama.profiling.worker", backend, str(place)]
+        quiet = ("-W", "ignore::FutureWarning")  # of the libraries, about each other
+        command = [sys.executable, *quiet, "-m", "tailored_llama.profiling.worker", backend, str(place)]
         self._process = subprocess.Popen(
             [*command, to_json(dict(sizes))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": str(sizes["threads"])},

@@ -16,6 +16,7 @@ from tailored_llama.checkpoint.lineage import layers_before_and_after, local_con
 from tailored_llama.errors import OutputError
 from tailored_llama.families import LayerWidths
 from tailored_llama.reporting.layer_widths import residual_in_words
+from tailored_llama.reporting.results_file import read_results
 from tailored_llama.reporting.rows import Results
 
 Base = Literal["pruned", "dense"]
@@ -82,7 +83,7 @@ def read_run(directory: str | Path) -> Run:
     directory = Path(directory)
     if not (directory / "results.json").is_file():
         raise OutputError(f"{directory} holds no results.json; name a directory that run or evaluate wrote")
-    results = Results(checkpoint.read_json(directory / "results.json"))
+    results = Results(read_results(directory / "results.json"))
     return Run(
         directory=directory,
         results=results,

@@ -15,6 +15,7 @@ from tailored_llama import checkpoint
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.memory import memory_for
+from tailored_llama.reporting.results_file import read_results
 from tailored_llama.scoring import embedding_rows
 from tailored_llama.stage import Out, Slot, Stage, complete
 from tailored_llama.stage.inputs import digest_of, merged, model_inputs
@@ -80,7 +81,7 @@ def _export(
     source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
     base = checkpoint.open_weights(model if source is None else source)
     folder = checkpoint.find_adapter(adapter) if adapter is not None else None
-    rows = checkpoint.read_json(results) if isinstance(results, (str, Path)) else results
+    rows = read_results(results) if isinstance(results, (str, Path)) else results
     origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
     about = {key: digest_of(value) for key, value in origin.told(rows or {}).items()}
     readers = [model_inputs("model", model if source is None else source), lambda: about]
