@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, model_validator
 
 from tailored_llama.data.formats import COMPRESSED, READERS, Layout, read_file
+from tailored_llama.data.hub import load_dataset
 from tailored_llama.errors import DataError
 
 Stored = Literal["train", "validation", "test"]
@@ -94,11 +95,9 @@ def read_rows(task: str, source: Source | None, split: Stored, data: Path | str 
 
 
 def _from_hub(task: str, source: Source, split: str) -> Rows:
-    import datasets
-
     place = "/".join(part for part in (source.hub, source.config) if part)
     try:
-        loaded = datasets.load_dataset(source.hub, source.config, split=split)
+        loaded = load_dataset(source.hub, source.config, split=split)
         return Rows((dict(row) for row in loaded), f"{place}/{split}")
     except Exception as error:  # the hub fails in many ways; to the user they are one
         reason = (str(error).strip().splitlines() or [""])[0]

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from tailored_llama.data.formats import as_row, parse_json
+from tailored_llama.data.hub import load_dataset
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
@@ -150,10 +151,8 @@ READERS = {".txt": _from_text, ".jsonl": _from_jsonl, IDS: _from_safetensors}
 
 
 def _c4_texts(seed: int) -> Iterator[str]:
-    import datasets
-
     try:
-        stream = datasets.load_dataset(*C4, split="train", streaming=True)
+        stream = load_dataset(*C4, split="train", streaming=True)
         for row in stream.shuffle(seed=seed, buffer_size=SHUFFLED):
             yield str(row["text"])
     except Exception as error:  # whatever the hub, the network or their caches raise

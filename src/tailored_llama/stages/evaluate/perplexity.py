@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import world
+from tailored_llama.data.hub import load_dataset
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import DataError
 from tailored_llama.progress import track
@@ -151,10 +152,8 @@ def _rows(name: str, text: str) -> list[str]:
 
 
 def _from_hub(name: str) -> list[str]:
-    import datasets
-
     try:
-        return list(datasets.load_dataset(**HUB[name])[FIELDS[name]])
+        return list(load_dataset(**HUB[name])[FIELDS[name]])
     except Exception as error:  # the hub fails in many ways; to the user they are one
         reason = (str(error).strip().splitlines() or [""])[0]
         raise DataError(
