@@ -116,7 +116,7 @@ def test_json_in_a_text_field_is_pointed_out(tmp_path: Path) -> None:
         example(tmp_path, cells, "[text, choices]", options="choices.text")
 
 
-@pytest.mark.parametrize("fields", ["{text: txt}", "text", "[1]", "{text: [a]}"])
+@pytest.mark.parametrize("fields", ["{text: txt}", "text", "[1]", "[text, [a]]", "{text: [a]}"])
 def test_types_that_do_not_exist(tmp_path: Path, fields: str) -> None:
     with pytest.raises(TaskError, match=r"yaml: fields"):
         example(tmp_path, {"text": "a"}, fields)

@@ -85,7 +85,11 @@ class TaskFile(_Templates):
     @field_validator("fields", mode="before")
     @classmethod
     def _of_no_type(cls, fields: Any) -> Any:
-        return dict.fromkeys(fields) if isinstance(fields, list | tuple) else fields
+        if isinstance(fields, list | tuple) and all(isinstance(name, str) for name in fields):
+            return dict.fromkeys(fields)
+        if not isinstance(fields, dict):
+            raise ValueError("name the fields in a list, or with their types: {text: text, choices: list}")
+        return fields
 
     @property
     def types(self) -> dict[str, FieldType]:
