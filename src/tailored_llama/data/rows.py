@@ -76,9 +76,12 @@ def read_rows(task: str, source: Source | None, split: Stored, data: Path | str 
     """All rows of `split`, or of a file that holds every split. Raises NoSplitError where there is no such
     split, DataError where there is no row, where a file cannot be read, or where the hub cannot be reached.
     """
-    local = data or (source and (source.files or source.file))
-    if local:
-        rows = _from_place(task, Path(local), split, source)
+    if data is not None:
+        rows = _from_place(task, Path(data), split, source)
+    elif source is not None and source.file is not None:
+        rows = _from_file(task, Path(source.file), source)
+    elif source is not None and source.files is not None:
+        rows = _from_place(task, Path(source.files), split, source)
     elif source is None:
         raise DataError(f"task {task} names no source; give a directory of its splits: data: {{{task}: DIR}}")
     elif source.world is not None:
@@ -116,14 +119,18 @@ def _from_place(task: str, place: Path, split: str, source: Source | None) -> Ro
         path = _split_file(task, place, split)
         return Rows(read_file(path, layout), str(path))
     if source is not None and source.file is not None:
-        if not place.is_file():
-            raise DataError(f"data of task {task}: {place} is no file; correct file: under source:")
-        return Rows(read_file(place, layout), str(place), divided=False)
+        return _from_file(task, place, layout)
     one = "; to divide one file, write source: {file: FILE, split: 0.8} in the task file"
     raise DataError(
         f"data of task {task}: {place} is no directory; name one with {split}{SUFFIXES}"
         f"{one if place.is_file() else ''}"
     )
+
+
+def _from_file(task: str, path: Path, layout: Layout) -> Rows:
+    if not path.is_file():
+        raise DataError(f"data of task {task}: {path} is no file; name a file of rows, or correct source:")
+    return Rows(read_file(path, layout), str(path), divided=False)
 
 
 def row_files(place: Path) -> list[Path]:
