@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from tailored_llama import checkpoint
+from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.recipe import Recipe
 from tailored_llama.stage import versions
 
@@ -59,20 +58,12 @@ def recovery(row: Row, dense: Row) -> dict[str, float | None]:
     }
 
 
-STAGE_OF = {"prune": "pruned", "heal": "healed", "tune": "tuned", "export": "tuned"}
-"""What a directory of ours holds, by the stage that wrote it; anything else is a model as it came."""
-
-
 def single(row: Row, recipe: Recipe, *, tuned: bool = False) -> dict[str, Any]:
     """`results.json` of one model evaluated alone, with an adapter on it where `tuned`: there is nothing it
     could have recovered from.
     """
-    manifest = Path(recipe.model) / "manifest.json"
-    stage = checkpoint.read_json(manifest).get("stage") if manifest.is_file() else None
     return {
-        "rows": [
-            {"stage": "tuned" if tuned else STAGE_OF.get(str(stage), "dense"), "task_tuned": None, **row}
-        ],
+        "rows": [{"stage": stage_of(recipe.model, adapter=tuned), "task_tuned": None, **row}],
         "recipe": recipe.model_dump(mode="json"),
         "versions": versions(),
     }

@@ -1,4 +1,4 @@
-"""What earlier cuts left of a model: its layers before and after, and the settings of all cuts together."""
+"""What a model has been through: what was cut of it and how, and which row of a results.json it makes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import families
 from tailored_llama.checkpoint.config import load_config
@@ -61,6 +61,35 @@ def what_was_cut(directory: str | Path) -> dict[str, Any]:
             ahead = sizes["before"] == families.parameter_count(load_config(directory))
             return {} if ahead else told
     return {}
+
+
+def stage_of(model: str | Path | PreTrainedModel, *, adapter: bool = False) -> str:
+    """The stage of a model in results.json: dense, pruned, healed, tuned, or dense_tuned (nothing was cut).
+
+    By what was cut of it, by the stage that wrote its directory, and by an `adapter` on it. A model of which
+    only the config is known is cut where its layers differ in width.
+    """
+    stage, told = None, dict[str, Any]()
+    if isinstance(model, PreTrainedModel):
+        config = model.config
+    else:
+        config = local_config(model)
+        if Path(model).is_dir():
+            stage, told = _written_by(Path(model)), what_was_cut(model)
+    healed = stage == "healed" or "heal" in told
+    cut = bool(told) or hasattr(config, "layer_widths") or stage in ("pruned", "healed", "tuned")
+    if adapter or stage in ("tuned", "dense_tuned", "tune"):
+        return "tuned" if cut else "dense_tuned"
+    return "healed" if healed else "pruned" if cut else "dense"
+
+
+def _written_by(directory: Path) -> str | None:
+    """The stage of the model in `directory` as its manifest tells, `tune` where it does not know of a cut."""
+    path = directory / "manifest.json"
+    manifest = read_json(path) if path.is_file() else {}
+    if manifest.get("stage") == "export":
+        return str(manifest.get("settings", {}).get("of"))
+    return {"prune": "pruned", "heal": "healed", "tune": "tune"}.get(str(manifest.get("stage")))
 
 
 def one_after_another(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:

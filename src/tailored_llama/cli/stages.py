@@ -138,7 +138,7 @@ def evaluate(
     verify: opt.Verify = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Accuracy and perplexity; lm_eval's wording unless --prompt names another."""
+    """Accuracy and perplexity; without --prompt each task in its stock wording: lm_eval's, else its first."""
     flags = {
         "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
         "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
@@ -153,7 +153,7 @@ def evaluate(
         row = evaluate_stage(
             model, tasks=settings.tasks or wanted.tasks, perplexity=settings.perplexity, data=wanted.data,
             # Alone there is no tuned wording to be the same as.
-            prompt="harness" if settings.prompt == "same" else settings.prompt,
+            prompt=None if settings.prompt == "same" else settings.prompt,
             length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
             split=settings.split, batch_size=settings.batch_size, out=out, adapter=adapter,
             base_unchecked=base_unchecked,

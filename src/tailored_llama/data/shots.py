@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from tailored_llama.data.identity import repeated
+from tailored_llama.data.labels import unseen_labels, warn_of_unseen
 from tailored_llama.data.rows import NoSplitError, Rows
 from tailored_llama.data.task import Row, Task
 from tailored_llama.errors import DataError
@@ -26,11 +27,14 @@ Overlap = Literal["drop", "refuse"]
 
 @dataclass(frozen=True)
 class Shots:
-    """The rows drawn, their indices in the training split, and how many rows the guard took out."""
+    """The rows drawn, their indices in the training split, how many rows the guard took out, and the labels
+    that none of the rows drawn has.
+    """
 
     rows: Rows
     indices: list[int]
     dropped: int
+    unseen: tuple[str, ...] = ()
 
 
 def draw(
@@ -46,6 +50,8 @@ def draw(
     """`k` of the training `rows`, the same ones for the same seed.
 
     Labels (gold indices) take turns, so their counts differ by at most one while every label has rows left.
+    Of more labels than `k` it depends on the seed which are drawn. Labels that no shot has are in `unseen`,
+    and a warning names them.
     Within its label a row is drawn at random (`balanced`), or, but for the first of all, as the one that is
     most unlike all that were drawn before (`diverse`). A training row that asks a question of `scored`
     (identity.py says when it is the same) is left out (`drop`) or is an error (`refuse`).
@@ -74,8 +80,15 @@ def draw(
     by_label: dict[int, deque[int]] = defaultdict(deque)
     for index in free:
         by_label[task.label(rows[index])].append(index)
-    pick = _next if select == "balanced" else _farthest([_fingerprint(task, rows[i]) for i in free], free)
-    turns = deque(by_label[label] for label in sorted(by_label))
+    pick = (
+        _next
+        if select == "balanced"
+        else _farthest([_fingerprint(task, rows[i], numbers[i], where) for i in free], free)
+    )
+    labels, places = sorted(by_label), {label: list(queue) for label, queue in by_label.items()}
+    if k < len(labels):
+        random.Random(seed).shuffle(labels)
+    turns = deque(by_label[label] for label in labels)
     indices: list[int] = []
     while len(indices) < k:
         queue = turns.popleft()
@@ -83,7 +96,10 @@ def draw(
         if queue:
             turns.append(queue)
     drawn = Rows((rows[index] for index in indices), where, [numbers[index] for index in indices])
-    return Shots(rows=drawn, indices=indices, dropped=dropped)
+    unseen = unseen_labels(task, rows, places, {task.label(row) for row in drawn})
+    if unseen:
+        warn_of_unseen(task.name, k, unseen)
+    return Shots(rows=drawn, indices=indices, dropped=dropped, unseen=unseen)
 
 
 def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None) -> Shots:
@@ -135,8 +151,8 @@ def _farthest(texts: Sequence[str], indices: Sequence[int]) -> Callable[[deque[i
     return pick
 
 
-def _fingerprint(task: Task, row: Row) -> str:
+def _fingerprint(task: Task, row: Row, number: int, where: str) -> str:
     """The words of a row in the task's first wording, by which rows are unlike; answers in any order."""
-    example = task.render(next(iter(task.prompts)), row)
+    example = task.render(next(iter(task.prompts)), row, number, where)
     texts = [*dict.fromkeys(example.contexts), *sorted(set(example.answers))]
     return "|".join(re.sub(r"\W+", " ", text.casefold()).strip() for text in texts)

@@ -174,9 +174,18 @@ class Task:
             )
         return self.prompts[name]
 
+    @property
+    def stock(self) -> str:
+        """The wording that is taken where none is named: lm_eval's (`harness`), else the first."""
+        return "harness" if "harness" in self.prompts else next(iter(self.prompts))
+
     def label(self, row: Row) -> int:
         """The gold index of a checked row; of a generation task always 0."""
         return self._values(row, self.name)[1]
+
+    def options_of(self, row: Row) -> list[str]:
+        """The options of a checked row; of a generation task there are none."""
+        return list(self._values(row, self.name)[0].get("options", ()))
 
     def question(self, row: Row) -> Question:
         """What a row asks, of whichever split: equal where it is the same question in other words of form."""

@@ -14,6 +14,7 @@ STAGES = tuple(LABELS)
 WORDINGS = {
     "same": "In the wording each task was tuned in",
     "harness": "In the stock wording of lm-evaluation-harness",
+    "stock": "In each task's stock wording: that of lm-evaluation-harness, else its first",
 }
 METRICS = {"exact_match": "exact match", "f1": "F1", "rougeL": "ROUGE-L", "exact": "exact text"}
 """Of written answers; a choice's metric is an accuracy and goes without saying."""

@@ -71,11 +71,13 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
     results = run.results
     stages = results.stages()
     recipe = results.recipe
+    # A model that was evaluated alone has no recipe, but the settings of that evaluation.
+    model = recipe.get("model") or recipe["evaluate"]["model"]
     pruning, tuning = recipe.get("prune") or {}, recipe.get("tune") or {}
     return {
         "id": anchor,
         "name": name,
-        "model": "The bundled model" if recipe["model"] == "world" else recipe["model"],
+        "model": "The bundled model" if model == "world" else model,
         "results": results,
         "stages": stages,
         "headline": formatting.headline(stages, tuning.get("shots", 0)),

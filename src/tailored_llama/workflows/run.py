@@ -241,8 +241,7 @@ def wordings(recipe: Recipe, prompts: Mapping[str, str], wording: str) -> dict[s
     """
     asked = {}
     for task in recipe.evaluate.tasks or recipe.tasks:
-        there = load_task(task).prompts
-        stock = HARNESS if HARNESS in there else next(iter(there))
+        stock = load_task(task).stock
         if wording == SAME:
             asked[task] = prompts.get(task, stock)
         elif stock == HARNESS:

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint, families
+from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.data import Task, load_task
 from tailored_llama.errors import CheckpointError, NotFiniteError
 from tailored_llama.machine import peak_memory, reset_peak
@@ -28,6 +29,8 @@ ModelLike: TypeAlias = str | Path | PreTrainedModel
 # A row of results.json, and for each task how right every question was answered, in order.
 Measured: TypeAlias = tuple[dict[str, Any], dict[str, list[float]]]
 RIGHT = "right.json"
+STOCK = "stock"
+"""The wording of a row whose tasks have stock wordings of different names."""
 
 
 @memory_for("evaluate", "lower evaluate.batch_size, evaluate.fewshot or evaluate.length (perplexity windows)")
@@ -35,7 +38,7 @@ def evaluate(
     model: ModelLike,
     *,
     tasks: Sequence[str | Path] = (),
-    prompt: str = "harness",
+    prompt: str | None = None,
     prompts: Mapping[str, str] | None = None,
     adapter: str | Path | None = None,
     base_unchecked: bool = False,
@@ -54,14 +57,14 @@ def evaluate(
     """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
 
     Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
-    `prompt`; `adapter` (a tuned directory, or its `adapter/`) is merged into the model in memory first, and
-    with `base_unchecked` without a look at which base it was trained on, as for one that another program
-    trained. A model in memory comes with its `tokenizer`. `limit` scores the first rows of each split, which
-    is the task's scored one or, to choose by, `validation`; `length` is a perplexity window in tokens, where
-    a corpus does not name its own (`wikitext2@2048`). `device` is the GPU where there is one; a model in
-    memory stays where it is. With `out`, writes `results.json` there, and `right.json` (by task how right
-    each question was answered), and returns at once what is there already where the same was asked of the
-    same files.
+    `prompt`, else their stock wording (lm_eval's, or the first of a task without it). `adapter` (a tuned
+    directory, or its `adapter/`) is merged into the model in memory first, and with `base_unchecked` without
+    a look at which base it was trained on, as for one that another program trained. A model in memory comes
+    with its `tokenizer`. `limit` scores the first rows of each split, which is the task's scored one or, to
+    choose by, `validation`; `length` is a perplexity window in tokens, where a corpus does not name its own
+    (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory stays where it is. With
+    `out`, writes `results.json` there, and `right.json` (by task how right each question was answered), and
+    returns at once what is there already where the same was asked of the same files.
 
     `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
     the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
@@ -89,7 +92,7 @@ def evaluate(
             "params": families.parameter_count(loaded.config),
             "macs": families.mac_count(loaded.config),
             "tasks": figures,
-            "prompt": "same" if prompts else prompt,
+            "prompt": "same" if prompts else prompt or _one_for_all(asked),
             "mean": _mean([entry["main"] for entry in figures.values()]),
             "chance": _mean([entry["chance"] for entry in figures.values()]),
             "perplexity": _perplexities(loaded, words, texts),
@@ -121,7 +124,7 @@ def evaluate(
         row, right = measure()
         called = {"model": "in memory" if in_memory else str(model), "adapter": adapter and str(adapter)}
         document = {
-            "rows": [{"stage": "tuned" if adapter else "dense", "task_tuned": None, **row}],
+            "rows": [{"stage": stage_of(model, adapter=bool(adapter)), "task_tuned": None, **row}],
             "recipe": {"evaluate": called | settings | {"perplexity": list(perplexity)}, "seed": seed},
             "versions": versions(),
         }
@@ -145,10 +148,18 @@ def _read_row(directory: Path, perplexity: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, prompt: str) -> str:
-    """The prompt that `task`, asked for as `name`, is scored in. TaskError where it has none of that name."""
+def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, prompt: str | None) -> str:
+    """The prompt that `task`, asked for as `name`, is scored in: where none is named, its stock wording.
+    TaskError where it has none of that name.
+    """
     by_task = prompts or {}
-    return task.prompt(by_task.get(str(name), by_task.get(task.name, prompt))).name
+    return task.prompt(by_task.get(str(name)) or by_task.get(task.name) or prompt or task.stock).name
+
+
+def _one_for_all(asked: Mapping[Task, str]) -> str:
+    """What stands for the wordings of a row: the one that all its tasks share, else STOCK."""
+    names = {*asked.values()} or {"harness"}
+    return names.pop() if len(names) == 1 else STOCK
 
 
 def _ask(asked: Mapping[Task, str], places: Mapping[str, str], **settings: Any) -> list[Questions]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import checkpoint
+from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.memory import memory_for
@@ -111,7 +112,10 @@ def _export(
         checkpoint.write_text(partial / "README.md", card(name, base.config, origin, rows or {}, to))
         picture(base.config, origin, partial / PICTURE)
 
-    settings = {"to": to, "dtype": dtype if to == "gguf" else None, "base_unchecked": base_unchecked}
+    settings = {
+        "to": to, "dtype": dtype if to == "gguf" else None, "base_unchecked": base_unchecked,
+        "of": stage_of(model if source is None else source, adapter=folder is not None),
+    }  # fmt: skip
     return complete(Stage("export", settings, merged(readers), produce), out)
 
 

@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
+from tailored_llama.checkpoint.lineage import CUT, what_was_cut
 from tailored_llama.data import Task
 from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.recipe import Tune
@@ -91,6 +92,9 @@ class Job:
         checkpoint.write_json(folder / SHOTS, tuned.shots, indent=1)
         if merge:
             write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)
+            told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+            if told:
+                checkpoint.write_json(folder / CUT, told)
 
     def run(self, cache: Path | None = None) -> Tuned:
         """Draw the shots, settle the prompt, ask the teacher, train; leaves torch's generators as they were.

@@ -88,6 +88,7 @@ def _record(
         "select": settings.select,
         "rows": drawn.indices,
         "labels": [example.gold for example in examples],
+        "unseen_labels": list(drawn.unseen),
         "in_scored_split": drawn.dropped,
         "example": {"context": first.context, "answer": first.answer},
     }
