@@ -31,9 +31,10 @@ from tailored_llama.checkpoint.disk import (
     writing,
 )
 from tailored_llama.checkpoint.files import digest_directory, digests_of, read_json
+from tailored_llama.checkpoint.lineage import front_matter
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
 from tailored_llama.checkpoint.partial import clear_leftovers, host, is_leftover, partial_path, remove
-from tailored_llama.checkpoint.resolve import resolve
+from tailored_llama.checkpoint.resolve import hub_id, public_name, resolve
 from tailored_llama.checkpoint.weights import (
     Checkpoint,
     ModelWeights,
@@ -71,7 +72,9 @@ __all__ = [
     "disk_errno",
     "find_adapter",
     "free_bytes",
+    "front_matter",
     "host",
+    "hub_id",
     "in_full",
     "is_adapter",
     "is_leftover",
@@ -84,6 +87,7 @@ __all__ = [
     "moved",
     "open_weights",
     "partial_path",
+    "public_name",
     "read_json",
     "remembered",
     "remove",

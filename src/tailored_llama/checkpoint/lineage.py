@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import ModelCard, try_to_load_from_cache
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import families
 from tailored_llama.checkpoint.config import load_config
 from tailored_llama.checkpoint.files import read_json
-from tailored_llama.errors import TailorError
+from tailored_llama.checkpoint.resolve import public_name
+from tailored_llama.errors import SHOWN, TailorError
 from tailored_llama.families import LayerWidths
 
 CUT = "cut.json"
+CARD_KEYS = ("license", "license_name", "license_link", "language")
 GONE = LayerWidths(0, 0, 0)
 """A layer that was cut whole."""
 
@@ -25,11 +27,14 @@ def layers_before_and_after(
 ) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
     """Widths of the layers of the model that `plan` cut, and what `config`, the result's, has left of each.
 
-    None where the first are not known: the base's config is neither on this disk nor kept in `config`.
+    None where the first are not known: neither the plan nor `config` has them, nor is the base on this disk.
     """
     after = families.widths(config)
     dense = local_config(plan.get("source", {}).get("model"))
-    if dense is not None:
+    noted = plan.get("source", {}).get("layers")
+    if isinstance(noted, list):
+        before = [LayerWidths(*(int(width) for width in layer)) for layer in noted]
+    elif dense is not None:
         before = list(families.widths(dense))
     elif hasattr(config, "layer_widths"):  # the shaped form keeps the dense numbers beside its own
         whole = LayerWidths(config.num_attention_heads, config.num_key_value_heads, config.intermediate_size)
@@ -90,6 +95,30 @@ def _written_by(directory: Path) -> str | None:
     if manifest.get("stage") == "export":
         return str(manifest.get("settings", {}).get("of"))
     return {"prune": "pruned", "heal": "healed", "tune": "tune"}.get(str(manifest.get("stage")))
+
+
+def source_of(model: str | Path, directory: Path, config: PreTrainedConfig, digest: str) -> dict[str, Any]:
+    """What a plan says of the model it is for: its name, without the place where it lies, its digest, and
+    what a card of the result shows of it.
+    """
+    front = front_matter(directory)
+    return {
+        "model": public_name(model),
+        "digest": digest,
+        "layers": [list(layer) for layer in families.widths(config)],
+        "hidden": config.hidden_size,
+        **({"card": front} if front else {}),
+    }
+
+
+def front_matter(directory: Path) -> dict[str, Any]:
+    """Licence and language in the model card of `directory`; empty where there is none that can be read."""
+    try:
+        front = ModelCard((directory / "README.md").read_text(encoding="utf-8")).data.to_dict()
+    except Exception:  # somebody else's card, broken in whatever way, must stop nothing
+        return {}
+    texts = {key: value for key, value in front.items() if key in CARD_KEYS and value}
+    return {key: value for key, value in texts.items() if len(str(value)) <= SHOWN}
 
 
 def one_after_another(first: Mapping[str, Any], then: Mapping[str, Any]) -> dict[str, Any]:

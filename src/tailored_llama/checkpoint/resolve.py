@@ -44,6 +44,25 @@ def resolve(model: str | Path) -> Path:
     return _download(model)
 
 
+def public_name(model: str | Path) -> str:
+    """What `model` is called in files that leave this machine: `world`, a hub id, or the end of its path."""
+    from tailored_llama import world
+
+    path = Path(model)
+    if str(model) == WORLD or path == world.model_path():
+        return WORLD
+    cached = next((part for part in path.parts if part.startswith("models--")), None)
+    if cached and "snapshots" in path.parts:
+        return cached.removeprefix("models--").replace("--", "/")
+    return path.resolve().name if path.is_absolute() or path.exists() else str(model)
+
+
+def hub_id(model: str | Path) -> str | None:
+    """The hub id of `model`, also of a directory in the hub's cache; None for any other."""
+    name = public_name(model)
+    return name if name.count("/") == 1 and _could_be_hub_id(name) else None
+
+
 def _could_be_hub_id(name: str) -> bool:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id

@@ -170,7 +170,7 @@ class Tune(Strict):
     early_stop: EarlyStop | None = None
     lora: Lora = Lora()
     epochs: int = Field(30, ge=1, le=10**5)
-    learning_rate: float = Field(1.0e-4, gt=0, le=1000)
+    learning_rate: float = Field(1.0e-4, gt=0, le=1e38)
     warmup: float = Field(0.1, ge=0, le=1)
     batch_size: int = Field(64, ge=1, le=10**6)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -218,7 +218,7 @@ class Heal(Strict):
     lora: HealLora = HealLora()
     """Folded into the model after the round."""
     epochs: int = Field(2, ge=1, le=10**5)
-    learning_rate: float = Field(3.0e-4, gt=0, le=1000)
+    learning_rate: float = Field(3.0e-4, gt=0, le=1e38)
     warmup: float = Field(0.1, ge=0, le=1)
     batch_size: int = Field(16, ge=1, le=10**6)
     """Texts of a step."""

@@ -40,6 +40,7 @@ def in_words(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str
 def residual_in_words(plan: Mapping[str, Any], config: PreTrainedConfig) -> str:
     """`Residual channels: 197 of 256`; nothing where none went, or the base's config is not at hand."""
     dense = local_config(plan.get("source", {}).get("model"))
-    if dense is None or dense.hidden_size == config.hidden_size:
+    before = plan.get("source", {}).get("hidden") or (dense.hidden_size if dense else None)
+    if before in (None, config.hidden_size):
         return ""
-    return f"Residual channels: {config.hidden_size} of {dense.hidden_size}"
+    return f"Residual channels: {config.hidden_size} of {before}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from transformers import PreTrainedModel
 
-from tailored_llama.checkpoint import read_json, write_json, write_tensors
+from tailored_llama.checkpoint import hub_id, read_json, write_json, write_tensors
 from tailored_llama.checkpoint.adapter import FOLDER
 from tailored_llama.checkpoint.contents import ADAPTER_BASE, ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tailored_llama.recipe import Lora, Projection
@@ -39,7 +39,10 @@ def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
 
 
 def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
-    """Write `adapter/` into `directory`: safetensors, peft's config, and the digest of the base's weights."""
+    """Write `adapter/` into `directory`: safetensors, peft's config, and the digest of the base's weights.
+
+    The config names the base by its hub id or its digest, not by a path of this machine.
+    """
     folder = directory / FOLDER
     # Piece by piece: peft's save_pretrained asks the hub about the base and leaves a form of a model card.
     lora = adapted.peft_config[adapted.active_adapter]
@@ -48,7 +51,7 @@ def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
     config = read_json(folder / ADAPTER_CONFIG)
     # A set in peft, whose order changes from process to process: equal adapters should be equal files.
     targets = sorted(config["target_modules"])
-    # A place on this disk means nothing elsewhere, and nothing here once the base moves: the digest does.
-    config |= {"target_modules": targets, "inference_mode": True, "base_model_name_or_path": None}
+    base = hub_id(lora.base_model_name_or_path or "") or f"sha256:{base_digest}"
+    config |= {"target_modules": targets, "inference_mode": True, "base_model_name_or_path": base}
     write_json(folder / ADAPTER_CONFIG, config)
     write_json(folder / ADAPTER_BASE, {"weights": base_digest})

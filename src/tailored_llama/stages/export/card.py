@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
+from huggingface_hub import ModelCardData, try_to_load_from_cache
 from transformers import PreTrainedConfig
 
-from tailored_llama import checkpoint, families, world
-from tailored_llama.checkpoint.lineage import layers_before_and_after, what_was_cut
+from tailored_llama import checkpoint, families
+from tailored_llama.checkpoint.lineage import CARD_KEYS, layers_before_and_after, what_was_cut
 from tailored_llama.reporting.layer_widths import draw_layers, in_words, residual_in_words
 from tailored_llama.stages.export import recipe_section
+from tailored_llama.stages.export.markdown import block, code, inline, table
+from tailored_llama.stages.export.recipe_section import without_places
 
-Table = Sequence[Sequence[object]]
 PICTURE = "layers.png"
 
 
@@ -55,8 +57,7 @@ class Origin:
     @property
     def hub_id(self) -> str | None:
         """The base's name where it means something to a reader: a path on this disk does not."""
-        name = self.base or ""
-        return name if name.count("/") == 1 and not Path(name).exists() else None
+        return checkpoint.hub_id(self.base) if self.base else None
 
 
 def _names(value: Any) -> Any:
@@ -76,7 +77,7 @@ def card(
     It shows PICTURE, which `picture` draws, where it is known what was there before the cut.
     """
     sections = [
-        f"---\n{_front_matter(origin).to_yaml()}\n---\n\n# {name}",
+        f"---\n{_front_matter(origin).to_yaml()}\n---\n\n# {inline(name)}",
         _summary(config, origin),
         _widths(config, origin),
         _tuning(origin.shots),
@@ -94,41 +95,38 @@ def _front_matter(origin: Origin) -> ModelCardData:
         pipeline_tag="text-generation",
         tags=[*(["pruned"] if origin.plan else []), "tailored-llama"],
         base_model=origin.hub_id,
-        **{
-            key: base[key] for key in ("license", "license_name", "license_link", "language") if base.get(key)
-        },
+        **{key: base[key] for key in CARD_KEYS if base.get(key)},
     )
 
 
 def _base_card(origin: Origin) -> dict[str, Any]:
-    """The front matter of the base's own card: beside the model, beside its base, or in the hub's cache."""
-    places = [origin.directory, Path(origin.base) if origin.base else None]
-    found = [place / "README.md" for place in places if place and (place / "README.md").is_file()]
-    if not found and origin.hub_id:
+    """Licence and language by the base's own card: beside the model, as the plan of the first cut notes them,
+    or in the hub's cache.
+    """
+    places = [origin.directory] if origin.directory else []
+    if origin.base and Path(origin.base).is_absolute():
+        places.append(Path(origin.base))
+    if origin.hub_id:
         cached = try_to_load_from_cache(origin.hub_id, "README.md")
-        found = [Path(cached)] if isinstance(cached, str) else []
-    if not found:
-        return {}
-    try:
-        front: dict[str, Any] = ModelCard(found[0].read_text(encoding="utf-8")).data.to_dict()
-    except Exception:  # somebody else's card, broken in whatever way, must not stop an export
-        return {}
-    return front
+        places += [Path(cached).parent] if isinstance(cached, str) else []
+    noted = origin.plan.get("source", {}).get("card")
+    found = [checkpoint.front_matter(place) for place in places]
+    return next((front for front in [*found[:1], noted, *found[1:]] if front), {})
 
 
 def _summary(config: PreTrainedConfig, origin: Origin) -> str:
     params = families.parameter_count(config)
-    lines = [f"`{_name(origin)}`" if origin.base else "A model"]
+    lines = [code(_name(origin)) if origin.base else "A model"]
     cut = origin.plan.get("params")
     if cut:
         share = 1 - cut["after"] / cut["before"]
         lines.append(f"cut from {cut['before']:,} to {cut['after']:,} parameters ({share:.1%} gone)")
         settings = origin.plan.get("settings", {})
         criterion = settings.get("criterion")
-        lines.append(f"by the criterion {criterion}" if criterion else "")
+        lines.append(f"by the criterion {inline(criterion)}" if criterion else "")
     if origin.shots:
         shots = origin.shots
-        lines.append(f"tuned to the task {shots['task']} on {len(shots['rows'])} examples")
+        lines.append(f"tuned to the task {inline(shots['task'])} on {len(shots['rows'])} examples")
     text = ", ".join(line for line in lines if line)
     return (
         f"{text}. It has {params:,} parameters and takes {families.mac_count(config):,} MACs for 64 tokens."
@@ -154,9 +152,8 @@ def picture(config: PreTrainedConfig, origin: Origin, path: Path) -> bool:
 
 
 def _name(origin: Origin) -> str:
-    """The base: the bundled model by its name, any other place on this disk by its last part."""
-    place = Path(origin.base or "")
-    return "world" if place == world.model_path() else origin.hub_id or place.name
+    """The base: by its hub id, any place on this disk by its last part."""
+    return checkpoint.public_name(origin.base or "")
 
 
 def _widths(config: PreTrainedConfig, origin: Origin) -> str:
@@ -168,20 +165,19 @@ def _widths(config: PreTrainedConfig, origin: Origin) -> str:
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
         runs.append((span, width.heads, width.kv_heads, width.mlp))
     title = "What was cut" if origin.plan else "Widths"
-    table = _table(("layers", "query heads", "KV heads", "MLP channels"), runs)
+    widths = table(("layers", "query heads", "KV heads", "MLP channels"), runs)
     residual = residual_in_words(origin.plan, config)
-    return f"## {title}\n\n{shown}{table}" + (f"\n\n{residual}." if residual else "")
+    return f"## {title}\n\n{shown}{widths}" + (f"\n\n{residual}." if residual else "")
 
 
 def _tuning(shots: Mapping[str, Any]) -> str:
     if not shots:
         return ""
     example = shots.get("example", {})
-    text = (
-        f"## Tuning\n\nLoRA on {len(shots['rows'])} examples of {shots['task']}, wording `{shots['prompt']}`."
-    )
+    text = f"## Tuning\n\nLoRA on {len(shots['rows'])} examples of {inline(shots['task'])}, "
+    text += f"wording {code(shots['prompt'])}."
     if example:
-        text += f" One of them, with its answer:\n\n```\n{example['context']}{example['answer']}\n```"
+        text += f" One of them, with its answer:\n\n{block(example['context'] + example['answer'])}"
     return text
 
 
@@ -193,7 +189,7 @@ def _results(results: Mapping[str, Any]) -> str:
     corpora = list(dict.fromkeys(text for row in rows for text in row.get("perplexity") or {}))
     head = (
         "model", "tuned to", "wording", "parameters", "MACs", *tasks, "mean", "recovery", "above chance",
-        *(f"perplexity, {text}" for text in corpora),
+        *(f"perplexity, {without_places(text)}" for text in corpora),
     )  # fmt: skip
     body = [
         (
@@ -212,17 +208,18 @@ def _results(results: Mapping[str, Any]) -> str:
     ]
     note = "Each task by its main metric, in per cent; chance: "
     chances = {task: figures["chance"] for row in rows for task, figures in row["tasks"].items()}
-    note += ", ".join(f"{task} {_percent(chance)}" for task, chance in chances.items()) + "."
-    return f"## Results\n\n{_table(head, body)}\n\n{note}"
+    note += ", ".join(f"{inline(task)} {_percent(chance)}" for task, chance in chances.items()) + "."
+    return f"## Results\n\n{table(head, body)}\n\n{note}"
 
 
 def _loading(config: PreTrainedConfig) -> str:
     shaped = getattr(config, "layer_widths", None) is not None
     argument = ", trust_remote_code=True" if shaped else ""
     # AutoTokenizer goes by the model's type, and would read the files of another type's its own way.
-    type_ = getattr(config, checkpoint.TOKENIZER_KEY, None)
+    type_ = str(getattr(config, checkpoint.TOKENIZER_KEY, None) or "")
+    type_ = type_ if re.fullmatch(r"[\w.-]+", type_) else ""  # it becomes code
     made_for = f', config=AutoConfig.for_model("{type_}")' if type_ else ""
-    code = (
+    lines = (
         f"from transformers import {'AutoConfig, ' if type_ else ''}AutoModelForCausalLM, AutoTokenizer\n\n"
         f'model = AutoModelForCausalLM.from_pretrained("path/to/this"{argument})\n'
         f'tokenizer = AutoTokenizer.from_pretrained("path/to/this"{made_for or argument})'
@@ -231,7 +228,7 @@ def _loading(config: PreTrainedConfig) -> str:
         "\n\nIts layers differ in width, which `shaped.py` beside the weights builds. "
         "With `import tailored_llama` it loads without `trust_remote_code`."
     )
-    return f"## Loading\n\n```python\n{code}\n```" + (note if shaped else "")
+    return f"## Loading\n\n```python\n{lines}\n```" + (note if shaped else "")
 
 
 def _perplexity(row: Mapping[str, Any], text: str) -> str:
@@ -247,11 +244,6 @@ _LOADING = {
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
-
-
-def _table(head: Sequence[object], body: Table) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def _json(path: Path) -> dict[str, Any]:

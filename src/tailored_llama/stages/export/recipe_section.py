@@ -21,7 +21,7 @@ def recipe(
         whole = _from_parts(base, plan, shots)
     if not whole:
         return {}
-    shown: dict[str, Any] = _without_places(whole)
+    shown: dict[str, Any] = without_places(whole)
     return shown
 
 
@@ -30,6 +30,8 @@ def section(made: Mapping[str, Any], form: str) -> str:
     if not made:
         return ""
     text = to_json(made, indent=2, ensure_ascii=False)
+    for char in "<>&":  # as escapes of JSON, so that no name in it is HTML to any reader of the file
+        text = text.replace(char, f"\\u{ord(char):04x}")
     command = f"tailor run recipe.json --set 'export.formats=[{form}]' --out run"
     return (
         f"## To do it again\n\nSave this as `recipe.json`:\n\n```json\n{text}\n```\n\n"
@@ -58,11 +60,12 @@ def _from_parts(base: str | None, plan: Mapping[str, Any], shots: Mapping[str, A
     return {"model": base, **made} if base else made
 
 
-def _without_places(value: Any) -> Any:
+def without_places(value: Any) -> Any:
+    """`value` with the last part of every path in it."""
     if isinstance(value, Mapping):
-        return {key: _without_places(entry) for key, entry in value.items()}
+        return {key: without_places(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_places(entry) for entry in value]
+        return [without_places(entry) for entry in value]
     if isinstance(value, str) and (Path(value).is_absolute() or (Path(value).exists() and "/" in value)):
         return Path(value).name
     return value

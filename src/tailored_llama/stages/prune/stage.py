@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import Checkpoint, Weights
-from tailored_llama.checkpoint.lineage import CUT, one_after_another, what_was_cut
+from tailored_llama.checkpoint.lineage import CUT, one_after_another, source_of, what_was_cut
 from tailored_llama.data import load_task
 from tailored_llama.families import parameter_count
 from tailored_llama.memory import memory_for
@@ -121,7 +121,7 @@ def prune(
         plan = Plan.load(plan)
     if plan:
         source = _source(model, weights)
-        plan.check(weights.config, source["model"], source["digest"])
+        plan.check(weights.config, str(model) if source["digest"] else source["model"], source["digest"])
     if out is None:
         if plan:  # what is scored is checked there, what is written is checked as it is written
             checkpoint.check_finite(weights)
@@ -246,8 +246,9 @@ def _settings(settings: Prune | None, overrides: Mapping[str, Any]) -> Prune:
 
 def _source(model: Model, weights: Weights) -> dict[str, Any]:
     if isinstance(weights, Checkpoint):
-        return {"model": str(model), "digest": weights.digest}
-    return {"model": getattr(weights.config, "_name_or_path", "") or "in memory", "digest": None}
+        return source_of(str(model), weights.directory, weights.config, weights.digest)
+    name = getattr(weights.config, "_name_or_path", "")
+    return {"model": checkpoint.public_name(name) if name else "in memory", "digest": None}
 
 
 def _model_inputs(weights: Weights) -> Callable[[], dict[str, str]]:
