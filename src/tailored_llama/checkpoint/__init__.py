@@ -4,7 +4,14 @@ A checkpoint is a directory of config.json, safetensors and tokenizer files; nev
 a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
 """
 
-from tailored_llama.checkpoint.accepted import ALLOWED_KEY, accepting, remembered, takes_allow_config
+from tailored_llama.checkpoint.accepted import (
+    ALLOWED_KEY,
+    accepted_now,
+    accepting,
+    remembered,
+    remembered_by,
+    takes_allow_config,
+)
 from tailored_llama.checkpoint.adapter import (
     adapter_base,
     adapter_digest,
@@ -58,6 +65,7 @@ __all__ = [
     "Checkpoint",
     "ModelWeights",
     "Weights",
+    "accepted_now",
     "accepting",
     "adapter_base",
     "adapter_digest",
@@ -90,6 +98,7 @@ __all__ = [
     "public_name",
     "read_json",
     "remembered",
+    "remembered_by",
     "remove",
     "replacing",
     "require_finite_model",

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from tailored_llama.checkpoint.contents import CONFIG_FILE
+from tailored_llama.checkpoint.files import read_json
 from tailored_llama.errors import CheckpointError
 
 ALLOWED_KEY = "tailor_allow_config"
@@ -50,6 +53,14 @@ def takes_allow_config(function: Callable[P, T]) -> Callable[P, T]:
 def accepted_now() -> frozenset[str]:
     """The names that are accepted at this moment."""
     return _accepted.get()
+
+
+def remembered_by(model: str | Path | PreTrainedModel) -> list[str]:
+    """The names that a checkpoint directory, or a model in memory, carries; none where there is no config."""
+    if isinstance(model, PreTrainedModel):
+        return remembered(model.config)
+    path = Path(model) / CONFIG_FILE
+    return remembered(read_json(path), str(path)) if path.is_file() else []
 
 
 def remembered(content: Mapping[str, Any] | PreTrainedConfig, where: str = "config.json") -> list[str]:

@@ -14,6 +14,8 @@ from tailored_llama.checkpoint.config import load_config
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.resolve import public_name
 from tailored_llama.errors import SHOWN, TailorError
+from tailored_llama.checkpoint.resolve import resolve
+from tailored_llama.errors import TailorError
 from tailored_llama.families import LayerWidths
 
 CUT = "cut.json"
@@ -63,7 +65,7 @@ def what_was_cut(directory: str | Path) -> dict[str, Any]:
             sizes = told.get("params", {})
             if sizes.get("before") in (None, sizes.get("after")):
                 return told
-            ahead = sizes["before"] == families.parameter_count(load_config(directory))
+            ahead = sizes["before"] == families.parameter_count(_any_config(directory))
             return {} if ahead else told
     return {}
 
@@ -148,6 +150,11 @@ def local_config(model: str | Path | None) -> PreTrainedConfig | None:
             return None
         model = Path(cached).parent
     try:
-        return load_config(model)
+        return _any_config(model)
     except TailorError:
         return None
+
+
+def _any_config(model: str | Path) -> PreTrainedConfig:
+    """The config of a model that is only counted here: attributes that no table knows do not matter."""
+    return load_config(model, allow_config=list(read_json(resolve(model) / "config.json")))

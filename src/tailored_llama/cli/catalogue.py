@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tailored_llama.cli import options as opt
-from tailored_llama.cli.show import show_ranking
+from tailored_llama.cli.show import show_list, show_prompts, show_ranking
 
 prompts_app = typer.Typer(help="The wordings of a task.", rich_markup_mode=None)
 
@@ -17,6 +17,7 @@ prompts_app = typer.Typer(help="The wordings of a task.", rich_markup_mode=None)
 def promptsshow(
     task: Annotated[str, typer.Argument(metavar="TASK", help="A task's name or YAML path.")],
     sets: opt.Set = None,
+    as_json: opt.Json = False,
 ) -> None:
     """Every wording of a task, rendered on its first training row."""
     recipe = opt.recipe_of(None, sets, {}, "none")
@@ -24,13 +25,8 @@ def promptsshow(
 
     loaded = load_task(task)
     rows = loaded.rows("train", data=recipe.data.get(loaded.name))
-    for name in loaded.prompts:
-        example = loaded.render(name, rows[0], 0, rows.where)
-        print(f"--- {name}")
-        for index, (context, answer) in enumerate(zip(example.contexts, example.answers, strict=True)):
-            mark = "*" if index == example.gold else " "
-            shown = context if index == 0 or context != example.contexts[0] else "..."
-            print(f"{mark} {shown}[{answer}]")
+    examples = {name: loaded.render(name, rows[0], 0, rows.where) for name in loaded.prompts}
+    show_prompts(loaded.name, examples, as_json)
 
 
 @prompts_app.command("rank")
@@ -45,6 +41,7 @@ def promptsrank(
         typer.Option("--specificity", metavar="A,B", help="Other tasks to compare with; tunes."),
     ] = None,
     seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """How effective every wording of a task is, measured on the shots that tuning would draw.
@@ -60,13 +57,22 @@ def promptsrank(
     With --specificity also what tuning in each wording gains in margin on this task (cross-validated on the
     shots), minus what it gains on the other tasks.
     """
-    wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
+    wanted = opt.recipe_of(
+        recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model
+    )
     from tailored_llama.stages.tune import rank_wordings, specificities
 
-    ranking = rank_wordings(model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data)
+    ranking = rank_wordings(
+        model,
+        task=task,
+        settings=wanted.tune,
+        seed=wanted.seed,
+        data=wanted.data,
+        allow_config=wanted.allow_config,
+    )
     specific = specificities(
         model, task=task, others=opt.names(specificity), settings=wanted.tune, seed=wanted.seed,
-        data=wanted.data,
+        data=wanted.data, allow_config=wanted.allow_config,
     ) if specificity else []  # fmt: skip
     found = {
         "task": task,
@@ -77,29 +83,29 @@ def promptsrank(
     show_ranking(found, as_json)
 
 
-def families() -> None:
+def families(as_json: opt.Json = False) -> None:
     """The architectures that can be cut, and their units."""
     from tailored_llama.families import describe
 
-    for name, units in describe().items():
-        print(f"{name:<12} {', '.join(units)}")
+    rows = [{"name": name, "units": list(units)} for name, units in describe().items()]
+    show_list("families", rows, as_json)
 
 
-def criteria() -> None:
+def criteria(as_json: opt.Json = False) -> None:
     """The pruning criteria and where they come from."""
     from tailored_llama.stages.prune import criteria as known
 
-    for criterion in known():
-        print(f"{criterion.name:<16} {criterion.reference}")
+    rows = [{"name": criterion.name, "reference": criterion.reference} for criterion in known()]
+    show_list("criteria", rows, as_json)
 
 
-def tasks() -> None:
+def tasks(as_json: opt.Json = False) -> None:
     """The tasks, their metric and prompts."""
     from tailored_llama.data import load_task, task_names
 
-    for name in task_names():
-        task = load_task(name)
-        print(f"{name:<20} {task.metric:<12} {', '.join(task.prompts)}")
+    found = map(load_task, task_names())
+    rows = [{"name": task.name, "metric": task.metric, "prompts": list(task.prompts)} for task in found]
+    show_list("tasks", rows, as_json)
 
 
 VERBS = (families, criteria, tasks)

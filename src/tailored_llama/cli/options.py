@@ -35,7 +35,9 @@ Tasks = Annotated[
 ]
 AllowConfig = Annotated[
     list[str] | None,
-    typer.Option("--allow-config", metavar="KEY", help="Accept this unknown config attribute. Repeatable."),
+    typer.Option(
+        "--allow-config", metavar="KEY", help="Accept this unknown attribute of config.json. Repeatable."
+    ),
 ]
 Adapter = Annotated[
     Path | None, typer.Option("--adapter", metavar="DIR", help="A tuned directory to merge first.")
@@ -69,6 +71,11 @@ def assignments(sets: Sequence[str] | None, flags: dict[str, Any]) -> list[tuple
             raise RecipeError(f"--set {shown(text)}: write KEY=VALUE, e.g. --set prune.ratio=0.2")
         result.append((key, parse_value(value)))
     return result + [(key, value) for key, value in flags.items() if value is not None]
+
+
+def allow_flag(names: Sequence[str] | None) -> dict[str, Any]:
+    """`--allow-config` as a recipe key; nothing where it was not given."""
+    return {"allow_config": list(names) if names else None}
 
 
 def recipe_of(

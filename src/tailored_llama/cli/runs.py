@@ -26,13 +26,14 @@ def run(
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
     verify: opt.Verify = False,
     as_json: opt.Json = False,
 ) -> None:
     """All stages of a recipe; resumes what is complete."""
     flags = {
         **opt.prune_flags(ratio, criterion, layers), "tune.shots": shots, "tune.prompt": prompt,
-        "evaluate.limit": limit, "seed": seed,
+        "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags)
     from tailored_llama.workflows.sweep.cells import check_assigned
@@ -71,6 +72,7 @@ def matrix(
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """Tune the pruned model on each task and on general instructions; test each on all tasks.
@@ -81,7 +83,7 @@ def matrix(
     """
     flags = {
         **opt.prune_flags(ratio, None, None), "tune.shots": shots, "tune.prompt": prompt,
-        "evaluate.limit": limit, "seed": seed,
+        "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags)
     from tailored_llama.workflows.cross_task import matrix as cross
@@ -107,6 +109,7 @@ def play(
     sets: opt.Set = None,
     host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen at.")] = 7860,
+    allow_config: opt.AllowConfig = None,
 ) -> None:
     """A local page to try models side by side; needs the extra `play`.
 
@@ -116,7 +119,10 @@ def play(
     data = opt.recipe_of(None, sets, {}, "none").data
     from tailored_llama.play import serving
 
-    with serving(models, data=data, host=host, port=port) as address, suppress(KeyboardInterrupt):
+    with (
+        serving(models, data=data, host=host, port=port, allow_config=tuple(allow_config or ())) as address,
+        suppress(KeyboardInterrupt),
+    ):
         print(f"{address}   (Ctrl-C ends it)", flush=True)
         threading.Event().wait()
 

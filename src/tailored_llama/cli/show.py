@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tailored_llama.strict_json import to_json
+
+if TYPE_CHECKING:
+    from tailored_llama.data import Example
 
 
 def show(result: dict[str, Any], as_json: bool) -> None:
@@ -40,6 +44,37 @@ def show_facts(facts: dict[str, Any], as_json: bool) -> None:
         return
     for name, value in facts.items():
         print(f"{name:<18} {value:,}" if isinstance(value, int) else f"{name:<18} {value}")
+
+
+def show_list(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """What there is of one kind: one JSON object with the rows under `title`, or a line a row."""
+    if as_json:
+        print(to_json({title: rows}))
+        return
+    lines = [[", ".join(v) if isinstance(v, list) else str(v) for v in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def show_prompts(task: str, examples: Mapping[str, Example], as_json: bool) -> None:
+    """A task's row in every wording: one JSON object, or the texts with a star before the right answer."""
+    if as_json:
+        prompts = [
+            {
+                "name": name, "contexts": list(example.contexts), "answers": list(example.answers),
+                "gold": example.gold,
+            }
+            for name, example in examples.items()
+        ]  # fmt: skip
+        print(to_json({"task": task, "prompts": prompts}))
+        return
+    for name, example in examples.items():
+        print(f"--- {name}")
+        for index, (context, answer) in enumerate(zip(example.contexts, example.answers, strict=True)):
+            mark = "*" if index == example.gold else " "
+            text = context if index == 0 or context != example.contexts[0] else "..."
+            print(f"{mark} {text}[{answer}]")
 
 
 def show_measured(found: dict[str, Any], as_json: bool) -> None:

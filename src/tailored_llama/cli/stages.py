@@ -27,13 +27,18 @@ def plan(
 
     With a prune.trajectory, its plans are written beside: FILE-0.20.json and so on.
     """
-    wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
+    wanted = opt.recipe_of(
+        recipe,
+        sets,
+        {**opt.prune_flags(ratio, criterion, layers), **opt.allow_flag(allow_config), "seed": seed},
+        model,
+    )
     from tailored_llama.stages.prune import Plan, make_plans, save_trajectory
 
     Plan.check_place(out)
     plans = make_plans(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data,
-        allow_config=tuple(allow_config or ()),
+        allow_config=wanted.allow_config,
     )  # fmt: skip
     made = plans[wanted.prune.ratio]
     made.save(out)
@@ -55,13 +60,18 @@ def prune(
     as_json: opt.Json = False,
 ) -> None:
     """Plan and cut."""
-    wanted = opt.recipe_of(recipe, sets, {**opt.prune_flags(ratio, criterion, layers), "seed": seed}, model)
+    wanted = opt.recipe_of(
+        recipe,
+        sets,
+        {**opt.prune_flags(ratio, criterion, layers), **opt.allow_flag(allow_config), "seed": seed},
+        model,
+    )
     from tailored_llama.checkpoint import read_json
     from tailored_llama.stages.prune import prune as prune_stage
 
     written = prune_stage(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data, out=out,
-        plan=plan, allow_config=tuple(allow_config or ()),
+        plan=plan, allow_config=wanted.allow_config,
     )  # fmt: skip
     sizes = read_json(Path(str(written)) / "plan.json")["params"]
     show_facts({"checkpoint": str(out), **{f"params_{k}": v for k, v in sizes.items()}}, as_json)
@@ -77,16 +87,19 @@ def heal(
     shots: opt.Shots = None,
     round: Annotated[int, typer.Option("--round", min=1, max=1000, help="Each has text of its own.")] = 1,
     seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """Distil a cut model from the unpruned one, on text that the unpruned one writes."""
-    wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "seed": seed}, model)
+    wanted = opt.recipe_of(
+        recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model
+    )
     from tailored_llama.checkpoint import read_json
     from tailored_llama.stages.heal import heal as heal_stage
 
     written = heal_stage(
         model, teacher=teacher, tasks=opt.names(tasks), settings=wanted.heal, shots=wanted.tune,
-        seed=wanted.seed, round=round, data=wanted.data, out=out,
+        seed=wanted.seed, round=round, data=wanted.data, out=out, allow_config=wanted.allow_config,
     )  # fmt: skip
     told = read_json(Path(str(written)) / "texts.json")
     show_facts({"checkpoint": str(out), "texts": told["texts"], "tokens": told["tokens"]}, as_json)
@@ -104,15 +117,28 @@ def tune(
     shots: opt.Shots = None,
     prompt: opt.PromptName = None,
     seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """Few-shot LoRA on a task's prompts; writes adapter/ and the merged model."""
-    wanted = opt.recipe_of(recipe, sets, {"tune.shots": shots, "tune.prompt": prompt, "seed": seed}, model)
+    wanted = opt.recipe_of(
+        recipe,
+        sets,
+        {"tune.shots": shots, "tune.prompt": prompt, "seed": seed, **opt.allow_flag(allow_config)},
+        model,
+    )
     from tailored_llama.stages.tune import chosen_prompt
     from tailored_llama.stages.tune import tune as tune_stage
 
     written = tune_stage(
-        model, task=task, settings=wanted.tune, seed=wanted.seed, data=wanted.data, out=out, teacher=teacher
+        model,
+        task=task,
+        settings=wanted.tune,
+        seed=wanted.seed,
+        data=wanted.data,
+        out=out,
+        teacher=teacher,
+        allow_config=wanted.allow_config,
     )
     show_facts({"checkpoint": str(out), "prompt": chosen_prompt(str(written))}, as_json)
 
@@ -135,6 +161,7 @@ def evaluate(
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    allow_config: opt.AllowConfig = None,
     verify: opt.Verify = False,
     as_json: opt.Json = False,
 ) -> None:
@@ -142,6 +169,7 @@ def evaluate(
     flags = {
         "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
         "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
+        **opt.allow_flag(allow_config),
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags, model)
     settings = wanted.evaluate
@@ -156,7 +184,7 @@ def evaluate(
             prompt=None if settings.prompt == "same" else settings.prompt,
             length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
             split=settings.split, batch_size=settings.batch_size, out=out, adapter=adapter,
-            base_unchecked=base_unchecked,
+            base_unchecked=base_unchecked, allow_config=wanted.allow_config,
         )  # fmt: skip
     show(single(row, wanted, tuned=adapter is not None), as_json)
 
@@ -184,6 +212,7 @@ def measure(
         int | None, typer.Option("--threads", min=1, max=4096, help="OMP_NUM_THREADS, else all cores.")
     ] = None,
     out: opt.OptionalOut = None,
+    allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """Parameters, MACs, bytes, memory and speed; several models beside each other, in turns."""
@@ -192,6 +221,7 @@ def measure(
     found = measure_models(
         models, config_only=config_only, length=length, new=new, batches=opt.numbers("--batch", batch),
         backends=opt.names(backend), dtype=dtype, repeats=repeats, threads=threads, out=out,
+        allow_config=tuple(allow_config or ()),
     )  # fmt: skip
     show_measured(found, as_json)
 
@@ -209,6 +239,7 @@ def export(
     push_to_hub: Annotated[
         str | None, typer.Option("--push-to-hub", metavar="NAME", help="Upload it; private where it is new.")
     ] = None,
+    allow_config: opt.AllowConfig = None,
     verify: opt.Verify = False,
 ) -> None:
     """A release artefact, with a model card; nothing is uploaded unless --push-to-hub says where."""
@@ -218,7 +249,7 @@ def export(
     with in_full(verify):
         written = export_stage(
             model, to=to, adapter=adapter, base_unchecked=base_unchecked, dtype=dtype, out=out,
-            results=results, push_to_hub=push_to_hub,
+            results=results, push_to_hub=push_to_hub, allow_config=tuple(allow_config or ()),
         )  # fmt: skip
     print(written)
 

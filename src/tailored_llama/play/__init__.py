@@ -23,13 +23,15 @@ def serving(
     data: Mapping[str, str] | None = None,
     host: str = HOST,
     port: int = PORT,
+    allow_config: Sequence[str] = (),
 ) -> Iterator[str]:
     """The page over `models`, served while the block runs; gives its address.
 
     A model is a directory, a hub id, `world`, or a tuned directory whose base is another of `models`. `data`
-    names local rows of tasks, as in a recipe. Only this machine reaches the page unless `host` says
-    otherwise, and the page asks nothing of any other machine. Raises TailorError without the extra `play`,
-    OutputError where the port is taken, and what loading raises.
+    names local rows of tasks, as in a recipe; `allow_config` attributes of config.json to accept that no
+    table knows. Only this machine reaches the page unless `host` says otherwise, and the page asks nothing of
+    any other machine. Raises TailorError without the extra `play`, OutputError where the port is taken, and
+    what loading raises.
     """
     if importlib.util.find_spec("gradio") is None:
         raise TailorError("the page needs gradio: pip install 'tailored-llama[play]'")
@@ -38,10 +40,13 @@ def serving(
     _check_port(host, port)
     # Read when gradio is first imported: no usage statistics, no look for a newer version.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from tailored_llama import checkpoint
     from tailored_llama.play.models import load_players
     from tailored_llama.play.page import build, serve
 
-    page = build(load_players(models), dict(data or {}))
+    with checkpoint.accepting(allow_config):
+        players = load_players(models)
+    page = build(players, dict(data or {}))
     try:
         yield serve(page, host, port)
     finally:

@@ -25,6 +25,7 @@ def measure(
     dtype: str = "f16",
     repeats: int = 5,
     threads: int | None = None,
+    allow_config: Sequence[str] = (),
     out: str | Path | None = None,
 ) -> dict[str, Any]:
     """Sizes by formula and, unless `config_only`, speeds by the clock: medians over `repeats`.
@@ -38,8 +39,9 @@ def measure(
 
     Every model has a process of its own, and the models take turns at each repeat. With `out`, writes
     measure.json there, and returns at once what is there already where the same was asked of the same
-    files. Raises CheckpointError for a model that is not there, FamilyError for one that is not known,
-    RecipeError for settings that make no sense, TailorError without the extra `llamacpp`, OutputError.
+    files. `allow_config` names attributes of config.json to accept that no table knows. Raises
+    CheckpointError for a model that is not there, FamilyError for one that is not known, RecipeError for
+    settings that make no sense, TailorError without the extra `llamacpp`, OutputError.
     """
     # Here, because the process that measures llama.cpp imports this package and should not hold torch.
     from tailored_llama import checkpoint
@@ -54,6 +56,10 @@ def measure(
     }  # fmt: skip
 
     def found() -> dict[str, Any]:
+        with checkpoint.accepting(allow_config):
+            return measured()
+
+    def measured() -> dict[str, Any]:
         facts = [sizes(model, length, config_only=config_only) for model in models]
         if not config_only:
             from tailored_llama.profiling.speeds import speeds
@@ -79,11 +85,11 @@ def measure(
         inputs,
         lambda folder: checkpoint.write_json(folder / FILE, found()),
     )
-    measured = checkpoint.read_json(complete(made, out) / FILE)
+    stored = checkpoint.read_json(complete(made, out) / FILE)
     # The same models may have been elsewhere, or called otherwise, when they were measured.
-    for fact, model in zip(measured["models"], models, strict=True):
+    for fact, model in zip(stored["models"], models, strict=True):
         fact["model"] = str(model)
-    return measured | {"settings": settings}
+    return stored | {"settings": settings}
 
 
 def ratios(fact: dict[str, Any], first: dict[str, Any]) -> dict[str, float]:

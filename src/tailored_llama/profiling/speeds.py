@@ -41,7 +41,10 @@ def speeds(
             places = [
                 _place(model, backend, dtype, Path(folder) / f"{i}.gguf") for i, model in enumerate(models)
             ]
-            sizes = {"length": length, "new": new, "batch": max(batches), "threads": threads or _cores()}
+            sizes: dict[str, Any] = {
+                "length": length, "new": new, "batch": max(batches), "threads": threads or _cores(),
+                "allow_config": sorted(checkpoint.accepted_now()),
+            }  # fmt: skip
             workers = [
                 stack.enter_context(Worker(backend, str(model), place, sizes))
                 for model, place in zip(models, places, strict=True)
@@ -105,7 +108,7 @@ def _cores() -> int:
 class Worker:
     """A process that holds one model and answers one batch at a time (worker.py)."""
 
-    def __init__(self, backend: str, name: str, place: Path, sizes: Mapping[str, int]) -> None:
+    def __init__(self, backend: str, name: str, place: Path, sizes: Mapping[str, Any]) -> None:
         quiet = ("-W", "ignore::FutureWarning")  # of the libraries, about each other
         command = [sys.executable, *quiet, "-m", "tailored_llama.profiling.worker", backend, str(place)]
         self._process = subprocess.Popen(

@@ -21,7 +21,9 @@ Timed = Callable[[int], tuple[float, float]]
 """Rows -> seconds to their first tokens, and from there to their last."""
 
 
-def transformers(path: str, length: int, new: int, threads: int, **_: Any) -> tuple[Timed, dict[str, Any]]:
+def transformers(
+    path: str, length: int, new: int, threads: int, allow_config: list[str], **_: Any
+) -> tuple[Timed, dict[str, Any]]:
     """The model in the precision it is stored in, on the GPU where there is one."""
     import torch
 
@@ -30,7 +32,8 @@ def transformers(path: str, length: int, new: int, threads: int, **_: Any) -> tu
 
     torch.set_num_threads(threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = checkpoint.load_model(path, device=device)
+    with checkpoint.accepting(allow_config):
+        model = checkpoint.load_model(path, device=device)
     dice = torch.Generator().manual_seed(0)
 
     def timed(rows: int) -> tuple[float, float]:
@@ -41,7 +44,9 @@ def transformers(path: str, length: int, new: int, threads: int, **_: Any) -> tu
     return timed, {"dtype": str(model.dtype).removeprefix("torch."), "device": device}
 
 
-def llama_cpp(path: str, length: int, new: int, batch: int, threads: int) -> tuple[Timed, dict[str, Any]]:
+def llama_cpp(
+    path: str, length: int, new: int, batch: int, threads: int, **_: Any
+) -> tuple[Timed, dict[str, Any]]:
     """A llama.cpp server with its own defaults, but no cache of prompts, on the CPU."""
     import xllamacpp
 
@@ -75,7 +80,7 @@ def llama_cpp(path: str, length: int, new: int, batch: int, threads: int) -> tup
     return timed, {"device": "cpu"}
 
 
-def main(backend: str, path: str, settings: dict[str, int]) -> None:
+def main(backend: str, path: str, settings: dict[str, Any]) -> None:
     """Load, warm up, and answer until stdin ends."""
     length, new = settings["length"], settings["new"]
     timed, about = (llama_cpp if backend == "llama.cpp" else transformers)(path, **settings)

@@ -254,7 +254,7 @@ class Recipe(Strict):
     tasks: tuple[Place, ...] = ()
     data: dict[Name, Place] = {}
     allow_config: tuple[str, ...] = ()
-    """Attributes of a config.json that no table knows and that do not change what a layer computes."""
+    """Attributes of config.json to accept, which no table knows and which do not change a layer's output."""
     prune: Prune = Prune()
     heal: Heal | None = None
     """Without it, tuning starts from the model as it was cut."""

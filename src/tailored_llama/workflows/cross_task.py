@@ -51,10 +51,14 @@ def matrix(
     recipe = load_recipe(recipe)
     if recipe.sweep is not None:
         raise RecipeError("recipe: sweep: a matrix is of one setting; leave the sweep out, or use tailor run")
+    with checkpoint.accepting(recipe.allow_config):
+        return _matrix(recipe, Path(out), general)
+
+
+def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> dict[str, Any]:
     check(recipe)
     _check_names([*map(name_of, dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))))])
     instructions = _instructions(recipe, general)
-    out = Path(out)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
         store, own = (Store(out, owner=owner, check=unchanged(recipe)) for owner in ("run", "matrix"))
         pruned = [*shrink(recipe, checkpoint.resolve(recipe.model), store).values()][-1]

@@ -43,8 +43,9 @@ def run(
     read again before it is reused; else only files whose size, times or inode changed. Returns the contents
     of `results.json`, or of the sweep's `sweep.json`. Raises a TailorError for what the user can fix.
     """
-    with checkpoint.in_full(verify):
-        return _run(load_recipe(recipe), Path(out))
+    recipe = load_recipe(recipe)
+    with checkpoint.in_full(verify), checkpoint.accepting(recipe.allow_config):
+        return _run(recipe, Path(out))
 
 
 def _run(recipe: Recipe, out: Path) -> dict[str, Any]:

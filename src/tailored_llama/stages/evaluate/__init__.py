@@ -33,6 +33,7 @@ STOCK = "stock"
 """The wording of a row whose tasks have stock wordings of different names."""
 
 
+@checkpoint.takes_allow_config
 @memory_for("evaluate", "lower evaluate.batch_size, evaluate.fewshot or evaluate.length (perplexity windows)")
 def evaluate(
     model: ModelLike,
@@ -51,6 +52,7 @@ def evaluate(
     split: Asked = "scored",
     seed: int = 42,
     batch_size: int | Literal["auto"] = "auto",
+    allow_config: Sequence[str] = (),
     device: str | None = None,
     out: Out | None = None,
 ) -> dict[str, Any]:
@@ -60,11 +62,12 @@ def evaluate(
     `prompt`, else their stock wording (lm_eval's, or the first of a task without it). `adapter` (a tuned
     directory, or its `adapter/`) is merged into the model in memory first, and with `base_unchecked` without
     a look at which base it was trained on, as for one that another program trained. A model in memory comes
-    with its `tokenizer`. `limit` scores the first rows of each split, which is the task's scored one or, to
-    choose by, `validation`; `length` is a perplexity window in tokens, where a corpus does not name its own
+    with its `tokenizer`. `allow_config` names attributes of config.json to accept that no table knows.
+    `limit` scores the first rows of each split, which is the task's scored one or, to choose by,
+    `validation`; `length` is a perplexity window in tokens, where a corpus does not name its own
     (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory stays where it is. With
     `out`, writes `results.json` there, and `right.json` (by task how right each question was answered), and
-    returns at once what is there already where the same was asked of the same files.
+    returns at once what is there already where the same was requested of the same files.
 
     `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
     the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,

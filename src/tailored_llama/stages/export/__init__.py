@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = ["FORMATS", "export"]
 FORMATS = ("hf", "gguf", "onnx")
 
 
+@checkpoint.takes_allow_config
 @memory_for("export", "a merge and onnx hold the model in fp32: use a machine with more memory")
 def export(
     model: str | Path | PreTrainedModel,
@@ -41,6 +42,7 @@ def export(
     dtype: str = "f16",
     results: str | Path | Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
+    allow_config: Sequence[str] = (),
 ) -> Path:
     """Write `model` to `out` as a release artefact and return `out`; what is complete is not written again.
 
@@ -51,7 +53,8 @@ def export(
     fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with `base_unchecked` without a look at which base it
     was trained on, as for one that another program trained. `results`: a results.json, or its content, for
     the card. `push_to_hub`: the repository to upload the result to; without it nothing leaves this machine.
-    A model in memory is left as it was, and goes without a tokenizer (so not to gguf, which needs one).
+    `allow_config`: attributes of config.json to accept that no table knows. A model in memory is left as it
+    was, and goes without a tokenizer (so not to gguf, which needs one).
 
     Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
     that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be

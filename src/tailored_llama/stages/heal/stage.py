@@ -42,6 +42,7 @@ TEXTS = "texts.json"
 SHOWN = 20
 
 
+@checkpoint.takes_allow_config
 @memory_for("heal", "lower heal.batch_size, heal.length or heal.lora.r")
 def heal(
     model: str | Path | PreTrainedModel,
@@ -55,13 +56,15 @@ def heal(
     data: Mapping[str, str] | None = None,
     out: Out | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
     device: str | None = None,
 ) -> Path | PreTrainedModel:
     """Distil the cut `model` from `teacher`, the model it was cut from, on text that the teacher writes.
 
     The text begins with pieces of the prompts of `tasks`: of the rows that tuning by `shots` (a recipe's
     `tune`) would draw with `seed`, in its wording, or in every one where that is `auto`. Each `round` has
-    text of its own. `data`, `tokenizer` and `device` as in `tune`.
+    text of its own. `data`, `tokenizer`, `allow_config` and `device` as in
+    `tune`.
 
     With `out`, writes the checkpoint, `history.jsonl` and `texts.json` (some of the texts) and returns the
     directory, at once where it is complete; what the teacher said is kept beside it, in `teacher-*`. Without,
@@ -76,7 +79,8 @@ def heal(
         tasks=[load_task(task) for task in tasks], settings=settings or Heal(), shots=shots or Tune(),
         seed=seed, round=round, data=data or {}, tokenizer=tokenizer, device=device,
     )  # fmt: skip
-    return complete(job.stage, out) if out is not None else job.run(None).model
+    with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # of the teacher as well
+        return complete(job.stage, out) if out is not None else job.run(None).model
 
 
 @dataclass(frozen=True)

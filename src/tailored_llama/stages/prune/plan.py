@@ -54,6 +54,11 @@ class Plan:
         """sha256 of the plan's JSON."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    @property
+    def accepted(self) -> list[str]:
+        """The config attributes, known to no table, that were accepted when the plan was made."""
+        return [str(name) for name in self.settings.get("allow_config", [])]
+
     @classmethod
     def from_json(cls, text: str, where: str = "plan") -> Plan:
         """Read a plan. Raises PlanError naming `where` and what is wrong in it."""

@@ -40,6 +40,7 @@ Model: TypeAlias = str | Path | PreTrainedModel
 log = logging.getLogger(__name__)
 
 
+@checkpoint.takes_allow_config
 def make_plan(
     model: Model,
     *,
@@ -64,11 +65,12 @@ def make_plan(
     """
     plans = make_plans(
         model, settings=settings, seed=seed, tasks=tasks, data=data, tokens=tokens, tokenizer=tokenizer,
-        allow_config=allow_config, device=device, **overrides,
+        device=device, **overrides,
     )  # fmt: skip
     return plans[max(plans)]
 
 
+@checkpoint.takes_allow_config
 @memory_for("prune", "lower prune.calibration.samples or prune.calibration.length")
 def make_plans(
     model: Model,
@@ -88,9 +90,10 @@ def make_plans(
     Each keeps only units that the plans of lower ratios keep as well.
     """
     request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
-    return _plans(model, checkpoint.open_weights(model, allow_config=allow_config), request)
+    return _plans(model, checkpoint.open_weights(model), request)
 
 
+@checkpoint.takes_allow_config
 @memory_for("prune", "lower prune.calibration.samples or prune.calibration.length")
 def prune(
     model: Model,
@@ -116,9 +119,10 @@ def prune(
     `settings.reconstruct` what that found is in reconstruction.json beside.
     """
     request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
-    weights = checkpoint.open_weights(model, allow_config=allow_config)
     if isinstance(plan, (str, Path)):
         plan = Plan.load(plan)
+    # What was accepted for the plan is accepted for the cut.
+    weights = checkpoint.open_weights(model, allow_config=plan.accepted if plan else ())
     if plan:
         source = _source(model, weights)
         plan.check(weights.config, str(model) if source["digest"] else source["model"], source["digest"])
@@ -210,19 +214,21 @@ class _Request(Source):
 
 def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Plan]:
     """The plan for each ratio of the trajectory, and for the ratio itself."""
-    settings = request.settings
-    check_request(weights, settings)
+    check_request(weights, request.settings)
+    names = checkpoint.remembered(weights.config)
+    accepted = {"allow_config": names} if names else {}
     text, device = request.text(weights), request.place(weights)
     checkpoint.check_finite(weights)
     plans = {}
-    for ratio, kept in plan_units(weights, settings, text, request.seed, device=device).items():
+    for ratio, kept in plan_units(weights, request.settings, text, request.seed, device=device).items():
         if not kept:
             log.warning("prune.ratio: %s is less than one unit of any group; nothing is cut", ratio)
         before = parameter_count(weights.config)
         after = parameter_count(config_after(weights.config, kept))
         log.info("plan: %s of %s parameters stay", f"{after:,}", f"{before:,}")
         params = {"before": before, "after": after}
-        plans[ratio] = Plan(_source(model, weights), kept, params, request.resolved() | {"ratio": ratio})
+        settings = {**request.resolved(), "ratio": ratio, **accepted}
+        plans[ratio] = Plan(_source(model, weights), kept, params, settings)
     return plans
 
 

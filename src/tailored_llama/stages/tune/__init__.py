@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tailored_llama.stages.tune.wording import ranked
 __all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
 
 
+@checkpoint.takes_allow_config
 @memory_for("tune", "lower tune.batch_size or tune.lora.r")
 def tune(
     model: str | Path | PreTrainedModel,
@@ -36,6 +37,7 @@ def tune(
     out: Out | None = None,
     merge: bool = True,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
     device: str | None = None,
     teacher: str | Path | PreTrainedModel | None = None,
     **overrides: Any,
@@ -44,9 +46,9 @@ def tune(
 
     `settings` are a recipe's `tune` keys, `overrides` single ones on top (`shots=20`). `data` maps a task
     to a local directory of its splits. A model in memory is left as it was, and needs its `tokenizer`
-    unless it was loaded from a directory. `device`: where a model from disk is put; default the GPU where
-    there is one. `teacher` is the unpruned model that `loss: distill` learns from; it is asked before the
-    student is loaded.
+    unless it was loaded from a directory. `allow_config` names attributes of config.json to accept that no
+    table knows. `device`: where a model from disk is put; default the GPU where there is one. `teacher` is
+    the unpruned model that `loss: distill` learns from; it is run before the student is loaded.
 
     With `out`, writes `adapter/`, `history.jsonl`, `shots.json` and, with `merge`, the merged checkpoint in
     the base's own form, and returns the directory; returns at once where that is complete. What the teacher
@@ -64,9 +66,11 @@ def tune(
         tokenizer=tokenizer, device=device, texts=(data or {}).get("c4"),
         teacher=checkpoint.resolve(teacher) if isinstance(teacher, (str, Path)) else teacher,
     )  # fmt: skip
-    return complete(job.stage(merge=merge), out) if out is not None else job.run().model(merge=merge)
+    with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # of the teacher as well
+        return complete(job.stage(merge=merge), out) if out is not None else job.run().model(merge=merge)
 
 
+@checkpoint.takes_allow_config
 @memory_for("prompts rank", "lower tune.batch_size or tune.lora.r")
 def rank_wordings(
     model: str | Path | PreTrainedModel,
@@ -76,6 +80,7 @@ def rank_wordings(
     seed: int = 42,
     data: Mapping[str, str] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
     device: str | None = None,
 ) -> Ranking:
     """How well `model` answers in every wording of `task`, the most effective first: as it is, or tuned on

@@ -39,6 +39,7 @@ class Specificity:
     specificity_interval: Interval
 
 
+@checkpoint.takes_allow_config
 @memory_for("prompts rank", "lower tune.batch_size or tune.lora.r")
 def specificities(
     model: str | Path | PreTrainedModel,
@@ -49,6 +50,7 @@ def specificities(
     seed: int = 42,
     data: Mapping[str, str] | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    allow_config: Sequence[str] = (),
     device: str | None = None,
 ) -> list[Specificity]:
     """Every wording of `task`, the most specific first; two tunings a wording, of half the shots each.
