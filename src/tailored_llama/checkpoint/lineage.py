@@ -12,10 +12,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from tailored_llama import families
 from tailored_llama.checkpoint.config import load_config
 from tailored_llama.checkpoint.files import read_json
-from tailored_llama.checkpoint.resolve import public_name
+from tailored_llama.checkpoint.resolve import public_name, resolve
 from tailored_llama.errors import SHOWN, TailorError
-from tailored_llama.checkpoint.resolve import resolve
-from tailored_llama.errors import TailorError
 from tailored_llama.families import LayerWidths
 
 CUT = "cut.json"
