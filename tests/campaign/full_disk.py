@@ -27,7 +27,7 @@ from tests.campaign.verdict import (
     nothing_lost,
 )
 
-COUNT, SHORT = 80, 4
+COUNT, SHORT = 80, 2
 LARGE = 64 * 2**20  # bytes; room for everything
 NAMES = ("run", *JOBS)
 

@@ -14,7 +14,7 @@ from tests.campaign.bench import JOBS, OUT, Bench
 from tests.campaign.faults import InterruptAt, KillAt
 from tests.campaign.verdict import Outcome, Wrong, check_left, check_same, contents, judge, nothing_lost
 
-COUNT, SHORT = 64, 4
+COUNT, SHORT = 64, 3
 OFTEN = ("run", "run", "run", "run", "sweep", "tune", "hf", "prune", "heal", "gguf", "matrix", "plan")
 
 
