@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from scoring_pico import tokenizer
-from tailored_llama import evaluate, export
+from tailored_llama import evaluate, export, tune
 from tailored_llama.checkpoint import adapter_digest, find_adapter, load_model, load_tuned, open_weights
 from tailored_llama.errors import CheckpointError, TuneError
 
@@ -88,6 +88,16 @@ def test_an_adapter_is_no_model_and_it_is_said_how_to_use_it(base: Path, adapter
         "directory as --adapter; where another program trained it, add --base-unchecked"
     )
     load_tuned(base, adapter, base_unchecked=True)
+    if not config:
+        with pytest.raises(CheckpointError, match="is an adapter of someone/base"):
+            tune(adapter, task="boolq")
+
+
+def test_an_unchecked_base_needs_an_adapter(base: Path, tmp_path: Path) -> None:
+    for call in (evaluate, export):
+        with pytest.raises(TuneError, match="--base-unchecked is about an adapter; name it: --adapter DIR"):
+            call(base, base_unchecked=True, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_pickled_weights_of_an_adapter_are_not_read(base: Path, adapter: Path) -> None:

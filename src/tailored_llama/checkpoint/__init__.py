@@ -19,6 +19,7 @@ from tailored_llama.checkpoint.adapter import (
     is_adapter,
     load_tuned,
     merge_adapter,
+    named_adapter,
 )
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, load_config
 from tailored_llama.checkpoint.digests import digest_file, in_full, moved
@@ -93,6 +94,7 @@ __all__ = [
     "make_directory",
     "merge_adapter",
     "moved",
+    "named_adapter",
     "open_weights",
     "partial_path",
     "public_name",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
 
 FOLDER = "adapter"
+ADAPTER_PICKLE = "adapter_model.bin"
 REFUSED = ("megatron_config", "layer_replication", "alora_invocation_tokens")
 """Keys of an adapter's config by which PEFT imports another package, builds another model than the base, or
 builds one that cannot be merged."""
@@ -91,6 +92,17 @@ def find_adapter(directory: str | Path) -> Path:
     raise TuneError(f"{directory} holds no {ADAPTER_CONFIG}; name a directory that tune wrote")
 
 
+def named_adapter(adapter: str | Path | None, *, base_unchecked: bool) -> Path | None:
+    """The adapter folder that is to be merged, None without one. TuneError where `base_unchecked` has nothing
+    to say.
+    """
+    if adapter is not None:
+        return find_adapter(adapter)
+    if base_unchecked:
+        raise TuneError("--base-unchecked is about an adapter; name it: --adapter DIR (adapter=...)")
+    return None
+
+
 def is_adapter(directory: str | Path) -> bool:
     """Whether `directory` holds an adapter and no model."""
     path = Path(directory)
@@ -144,8 +156,8 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     """The adapter's weights; TuneError where there are none in safetensors, or they are not finite."""
     path = folder / ADAPTER_WEIGHTS
     if not is_there(path):
-        pickled = [name for name in ("adapter_model.bin",) if (folder / name).exists()]
-        found = f", only {pickled[0]}, a pickle, which is never read" if pickled else ""
+        pickled = (folder / ADAPTER_PICKLE).exists()
+        found = f", only {ADAPTER_PICKLE}, a pickle, which is never read" if pickled else ""
         raise TuneError(f"adapter {folder} holds no {ADAPTER_WEIGHTS}{found}; save it as safetensors")
     try:
         tensors: dict[str, Tensor] = load_file(path)

@@ -14,11 +14,11 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from tailored_llama import families, shaped
 from tailored_llama.checkpoint.accepted import ALLOWED_KEY, accepted_now, remembered
 from tailored_llama.checkpoint.contents import ADAPTER_CONFIG
+from tailored_llama import shaped
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.kinds import check_wrapper, content_of, drop_quantisation, without_quantisation
 from tailored_llama.checkpoint.refused import RUNTIME_KEYS, refuse_other_files, set_aside_runtime
 from tailored_llama.checkpoint.resolve import resolve
-from tailored_llama.checkpoint.shards import is_adapter
 from tailored_llama.checkpoint.spelling import check_spellings
 from tailored_llama.errors import CheckpointError, FamilyError
 from tailored_llama.recipe import suggest
@@ -166,8 +166,6 @@ def _names_stock_classes(family: str, content: Mapping[str, Any]) -> bool:
 
 
 def _without_config(directory: Path) -> str:
-    if (directory / ADAPTER_CONFIG).is_file():
-        return is_adapter(directory)
     if (directory / "adapter").is_dir():
         return f"{directory} holds only an adapter; name its base as the model and this as --adapter"
     return f"{directory} holds no config.json; name a checkpoint directory"

@@ -118,9 +118,9 @@ def _note_left(
     used = {place for place, _ in found.values()} | set(map(spelled, tied))
     left = [name for name in layout.tensors if name not in used and not COMPUTED.search(name)]
     if left:
-        place = f"{layout.directory}: config.json has no place for {len(left)} stored tensors"
-        keys = f"if they belong to the model, correct {_keys(left)} in config.json"
-        note_once(log, f"{place}, which are left out: {some(left)}; {keys}")
+        count = "1 stored tensor" if len(left) == 1 else f"{len(left)} stored tensors"
+        keys = f"if the model needs what was left out, correct {_keys(left)} in config.json"
+        note_once(log, f"{layout.directory}: config.json has no place for {count}: {some(left)}; {keys}")
 
 
 def _keys(left: Iterable[str]) -> str:

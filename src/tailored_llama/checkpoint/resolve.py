@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tailored_llama.checkpoint.contents import LICENCE_FILES, TOKENIZER_FILES
+from tailored_llama.checkpoint.contents import ADAPTER_CONFIG, CONFIG_FILE, LICENCE_FILES, TOKENIZER_FILES
+from tailored_llama.checkpoint.files import read_json
 from tailored_llama.errors import CheckpointError, shown
 from tailored_llama.names import check_path
 
@@ -18,7 +19,7 @@ def resolve(model: str | Path) -> Path:
     """The directory of `model`: a local directory, a GGUF file (imported into the user's cache), the
     bundled model `world`, or a hub id (safetensors only).
 
-    Raises CheckpointError where it is none of these or the hub cannot be reached.
+    Raises CheckpointError where it is none of these, an adapter, or the hub cannot be reached.
     """
     try:
         path = Path(check_path(str(model)))
@@ -32,6 +33,8 @@ def resolve(model: str | Path) -> Path:
             raise CheckpointError(f"the bundled model is missing from {path}; install the package again")
         return path
     if path.is_dir():
+        if (path / ADAPTER_CONFIG).is_file() and not (path / CONFIG_FILE).is_file():
+            raise CheckpointError(adapter_message(path))
         return path
     if path.suffix == ".gguf" and path.is_file():
         from tailored_llama.checkpoint.gguf_file import imported
@@ -61,6 +64,16 @@ def hub_id(model: str | Path) -> str | None:
     """The hub id of `model`, also of a directory in the hub's cache; None for any other."""
     name = public_name(model)
     return name if name.count("/") == 1 and _could_be_hub_id(name) else None
+
+
+def adapter_message(directory: Path) -> str:
+    """What to do with a directory that holds an adapter and no model."""
+    base = read_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path")
+    of = f" of {base}" if isinstance(base, str) and base else ""
+    return (
+        f"{directory} is an adapter{of} (PEFT), not a model: name its base as MODEL and this directory as "
+        "--adapter; where another program trained it, add --base-unchecked"
+    )
 
 
 def _could_be_hub_id(name: str) -> bool:
@@ -94,6 +107,8 @@ def _download(name: str) -> Path:
         raise CheckpointError(
             f"{name}: no such directory, and the hub {hub}; check name or network"
         ) from None
+    if (path / ADAPTER_CONFIG).is_file() and not (path / CONFIG_FILE).is_file():
+        raise CheckpointError(adapter_message(path))
     if not any(path.glob("*.safetensors")):
         raise CheckpointError(
             f"{name}: the hub has no safetensors of it; convert its weights to safetensors first"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tailored_llama.checkpoint.contents import ADAPTER_CONFIG, INDEX, SINGLE, numbered_shards, weight_files
 from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.resolve import adapter_message
 from tailored_llama.errors import CheckpointError
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -147,7 +148,7 @@ def _without_safetensors(directory: Path, files: Sequence[Path]) -> str:
             f"no {SINGLE} or {INDEX}; download the missing files"
         )
     if (directory / ADAPTER_CONFIG).is_file():
-        return is_adapter(directory)
+        return adapter_message(directory)
     left = {path for pattern in NO_WEIGHTS for path in directory.glob(pattern)}
     pickles = sorted(path.name for pattern in PICKLES for path in directory.glob(pattern) if path not in left)
     if pickles:
@@ -156,13 +157,3 @@ def _without_safetensors(directory: Path, files: Sequence[Path]) -> str:
             "safetensors first, e.g. by from_pretrained() and save_pretrained() if you trust them"
         )
     return f"no {SINGLE} or {INDEX} in {directory}; name a directory with safetensors weights"
-
-
-def is_adapter(directory: Path) -> str:
-    """What to do with a directory that holds an adapter and no model."""
-    base = read_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path")
-    of = f" of {base}" if isinstance(base, str) and base else ""
-    return (
-        f"{directory} is an adapter{of} (PEFT), not a model: name its base as MODEL and this directory as "
-        "--adapter; where another program trained it, add --base-unchecked"
-    )

@@ -75,7 +75,7 @@ def evaluate(
     """
     asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
     places = {name: str(path) for name, path in (data or {}).items()}
-    tuned = checkpoint.find_adapter(adapter) if adapter else None
+    tuned = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
 
     in_memory = isinstance(model, PreTrainedModel)
 

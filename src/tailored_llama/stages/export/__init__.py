@@ -84,7 +84,7 @@ def _export(
         raise CheckpointError("a GGUF file holds its tokenizer: export from a directory that has one")
     source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
     base = checkpoint.open_weights(model if source is None else source)
-    folder = checkpoint.find_adapter(adapter) if adapter is not None else None
+    folder = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
     rows = read_results(results) if isinstance(results, (str, Path)) else results
     origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
     about = {key: digest_of(value) for key, value in origin.told(rows or {}).items()}
