@@ -13,8 +13,6 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tailored_llama import families, shaped
 from tailored_llama.checkpoint.accepted import ALLOWED_KEY, accepted_now, remembered
-from tailored_llama.checkpoint.contents import ADAPTER_CONFIG
-from tailored_llama import shaped
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.kinds import check_wrapper, content_of, drop_quantisation, without_quantisation
 from tailored_llama.checkpoint.refused import RUNTIME_KEYS, refuse_other_files, set_aside_runtime
