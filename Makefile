@@ -32,6 +32,7 @@ lint: install
 
 docs: install
 	$(BIN)/python -m tailored_llama.cli.help > docs/reference/cli.md
+	$(BIN)/python -m tailored_llama.results > docs/reference/results.schema.json
 
 clean:
 	rm -rf .venv runs build dist

@@ -7,6 +7,10 @@ import os
 import resource
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -42,11 +46,21 @@ def reset_peak() -> None:
     """Begin a new peak, so that one measurement does not show the one before. Without effect where not
     Linux.
     """
-    release()  # what is freed but kept is nobody's peak
+    release()  # what is freed but kept is in no peak
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
     try:
         CLEAR_REFS.write_text("5")
     except OSError:
         return
+
+
+def peak_gpu_memory(device: torch.device) -> int | None:
+    """Bytes of the largest allocation on a CUDA `device` since the last `reset_peak`; None on others."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
 
 
 def peak_memory() -> int:

@@ -7,27 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from browsing import requested, text_of
+from tests.support.results import assembled, row
 
 from tailored_llama.recipe import load_recipe
 from tailored_llama.reporting import report
-from tailored_llama.results import assemble
 
 
 def write_run(directory: Path, params: int, mean: float) -> Path:
     """The results of a run on one task, and nothing else."""
-    figures = {"acc": mean, "main": mean, "stderr": 0.01, "chance": 0.5, "n": 10, "cut": 0}
     rows = [
-        {
-            "stage": stage, "task_tuned": None, "prompt": "same", "params": size, "macs": 2 * size,
-            "mean": value,
-            "chance": 0.5, "seconds": 1.0, "peak_memory": 2**28, "perplexity": {},
-            "tasks": {"boolq": {**figures, "main": value}},
-        }
+        row(stage, {"boolq": value}, params=size, macs=2 * size, peak_memory=2**28)
         for stage, size, value in (("dense", 1000, 0.9), ("pruned", params, mean))
-    ]  # fmt: skip
+    ]
     directory.mkdir()
     recipe = load_recipe({"model": "some/model", "tasks": ["boolq"]})
-    (directory / "results.json").write_text(json.dumps(assemble(rows, recipe)))
+    (directory / "results.json").write_text(json.dumps(assembled(rows, recipe).to_json()))
     return directory
 
 

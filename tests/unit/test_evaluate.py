@@ -192,7 +192,7 @@ def test_results_are_written_once(
     asked: dict[str, Any] = {"tasks": ["piqa"], "data": data, "out": out}
     row = evaluate(directory, **asked)
     results = json.loads((out / "results.json").read_text())
-    assert results["rows"] == [{"stage": "dense", "task_tuned": None, **row}]
+    assert results["rows"] == [row.to_json()]
     assert results["versions"]["lm_eval"]
     assert json.loads((out / "manifest.json").read_text())["stage"] == "evaluate"
     monkeypatch.setattr(sys.modules[evaluate.__module__], "_load", None)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from checkpoint_picos import SIZES, plain, saved, shaped
 from test_export import cut, tuned
+from tests.support.results import assembled, row
 
 from gguf_cases import byte_level, pico
 from tailored_llama import export, prune
@@ -70,7 +71,7 @@ def test_the_recipe_in_the_card_is_the_runs(tmp_path: Path) -> None:
     data = tmp_path / "rows"
     data.mkdir()
     recipe = load_recipe({"model": "someone/some-llama", "tasks": ["boolq"], "data": {"boolq": str(data)}})
-    results = {"rows": [], "recipe": recipe.model_dump(mode="json")}
+    results = assembled([row("dense", {"boolq": 0.5})], recipe)
     out = export(base, out=tmp_path / "out", results=results)
     given = recipe_of(out)
     assert load_recipe(given) == load_recipe({**recipe.model_dump(), "data": {"boolq": "rows"}})

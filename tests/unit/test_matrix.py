@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from tests.support.results import figures as made
 
 from scoring_pico import ROWS, pico, tokenizer, write_split
 from tailored_llama import evaluate, world
@@ -16,6 +17,7 @@ from tailored_llama.cli import execute
 from tailored_llama.data.instructions import general_task, read_instructions, world_instructions
 from tailored_llama.errors import DataError
 from tailored_llama.reporting.cross_task_page import matrix_table
+from tailored_llama.results import MatrixResults, TaskFigures, parse
 from tailored_llama.workflows.cross_task import matrix
 
 GENERAL = [{"instruction": f"Say {n}.", "input": "" if n % 2 else "Now.", "output": f"{n}"} for n in range(6)]
@@ -40,7 +42,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finished(recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def finished(recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MatrixResults]:
     out = tmp_path_factory.mktemp("out") / "matrix"
     return out, matrix(recipe, out, general=general_of(recipe))
 
@@ -50,11 +52,11 @@ def general_of(recipe: dict[str, Any]) -> Path:
 
 
 def test_every_cell_is_that_adapter_on_that_task(
-    finished: tuple[Path, dict[str, Any]], recipe: dict[str, Any]
+    finished: tuple[Path, MatrixResults], recipe: dict[str, Any]
 ) -> None:
     out, found = finished
-    assert list(found["cells"]) == ["untuned", "boolq", "piqa", "general"]
-    assert found["columns"] == ["boolq", "piqa"]
+    assert list(found.cells) == ["untuned", "boolq", "piqa", "general"]
+    assert found.columns == ("boolq", "piqa")
     for row, cells in found["cells"].items():
         for column, figures in cells.items():
             assert figures["prompt"] == found["tuned_in"][column]
@@ -71,10 +73,10 @@ def test_every_cell_is_that_adapter_on_that_task(
     assert (shots["task"], shots["prompt"], len(shots["rows"])) == ("general", "instruct", 4)
 
 
-def test_it_is_shown(finished: tuple[Path, dict[str, Any]], recipe: dict[str, Any],
+def test_it_is_shown(finished: tuple[Path, MatrixResults], recipe: dict[str, Any],
                      capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     out, found = finished
-    assert json.loads((out / "matrix.json").read_text()) == json.loads(json.dumps(found))
+    assert parse(MatrixResults, "matrix.json", json.loads((out / "matrix.json").read_text())) == found
     assert (out / "matrix.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "matrix.html").read_text()
     for expected in ("<svg", "on general instructions at", "tuned on", "chance", "asked in"):
@@ -90,7 +92,7 @@ def test_it_is_shown(finished: tuple[Path, dict[str, Any]], recipe: dict[str, An
     assert "Tuned on the row, tested on the column" in said
     assert "untuned" in said
     assert execute([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["cells"] == json.loads(json.dumps(found["cells"]))
+    assert json.loads(capsys.readouterr().out)["cells"] == found.to_json()["cells"]
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json")} == made
 
 
@@ -98,10 +100,11 @@ def test_eight_tasks_fit_a_terminal() -> None:
     names = [f"world_{name}" for name in ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "tell")]
     names += ["world_arc_challenge", "world_openbookqa"]
     rows = ["untuned", *names, "general"]
-    found = {
-        "columns": names, "means": dict.fromkeys(rows, 1.0), "diagonal": 1.0, "beside": 1.0,
-        "cells": {row: {name: {"main": 1.0} for name in names} for row in rows},
-    }  # fmt: skip
+    found = MatrixResults(
+        columns=tuple(names), tuned_in={}, means=dict.fromkeys(rows, 1.0), diagonal=1.0, beside=1.0,
+        general={},
+        cells={row: {name: TaskFigures(**made(1.0)) for name in names} for row in rows},
+    )  # fmt: skip
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(matrix_table(found))
     text = console.export_text()
@@ -111,7 +114,7 @@ def test_eight_tasks_fit_a_terminal() -> None:
 
 
 def test_a_lost_cell_is_made_again_alone(
-    finished: tuple[Path, dict[str, Any]], recipe: dict[str, Any]
+    finished: tuple[Path, MatrixResults], recipe: dict[str, Any]
 ) -> None:
     out, found = finished
     lost = out / "cell-piqa-boolq"

@@ -6,11 +6,12 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
+from tests.support.results import assembled, corpus
+from tests.support.results import row as made
 
 from tailored_llama.errors import OutputError
 from tailored_llama.families import LayerWidths
@@ -18,28 +19,22 @@ from tailored_llama.recipe import load_recipe
 from tailored_llama.reporting import formatting as words
 from tailored_llama.reporting import pictures, report, tables
 from tailored_llama.reporting.read import read_run
-from tailored_llama.reporting.rows import Results
-from tailored_llama.results import assemble, combine, single
+from tailored_llama.results import Results, Row, StageName, combine, read_results
 
 TASKS = ("world_boolq", "world_piqa")
 MEANS = {"dense": 0.9, "dense_tuned": 0.95, "pruned": 0.55, "tuned": 0.81}
 
 
-def row(stage: str, wording: str, tasks: tuple[str, ...], task: str | None = None) -> dict[str, Any]:
+def row(stage: StageName, wording: str, tasks: tuple[str, ...], task: str | None = None) -> Row:
     value = MEANS[stage] - (0.1 if wording == "harness" else 0.0)
-    whole = stage.startswith("dense")
-    return {
-        "stage": stage, "task_tuned": task, "prompt": wording, "params": 2_000_000 if whole else 800_000,
-        "macs": 1.3e8, "mean": value, "chance": 0.5, "seconds": 3.0, "peak_memory": 2**29,
-        "perplexity": {"world": {"perplexity": 8.25, "length": 64}} if wording == "same" else {},
-        "tasks": {
-            name: {"acc": value, "acc_norm": value, "main": value, "stderr": 0.03, "chance": 0.5, "n": 100}
-            for name in tasks
-        },
-    }  # fmt: skip
+    return made(
+        stage, dict.fromkeys(tasks, value), task_tuned=task, prompt=wording,
+        params=2_000_000 if stage.startswith("dense") else 800_000, macs=130_000_000, mean=value,
+        seconds=3.0, peak_memory=2**29, perplexity={"world": corpus(8.25)} if wording == "same" else {},
+    )  # fmt: skip
 
 
-def results(tasks: tuple[str, ...] = TASKS) -> dict[str, Any]:
+def results(tasks: tuple[str, ...] = TASKS) -> Results:
     recipe = load_recipe({"model": "elsewhere/model", "tasks": list(tasks), "evaluate": {"limit": 100}})
     rows = []
     for wording in ("same", "harness"):
@@ -47,7 +42,7 @@ def results(tasks: tuple[str, ...] = TASKS) -> dict[str, Any]:
         for stage in ("dense_tuned", "tuned"):
             own = [row(stage, wording, (task,), task) for task in tasks]
             rows += [*own, combine(own)] if len(own) > 1 else own
-    return assemble(rows, recipe)
+    return assembled(rows, recipe)
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ def run(tmp_path: Path) -> Path:
     """A run directory as the pipeline leaves it, without weights."""
     out = tmp_path / "run"
     (out / "prune").mkdir(parents=True)
-    (out / "results.json").write_text(json.dumps(results()))
+    (out / "results.json").write_text(json.dumps(results().to_json()))
     (out / "recipe.json").write_text("{}")
     (out / "prune" / "plan.json").write_text(json.dumps({"source": {"model": "elsewhere/model"}, "kept": {}}))
     config = {
@@ -141,7 +136,7 @@ def test_one_page_without_network_and_with_everything_in_it(run: Path, tmp_path:
         "picked by.",
         "+0.410", "+0.200 to +0.600", "50.0 to 70.0",
         "stock wording of lm-evaluation-harness", "1.53 MiB", "8.25",
-        "At most 100 questions", "tailor run", "torch",
+        "At most 100 questions", "tailor run", "tailored-llama",
     ):  # fmt: skip
         assert expected in said, expected
 
@@ -158,7 +153,7 @@ def test_every_picture_says_in_words_what_it_shows(run: Path, tmp_path: Path) ->
 def test_pictures_are_valid_svg_in_the_pages_colours() -> None:
     before = [LayerWidths(4, 2, 48)] * 3
     for svg in (
-        pictures.accuracies(Results(results()), "same"),
+        pictures.accuracies(results(), "same"),
         pictures.widths(before, [LayerWidths(2, 1, 30)] * 3),
     ):
         root = ElementTree.fromstring(svg)
@@ -180,8 +175,8 @@ def test_several_runs_stand_on_one_page(run: Path, tmp_path: Path) -> None:
 
 def test_a_model_evaluated_alone_has_a_page_and_tables(tmp_path: Path) -> None:
     recipe = load_recipe({"model": "m", "tasks": ["boolq"]})
-    alone = single({**row("dense", "harness", ("boolq",)), "stage": "dense"}, recipe)
-    (tmp_path / "results.json").write_text(json.dumps(alone))
+    alone = assembled([row("dense", "harness", ("boolq",))], recipe)
+    (tmp_path / "results.json").write_text(json.dumps(alone.to_json()))
     page = text_of(report([tmp_path], tmp_path / "report.html").read_text())
     assert "Mean accuracy 80.0" in page
     assert "micro-world" not in page
@@ -197,11 +192,11 @@ def test_the_run_is_read_in_the_order_of_its_tasks(run: Path) -> None:
 
 @pytest.mark.parametrize("tasks", [TASKS, ("boolq",)])
 def test_a_stage_has_one_row_whether_tasks_are_one_or_several(tasks: tuple[str, ...]) -> None:
-    found = Results(results(tasks))
+    found = results(tasks)
     assert found.wordings == ["same", "harness"]
-    assert len(found.rows) == 8
+    assert len(found.main_rows) == 8
     assert list(found.stages("harness")) == ["dense", "dense_tuned", "pruned", "tuned"]
-    assert all(list(stage["tasks"]) == list(tasks) for stage in found.stages().values())
+    assert all(list(stage.tasks) == list(tasks) for stage in found.stages().values())
 
 
 def test_tables_fit_a_terminal_and_carry_the_figures() -> None:
@@ -238,11 +233,12 @@ def test_tables_fit_a_terminal_and_carry_the_figures() -> None:
 
 
 def test_prompts_that_were_cut_are_said(run: Path, tmp_path: Path) -> None:
-    cut = results()
-    for entry in cut["rows"]:
+    content = results().to_json()
+    for entry in content["rows"]:
         if TASKS[0] in entry["tasks"]:
             entry["tasks"][TASKS[0]]["cut"] = 7
-    (run / "results.json").write_text(json.dumps(cut))
+    (run / "results.json").write_text(json.dumps(content))
+    cut = read_results("results.json", content)
     said = "cut on the left: " + TASKS[0].removeprefix("world_") + " 7 of 100."
     assert said in report([run], tmp_path / "page.html").read_text()
     assert said in str(tables(cut)[0].caption)

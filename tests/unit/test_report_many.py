@@ -30,7 +30,7 @@ def runs(run: Path, tmp_path: Path) -> list[Path]:
     """Two runs that differ in what they cut, and the speeds of their models."""
     other = tmp_path / "other"
     shutil.copytree(run, other)
-    content = results()
+    content = results().to_json()
     for row in content["rows"]:
         if row["stage"] in ("pruned", "tuned"):
             row["params"], row["mean"] = 500_000, row["mean"] - 0.1

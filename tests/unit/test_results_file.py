@@ -12,7 +12,8 @@ import pytest
 from tailored_llama.checkpoint import read_json
 from tailored_llama.errors import CheckpointError
 from tailored_llama.reporting.read import read_run
-from tailored_llama.reporting.results_file import read_results
+from tailored_llama.results import Results
+from tailored_llama.results import read_results as check
 from tailored_llama.stages.export import export
 
 FIGURES = {"acc": 0.5, "main": 0.5, "stderr": None, "chance": 0.5, "n": 4, "cut": 0}
@@ -26,6 +27,10 @@ WHOLE: dict[str, Any] = {
 }  # fmt: skip
 
 
+def read_results(path: Path) -> Results:
+    return check(path, read_json(path))
+
+
 def changed(*way: Any, to: Any) -> dict[str, Any]:
     content = copy.deepcopy(WHOLE)
     place = content
@@ -37,7 +42,7 @@ def changed(*way: Any, to: Any) -> dict[str, Any]:
 
 def test_a_whole_one_is_read(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(json.dumps(WHOLE))
-    assert read_results(tmp_path / "results.json") == WHOLE
+    assert read_results(tmp_path / "results.json").to_json() == WHOLE
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_sweep_cells import cells
+from tests.support.results import corpus, row
 
 from tailored_llama.reporting import sweep_tables
 from tailored_llama.reporting.sweep import COLUMNS, markdown
 from tailored_llama.reporting.sweep_page import sweep_page
+from tailored_llama.results import CellState, Results, SweepResults
 from tailored_llama.scoring import bootstrap
 from tailored_llama.workflows.sweep.__main__ import main
 from tailored_llama.workflows.sweep.table import table
@@ -58,14 +60,12 @@ def finished(home: Path, cell: Any, tuned: list[float]) -> None:
         place.mkdir(parents=True)
         (place / "right.json").write_text(json.dumps({"world_boolq": own}))
         rows.append(
-            {
-                "stage": stage, "task_tuned": "world_boolq" if "tuned" in stage else None, "prompt": "same",
-                "params": 100 if "dense" in stage else 50, "chance": 0.5,
-                "tasks": {"world_boolq": {"main": sum(own) / 4, "chance": 0.5}},
-                "perplexity": {"world": {"perplexity": 7.0}},
-            }
+            row(
+                stage, {"world_boolq": sum(own) / 4}, params=100 if "dense" in stage else 50,
+                task_tuned="world_boolq" if "tuned" in stage else None, perplexity={"world": corpus(7.0)},
+            )
         )  # fmt: skip
-    (folder / "results.json").write_text(json.dumps({"rows": rows}))
+    (folder / "results.json").write_text(json.dumps(Results(rows=tuple(rows)).to_json()))
 
 
 def test_the_table_and_its_pages(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_table_and_its_pages(tmp_path: Path) -> None:
     for cell in found[:-1]:
         finished(tmp_path, cell, [1.0, 1.0, 1.0, float(cell.recipe.prune.ratio == 0.2)])
     entries = table(found, tmp_path, {cell.name for cell in found[:-1]})
-    assert [entry["seeds"] for entry in entries] == [[1, 2], [1, 2], [1, 2], [1]]
+    assert [entry.seeds for entry in entries] == [(1, 2), (1, 2), (1, 2), (1,)]
     first, third = entries[0]["stages"], entries[2]
     assert first["tuned"]["mean"]["value"] == first["tuned"]["recovery"]["value"] == 1.0
     assert third["stages"]["tuned"]["recovery"]["value"] == 0.75
@@ -81,9 +81,7 @@ def test_the_table_and_its_pages(tmp_path: Path) -> None:
     assert third["stages"]["pruned"]["of_dense_tuned"]["value"] == 0.25
     assert third["versus_first"]["value"] == -0.25
     assert entries[3]["versus_first"]["value"] == -0.25, "on the one seed that both have"
-    document = {
-        "settings": entries, "failed": {found[-1].name: "the loss is nan"}, "recipe": {}, "versions": {},
-    }  # fmt: skip
+    document = SweepResults(settings=entries, failed={found[-1].name: "the loss is nan"})
     lines = markdown(document).splitlines()
     assert len(lines) == 6
     assert all(line.count("|") == len(COLUMNS) + 1 for line in lines)
@@ -110,17 +108,20 @@ def test_variants_are_compared_with_the_first_at_the_same_values(tmp_path: Path)
     assert gains == {
         "plain,ratio=0.2": 0.0, "other,ratio=0.2": -0.25, "plain,ratio=0.5": 0.0, "other,ratio=0.5": 0.25,
     }  # fmt: skip
-    document = {"settings": entries, "failed": {}, "recipe": {}, "versions": {}}
+    document = SweepResults(settings=entries, failed={})
     assert all(line.count("|") == len(COLUMNS) + 1 for line in markdown(document).splitlines())
     assert sweep_page(document).count("<svg") == 1
 
     def named(entry: Any, suffix: str) -> Any:
-        return {**entry, "settings": {**entry["settings"], "variant": entry["settings"]["variant"] + suffix}}
+        settings = {**entry.settings, "variant": entry.settings["variant"] + suffix}
+        return entry.model_copy(update={"settings": settings})
 
     six = [named(entry, suffix) for suffix in "123" for entry in entries]
-    assert "2 more are in the table" in sweep_page({**document, "settings": six})
+    assert "2 more are in the table" in sweep_page(SweepResults(settings=six, failed={}))
     points = [named(entry, entry["group"]) for entry in entries]
-    assert "<svg" not in sweep_page({**document, "settings": points}), "no two that differ in the ratio alone"
+    assert "<svg" not in sweep_page(SweepResults(settings=points, failed={})), (
+        "no two that differ in the ratio alone"
+    )
 
 
 def test_while_dense_tuned_is_made_up_for_the_table_leaves_it_out(tmp_path: Path) -> None:
@@ -130,24 +131,24 @@ def test_while_dense_tuned_is_made_up_for_the_table_leaves_it_out(tmp_path: Path
         finished(tmp_path, cell, [1.0] * 4)
     (entry,) = table(cells(**lists), tmp_path, {with_it.name, without.name})
     assert list(entry["stages"]) == ["dense", "pruned", "tuned"]
-    assert entry["seeds"] == [1, 2]
+    assert entry.seeds == (1, 2)
 
 
 def test_nothing_finished_is_an_empty_table(tmp_path: Path) -> None:
     entries = table(cells(seed=[1]), tmp_path, ())
     assert entries == []
-    assert "<table" in sweep_page({"settings": entries, "failed": {}, "recipe": {}, "versions": {}})
+    assert "<table" in sweep_page(SweepResults(settings=entries, failed={}))
 
 
 def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (cell,) = cells(seed=[1])
     home = tmp_path / "lab"
     finished(home / "cells", cell, [1.0] * 4)
-    document = {
-        "settings": table([cell], home / "cells", {cell.name}), "failed": {},
-        "cells": [{"name": cell.name, "finished": False}],
-    }  # fmt: skip
-    (home / "sweep.json").write_text(json.dumps(document))
+    document = SweepResults(
+        settings=table([cell], home / "cells", {cell.name}), failed={},
+        cells=(CellState(name=cell.name, seed=1, chosen={}, finished=False),),
+    )  # fmt: skip
+    (home / "sweep.json").write_text(json.dumps(document.to_json()))
     page = tmp_path / "lab.md"
     page.write_text("before\n<!-- sweep: lab -->\nold\n<!-- end -->\nafter\n")
     for _ in range(2):
@@ -167,4 +168,4 @@ def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFix
     (home / "sweep.json").write_text("{}")
     capsys.readouterr()
     assert main([str(home)]) == 2
-    assert "is no sweep's; name the directory of a sweep" in capsys.readouterr().err
+    assert "settings: Field required" in capsys.readouterr().err

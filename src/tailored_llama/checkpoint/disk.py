@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tailored_llama.checkpoint.partial import clear_leftovers, final_path, partial_path
+from tailored_llama.checkpoint.partial import clear_leftovers, final_path, partial_path, remove
 from tailored_llama.errors import OutputError, TailorError
 from tailored_llama.strict_json import to_json
 
@@ -108,7 +108,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             f"{final_path(path)} cannot be written ({error.strerror}); name another file"
         ) from None
     finally:
-        partial.unlink(missing_ok=True)
+        remove(partial)
 
 
 def make_directory(path: str | Path) -> None:
@@ -132,7 +132,7 @@ def check_file(path: str | Path) -> None:
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror}); name another file") from None
     finally:
-        partial.unlink(missing_ok=True)
+        remove(partial)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -9,32 +9,34 @@ from tailored_llama.strict_json import to_json
 
 if TYPE_CHECKING:
     from tailored_llama.data import Example
+    from tailored_llama.results import MatrixResults, Results, SweepResults
 
 
-def show(result: dict[str, Any], as_json: bool) -> None:
+def show(result: Results | SweepResults, as_json: bool) -> None:
     """Results on stdout: one JSON object, or tables."""
     if as_json:
-        print(to_json(result))
+        print(to_json(result.to_json()))
         return
     from rich.console import Console
 
     from tailored_llama.reporting import sweep_tables, tables
+    from tailored_llama.results import SweepResults
 
     console = Console()
-    for table in sweep_tables(result) if "failed" in result else tables(result):
+    for table in sweep_tables(result) if isinstance(result, SweepResults) else tables(result):
         console.print(table)
 
 
-def show_matrix(found: dict[str, Any], as_json: bool) -> None:
+def show_matrix(results: MatrixResults, as_json: bool) -> None:
     """The cross-prompt experiment: one JSON object, or a table."""
     if as_json:
-        print(to_json(found))
+        print(to_json(results.to_json()))
         return
     from rich.console import Console
 
     from tailored_llama.reporting.cross_task_page import matrix_table
 
-    Console().print(matrix_table(found))
+    Console().print(matrix_table(results))
 
 
 def show_facts(facts: dict[str, Any], as_json: bool) -> None:

@@ -174,7 +174,8 @@ def evaluate(
     wanted = opt.recipe_of(recipe, sets, flags, model)
     settings = wanted.evaluate
     from tailored_llama.checkpoint import in_full
-    from tailored_llama.results import single
+    from tailored_llama.results import results_of
+    from tailored_llama.stage import versions
     from tailored_llama.stages.evaluate import evaluate as evaluate_stage
 
     with in_full(verify):
@@ -186,7 +187,7 @@ def evaluate(
             split=settings.split, batch_size=settings.batch_size, out=out, adapter=adapter,
             base_unchecked=base_unchecked, allow_config=wanted.allow_config,
         )  # fmt: skip
-    show(single(row, wanted, tuned=adapter is not None), as_json)
+    show(results_of([row], wanted.model_dump(mode="json"), versions(), relative=False), as_json)
 
 
 def measure(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tailored_llama.errors import OutputError
 from tailored_llama.reporting.sweep import sweep_tables
 from tailored_llama.reporting.terminal import tables
+from tailored_llama.results import MatrixResults, SweepResults
 
 __all__ = ["report", "report_matrix", "report_sweep", "sweep_tables", "tables"]
 
@@ -33,7 +33,7 @@ def report(directories: Sequence[str | Path], out: str | Path) -> Path:
     return out
 
 
-def report_sweep(document: Mapping[str, Any], out: str | Path) -> Path:
+def report_sweep(document: SweepResults, out: str | Path) -> Path:
     """Write the page over a sweep (`sweep.json`) to the file `out`, and return it; raises as `report`."""
     from tailored_llama.checkpoint import write_text
     from tailored_llama.reporting.sweep_page import sweep_page
@@ -42,8 +42,8 @@ def report_sweep(document: Mapping[str, Any], out: str | Path) -> Path:
     return Path(out)
 
 
-def report_matrix(found: Mapping[str, Any], directory: str | Path) -> None:
+def report_matrix(results: MatrixResults, directory: str | Path) -> None:
     """`matrix.png`, a heat map, and `matrix.html`, a page around it, of a `matrix.json`, into `directory`."""
     from tailored_llama.reporting.cross_task_page import write_matrix
 
-    write_matrix(found, Path(directory))
+    write_matrix(results, Path(directory))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from jinja2 import Environment, StrictUndefined
@@ -16,51 +14,51 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from tailored_llama.reporting.formatting import WORLD, named, percent, short
+from tailored_llama.results import MatrixResults
 
 TEMPLATE = "matrix.html.jinja"
 WIDE = 6
 INK, PAPER = "#1f2328", "#ffffff"
 
 
-def matrix_table(found: Mapping[str, Any]) -> Table:
+def matrix_table(results: MatrixResults) -> Table:
     """Rows: what the pruned model was tuned on. Columns: what it was tested on. Main metrics in percent."""
-    columns = found["columns"]
+    columns = results.columns
     table = Table(
         title="Tuned on the row, tested on the column, %", title_justify="left", title_style="bold",
-        caption=says(found), caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=60,
+        caption=says(results), caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=60,
         padding=0,
     )  # fmt: skip
     table.add_column("tuned on", no_wrap=True)
     for column in (*columns, "mean"):
         table.add_column(_folded(short(column)), justify="right", no_wrap=True)
-    for row, cells in found["cells"].items():
+    for row, cells in results.cells.items():
         table.add_row(
             short(row),
-            *(f"{'*' if row == column else ''}{_bare(cells[column]['main'])}" for column in columns),
-            _bare(found["means"][row]),
+            *(f"{'*' if row == column else ''}{_bare(cells[column].main)}" for column in columns),
+            _bare(results.means[row]),
         )
     return table
 
 
-def says(found: Mapping[str, Any]) -> str:
+def says(results: MatrixResults) -> str:
     """What the experiment asks, in a sentence: own prompts, other tasks' and general instructions."""
     said = []
-    if found["diagonal"] is not None:
-        said.append(f"Tuned on its own prompts (*) a task stands at {percent(found['diagonal'])} in the mean")
-        if found["beside"] is not None:
-            said.append(f"tuned on another task's at {percent(found['beside'])}")
-        said.append(f"on general instructions at {percent(found['means']['general'])}")
-        said.append(f"untuned at {percent(found['means']['untuned'])}")
+    if results.diagonal is not None:
+        said.append(f"Tuned on its own prompts (*) a task stands at {percent(results.diagonal)} in the mean")
+        if results.beside is not None:
+            said.append(f"tuned on another task's at {percent(results.beside)}")
+        said.append(f"on general instructions at {percent(results.means['general'])}")
+        said.append(f"untuned at {percent(results.means['untuned'])}")
     return ", ".join(said) + "." if said else ""
 
 
-def heat_map(found: Mapping[str, Any], form: str) -> bytes:
+def heat_map(results: MatrixResults, form: str) -> bytes:
     """The picture as `png` or `svg`: figures in percent, coloured by points gained over the untuned model."""
-    columns, rows = found["columns"], list(found["cells"])
-    untuned = found["cells"]["untuned"]
+    columns, rows = results.columns, list(results.cells)
+    untuned = results.cells["untuned"]
     gains = [
-        [100 * (found["cells"][row][column]["main"] - untuned[column]["main"]) for column in columns]
-        for row in rows
+        [100 * (results.cells[row][column].main - untuned[column].main) for column in columns] for row in rows
     ]
     limit = max(1.0, *(abs(gain) for line in gains for gain in line))
     style = {"svg.fonttype": "none", "svg.hashsalt": "matrix", "text.color": INK, "font.size": 10}
@@ -82,7 +80,7 @@ def heat_map(found: Mapping[str, Any], form: str) -> bytes:
         for y, row in enumerate(rows):
             for x, column in enumerate(columns):
                 axes.text(
-                    x, y, _bare(found["cells"][row][column]["main"]), ha="center", va="center",
+                    x, y, _bare(results.cells[row][column].main), ha="center", va="center",
                     color=_ink(gains[y][x] / limit),
                     weight="bold" if row == column else "normal",
                 )  # fmt: skip
@@ -95,27 +93,27 @@ def heat_map(found: Mapping[str, Any], form: str) -> bytes:
     return data.getvalue()
 
 
-def matrix_page(found: Mapping[str, Any]) -> str:
+def matrix_page(results: MatrixResults) -> str:
     """One self-contained HTML text."""
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"percent": percent, "short": short, "named": named, "bare": _bare}
-    svg = heat_map(found, "svg").decode()
+    svg = heat_map(results, "svg").decode()
     source = (resources.files("tailored_llama.reporting") / TEMPLATE).read_text(encoding="utf-8")
-    of_the_world = any(column.startswith("world_") for column in found["columns"])
+    of_the_world = any(column.startswith("world_") for column in results.columns)
     return environment.from_string(source).render(
-        found=found, says=says(found), picture=Markup(svg[svg.index("<svg") :]),
+        found=results, says=says(results), picture=Markup(svg[svg.index("<svg") :]),
         world=WORLD if of_the_world else "",
     )  # fmt: skip
 
 
-def write_matrix(found: Mapping[str, Any], directory: Path) -> None:
+def write_matrix(results: MatrixResults, directory: Path) -> None:
     """`matrix.png` and `matrix.html` into `directory`."""
     from tailored_llama.checkpoint import write_bytes, write_text
 
-    write_bytes(directory / "matrix.png", heat_map(found, "png"))
-    write_text(directory / "matrix.html", matrix_page(found))
+    write_bytes(directory / "matrix.png", heat_map(results, "png"))
+    write_text(directory / "matrix.html", matrix_page(results))
 
 
 def _ink(shade: float) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
-LABELS = {
+from tailored_llama.results import Results, Row, TaskFigures
+
+LABELS: dict[str, str] = {
     "dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "healed": "pruned, healed",
     "tuned": "pruned, tuned",
 }  # fmt: skip
-STAGES = tuple(LABELS)
-"""In the order in which they are read; a run without healing has no `healed`."""
 WORDINGS = {
     "same": "In the wording each task was tuned in",
     "harness": "In the stock wording of lm-evaluation-harness",
@@ -29,15 +29,15 @@ def short(task: str) -> str:
     return task.removeprefix("world_")
 
 
-def named(task: str, figures: Mapping[str, Any]) -> str:
+def named(task: str, figures: TaskFigures) -> str:
     """A task's name, with its metric where that is no accuracy."""
-    metric = METRICS.get(str(figures.get("metric")))
+    metric = METRICS.get(figures.metric)
     return f"{short(task)} ({metric})" if metric else short(task)
 
 
-def quantity(rows: Iterable[Mapping[str, Any]]) -> str:
+def quantity(rows: Iterable[Row]) -> str:
     """What the means of these rows are of: accuracies, or, where answers are written, scores."""
-    metrics = {figures.get("metric") for row in rows for figures in row["tasks"].values()}
+    metrics = {figures.metric for row in rows for figures in row.tasks.values()}
     return "score" if metrics & METRICS.keys() else "accuracy"
 
 
@@ -51,21 +51,19 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f}%"
 
 
-def cut_prompts(row: Mapping[str, Any]) -> str:
+def cut_prompts(row: Row) -> str:
     """Which tasks' prompts lost their beginning, in a sentence; nothing where none did."""
     return _counted(row, "cut", "Prompts longer than the context or the task's max_length, cut on the left")
 
 
-def unended(row: Mapping[str, Any]) -> str:
+def unended(row: Row) -> str:
     """How many written answers ran to the last token allowed, in a sentence; nothing where none did."""
     return _counted(row, "unended", "Answers that did not end by themselves")
 
 
-def _counted(row: Mapping[str, Any], key: str, what: str) -> str:
+def _counted(row: Row, key: Literal["cut", "unended"], what: str) -> str:
     tasks = [
-        f"{short(name)} {figures[key]} of {figures['n']}"
-        for name, figures in row["tasks"].items()
-        if figures.get(key)
+        f"{short(name)} {figures[key]} of {figures.n}" for name, figures in row.tasks.items() if figures[key]
     ]
     return f"{what}: {', '.join(tasks)}." if tasks else ""
 
@@ -92,13 +90,12 @@ def between(interval: Sequence[float], *, share: bool = False) -> str:
     return f"{low} to {high}"
 
 
-def points(figures: dict[str, Any] | None) -> str:
+def points(figures: TaskFigures | None) -> str:
     """A task's main metric with its standard error, in points of 100."""
     if figures is None:
         return "–"
-    stderr = figures.get("stderr")
-    spread = f" ± {100 * stderr:.1f}" if isinstance(stderr, int | float) else ""
-    return f"{100 * figures['main']:.1f}{spread}"
+    spread = f" ± {100 * figures.stderr:.1f}" if figures.stderr is not None else ""
+    return f"{100 * figures.main:.1f}{spread}"
 
 
 def count(number: float) -> str:
@@ -107,6 +104,19 @@ def count(number: float) -> str:
         if number >= size:
             return f"{number / size:.3g}{unit}"
     return f"{number:g}"
+
+
+def windows(results: Results) -> str:
+    """The tokens of the perplexity windows, in a sentence; nothing where none was measured."""
+    lengths = {name: figures.length for row in results.main_rows for name, figures in row.perplexity.items()}
+    if not lengths:
+        return ""
+    different = list(dict.fromkeys(lengths.values()))
+    parts = [
+        f"{n} ({', '.join(name for name in lengths if lengths[name] == n)})" if different[1:] else str(n)
+        for n in different
+    ]
+    return f"Perplexity over windows of {' and '.join(parts)} tokens."
 
 
 def size(number: float) -> str:
@@ -118,33 +128,33 @@ def size(number: float) -> str:
     raise AssertionError
 
 
-def headline(stages: dict[str, dict[str, Any]], shots: int) -> list[str]:
+def headline(stages: Mapping[str, Row], shots: int) -> list[str]:
     """What came out, in plain sentences, from the rows of one wording."""
     dense, pruned, tuned = (stages.get(name) for name in ("dense", "pruned", "tuned"))
     said = []
     what = quantity(stages.values())
     if dense and pruned:
-        left = pruned["params"] / dense["params"]
+        left = pruned.params / dense.params
         said.append(
-            f"{percent(1 - left, 0)} of the parameters went: {count(dense['params'])} became "
-            f"{count(pruned['params'])}. Cut and not tuned, the model keeps "
-            f"{percent(pruned.get('recovery'))} of the dense model’s mean {what}."
+            f"{percent(1 - left, 0)} of the parameters went: {count(dense.params)} became "
+            f"{count(pruned.params)}. Cut and not tuned, the model keeps "
+            f"{percent(pruned.recovery)} of the dense model’s mean {what}."
         )
     healed = stages.get("healed")
     if healed:
         said.append(
             "Healed on text that the dense model writes, before any task is trained on, it keeps "
-            f"{percent(healed.get('recovery'))}."
+            f"{percent(healed.recovery)}."
         )
     if tuned:
         said.append(
-            f"Tuned on {shots} examples a task it is back at {percent(tuned.get('recovery'))}, and counted "
-            f"above chance at {percent(tuned.get('recovery_above_chance'))}."
+            f"Tuned on {shots} examples a task it is back at {percent(tuned.recovery)}, and counted "
+            f"above chance at {percent(tuned.recovery_above_chance)}."
         )
     fair = stages.get("dense_tuned")
-    if dense and tuned and fair and fair["mean"] and dense["mean"]:
+    if dense and tuned and fair and fair.mean and dense.mean and tuned.mean is not None:
         said.append(
-            f"The same tuning takes the dense model to {percent(fair['mean'] / dense['mean'])}: against that "
-            f"one, the small model stands at {percent(tuned['mean'] / fair['mean'])}."
+            f"The same tuning takes the dense model to {percent(fair.mean / dense.mean)}: against that "
+            f"one, the small model stands at {percent(tuned.mean / fair.mean)}."
         )
-    return said or [f"Mean {what} {points({'main': row['mean']})}." for row in stages.values()]
+    return said or [f"Mean {what} {percent(row.mean).removesuffix('%')}." for row in stages.values()]

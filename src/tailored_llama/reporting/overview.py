@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tailored_llama.reporting.read import Measured, Run
-from tailored_llama.reporting.rows import Row
+from tailored_llama.results import Row
 
 Speed = Mapping[str, Any]
 Way = tuple[str, str, int]
@@ -46,7 +46,7 @@ class Line:
         """Share of the dense model's parameters that the pruned one has."""
         if "pruned" not in self.stages or "dense" not in self.stages:
             return None
-        return float(self.stages["pruned"]["params"] / self.stages["dense"]["params"])
+        return self.stages["pruned"].params / self.stages["dense"].params
 
     @property
     def best(self) -> Row | None:

@@ -79,6 +79,8 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
         "name": name,
         "model": "The bundled model" if model == "world" else model,
         "results": results,
+        "quantity": formatting.quantity(results.main_rows),
+        "windows": formatting.windows(results),
         "stages": stages,
         "headline": formatting.headline(stages, tuning.get("shots", 0)),
         "pruned": run.plan is not None,
@@ -91,7 +93,7 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
         "sizes": _sizes(run),
         "prompts": [t for t in run.tunings if t.base == "pruned"],
         "recipe": to_json(recipe, indent=2, ensure_ascii=False),
-        "versions": results.content.get("versions", {}),
+        "versions": results.versions,
         "command": f"tailor run {run.directory / 'recipe.json'} --out another/directory",
         "reproducible": (run.directory / "recipe.json").is_file(),
     }
@@ -102,8 +104,8 @@ def _sizes(run: Run) -> list[dict[str, Any]]:
     pruning does not change it."""
     dtype = getattr(run.pruned_config, "dtype", None)
     return [
-        {"stage": stage, "params": row["params"], "macs": row["macs"], "peak_memory": row["peak_memory"],
-         "bytes": row["params"] * dtype.itemsize if dtype else None}
+        {"stage": stage, "params": row.params, "macs": row.macs, "peak_memory": row.peak_memory,
+         "bytes": row.params * dtype.itemsize if dtype else None}
         for stage, row in run.results.stages().items() if stage in ("dense", "pruned", "healed")
     ]  # fmt: skip
 

@@ -11,7 +11,6 @@ import io
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -23,7 +22,7 @@ from tailored_llama.families import LayerWidths
 from tailored_llama.reporting.formatting import LABELS, named, quantity, short
 from tailored_llama.reporting.layer_widths import draw_layers, in_words
 from tailored_llama.reporting.read import Tuning
-from tailored_llama.reporting.rows import Results, Row
+from tailored_llama.results import Results, Row, TaskFigures
 
 # Stand-ins that matplotlib draws with, and the page's variables that take their place.
 INK, MUTED, LINE = "#010203", "#040506", "#070809"
@@ -55,9 +54,9 @@ def accuracies(results: Results, wording: str) -> str:
             axes.vlines(100 * chance, i - 0.36, i + 0.36, color=MUTED, linewidth=2.2)
         for place, (stage, row) in enumerate(stages.items()):
             offset = 0.15 * (place - (len(stages) - 1) / 2)
-            drawn = [(i, row["tasks"][task]) for i, task in enumerate(tasks) if task in row["tasks"]]
+            drawn = [(i, row.tasks[task]) for i, task in enumerate(tasks) if task in row.tasks]
             axes.errorbar(
-                [100 * figures["main"] for _, figures in drawn], [i + offset for i, _ in drawn],
+                [100 * figures.main for _, figures in drawn], [i + offset for i, _ in drawn],
                 xerr=[100 * _stderr(figures) for _, figures in drawn], fmt=MARKERS[stage],
                 color=COLOURS[stage], markersize=6, elinewidth=1.2, label=LABELS[stage],
             )  # fmt: skip
@@ -81,15 +80,15 @@ def _span(results: Results) -> tuple[float, float]:
     """Limits of the axis that hold every wording's figures, so that two pictures can be compared by eye."""
     low = min(
         100 * (figures[key] - _stderr(figures))
-        for row in results.rows for figures in row["tasks"].values() for key in ("main", "chance")
+        for row in results.main_rows for figures in row.tasks.values() for key in ("main", "chance")
     )  # fmt: skip
     return max(-2.0, 10 * (low // 10) - 2), 102.0
 
 
 def _said(stages: dict[str, Row], task: str) -> list[str]:
     return [
-        f"{LABELS[stage]} {100 * row['tasks'][task]['main']:.0f}"
-        for stage, row in stages.items() if task in row["tasks"]
+        f"{LABELS[stage]} {100 * row.tasks[task].main:.0f}"
+        for stage, row in stages.items() if task in row.tasks
     ]  # fmt: skip
 
 
@@ -144,9 +143,9 @@ def _curve(axes: Axes, tuning: Tuning) -> Line2D:
     return line
 
 
-def _stderr(figures: dict[str, Any]) -> float:
-    value = figures.get("stderr")
-    return float(value) if isinstance(value, int | float) else 0.0
+def _stderr(figures: TaskFigures) -> float:
+    """Nothing where it is not known."""
+    return figures.stderr or 0.0
 
 
 def as_svg(figure: Figure, name: str, description: str) -> str:

@@ -16,8 +16,7 @@ from tailored_llama.checkpoint.lineage import layers_before_and_after, local_con
 from tailored_llama.errors import OutputError
 from tailored_llama.families import LayerWidths
 from tailored_llama.reporting.layer_widths import residual_in_words
-from tailored_llama.reporting.results_file import read_results
-from tailored_llama.reporting.rows import Results
+from tailored_llama.results import Results, read_results
 
 Base = Literal["pruned", "dense"]
 Measured = dict[str, Any]
@@ -81,9 +80,10 @@ class Run:
 def read_run(directory: str | Path) -> Run:
     """The run in `directory`; OutputError where there is none."""
     directory = Path(directory)
-    if not (directory / "results.json").is_file():
+    path = directory / "results.json"
+    if not path.is_file():
         raise OutputError(f"{directory} holds no results.json; name a directory that run or evaluate wrote")
-    results = Results(read_results(directory / "results.json"))
+    results = read_results(path, checkpoint.read_json(path))
     return Run(
         directory=directory,
         results=results,

@@ -27,7 +27,7 @@ def against_ratio(lines: Sequence[Line], quantity: str) -> str:
         axes.set_ylabel(f"mean {quantity}, %")
         _legend(figure, axes)
     told = [
-        f"{p.run}, {LABELS[p.stage]}: {100 * p.row['mean']:.0f} with {100 * (p.left or 0):.0f}% left"
+        f"{p.run}, {LABELS[p.stage]}: {100 * (p.row.mean or 0):.0f} with {100 * (p.left or 0):.0f}% left"
         for p in points
     ]
     return as_svg(figure, "ratio", f"Mean {quantity} in percent by parameters left. " + "; ".join(told) + ".")
@@ -46,7 +46,7 @@ def against_cost(lines: Sequence[Line], way: Way, quantity: str) -> str:
         time.set_ylabel(f"mean {quantity}, %")
         _legend(figure, time)
     told = [
-        f"{p.run}, {LABELS[p.stage]}: {100 * p.row['mean']:.0f} at {latency(p, way):.2f} ms a token and "
+        f"{p.run}, {LABELS[p.stage]}: {100 * (p.row.mean or 0):.0f} at {latency(p, way):.2f} ms a token and "
         f"{p.speeds[way]['peak_memory'] / MIB:.0f} MiB"
         for p in points
     ]
@@ -66,21 +66,22 @@ def _draw(axes: Axes, points: Sequence[Point], across: Callable[[Point], float])
     for stage in COLOURS:
         own = [point for point in points if point.stage == stage]
         axes.plot(
-            [across(point) for point in own], [100 * point.row["mean"] for point in own], linestyle="",
+            [across(point) for point in own], [100 * (point.row.mean or 0) for point in own], linestyle="",
             marker=MARKERS[stage], color=COLOURS[stage], markersize=7, label=LABELS[stage] if own else None,
         )  # fmt: skip
     for point in points:
         tuned = [p for p in points if p.run == point.run and p.stage == "tuned"]
         if point.stage == "pruned" and tuned:
             axes.plot(
-                [across(point), across(tuned[0])], [100 * point.row["mean"], 100 * tuned[0].row["mean"]],
+                [across(point), across(tuned[0])],
+                [100 * (point.row.mean or 0), 100 * (tuned[0].row.mean or 0)],
                 color=MUTED, linewidth=0.8, zorder=1,
             )  # fmt: skip
     tuned = [point for point in points if point.stage == "tuned"]
     if len(tuned) <= NAMED:
         for point in tuned:
             axes.annotate(
-                point.run, (across(point), 100 * point.row["mean"]), xytext=(6, 5),
+                point.run, (across(point), 100 * (point.row.mean or 0)), xytext=(6, 5),
                 textcoords="offset points", fontsize=8, color=MUTED,
             )  # fmt: skip
     axes.margins(x=0.12, y=0.12)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-Entry = Mapping[str, Any]
+from tailored_llama.results import Estimate, Setting, StageName, StageSummary, SweepResults
+
 COLUMNS = (
     "setting", "seeds", "parameters", "dense", "dense, tuned", "pruned", "healed", "tuned", "recovery",
     "recovery above chance", "of dense, tuned", "against the first", "perplexity",
@@ -18,7 +18,7 @@ NARROW = ("setting", "dense", "dense, tuned", "pruned", "healed", "tuned", "reco
 """What fits into a terminal of 80 columns; the page has all."""
 
 
-def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
+def sweep_tables(document: SweepResults) -> list[Table]:
     """One table over all settings of a `sweep.json`."""
     made = Table(
         box=SIMPLE_HEAD, title=ACCURACY, title_justify="left", caption=failures(document),
@@ -26,15 +26,15 @@ def sweep_tables(document: Mapping[str, Any]) -> list[Table]:
     )  # fmt: skip
     for column in NARROW:
         made.add_column(column, justify="left" if column == "setting" else "right", overflow="fold")
-    for entry in document["settings"]:
+    for entry in document.settings:
         cells = dict(zip(COLUMNS, line(entry), strict=True))
         made.add_row(*(cells[column] for column in NARROW))
     return [made]
 
 
-def markdown(document: Mapping[str, Any]) -> str:
+def markdown(document: SweepResults) -> str:
     """The same as a Markdown table."""
-    rows = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *map(line, document["settings"])]
+    rows = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *map(line, document.settings)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -43,33 +43,30 @@ TITLE = f"{ACCURACY} Perplexity: dense, before tuning to a task, after it."
 NOTHING = "\N{EN DASH}"
 
 
-def line(entry: Entry) -> list[str]:
+def line(entry: Setting) -> list[str]:
     """The cells of one setting's line."""
-    stages, params = entry["stages"], entry["params"]
-    tuned = stages["tuned"]
-    versus = entry["versus_first"]
+    stages, params = entry.stages, entry.params
+    tuned, versus = stages["tuned"], entry.versus_first
+    before: tuple[StageName, ...] = ("dense", "dense_tuned", "pruned", "healed")
     return [
-        entry["group"] or "the recipe",
-        str(len(entry["seeds"])),
+        entry.group or "the recipe",
+        str(len(entry.seeds)),
         f"{100 * params['pruned'] / params['dense']:.1f}%",
-        *(
-            f"{100 * stages[stage]['mean']['value']:.1f}" if stage in stages else NOTHING
-            for stage in ("dense", "dense_tuned", "pruned", "healed")
-        ),
+        *(f"{100 * stages[stage].mean.value:.1f}" if stage in stages else NOTHING for stage in before),
         *(spanned(tuned[key]) for key in ("mean", "recovery", "recovery_above_chance", "of_dense_tuned")),
         spanned(versus, sign="+") if versus else "",
         perplexities(stages),
     ]
 
 
-def perplexities(stages: Mapping[str, Any]) -> str:
+def perplexities(stages: Mapping[StageName, StageSummary]) -> str:
     """Of the first text that was measured: dense, what tuning began with, tuned."""
-    asked = ("dense", "healed" if "healed" in stages else "pruned", "tuned")
-    found = [next(iter(stages[stage]["perplexity"].values()), None) for stage in asked]
-    return ", ".join(f"{value:.1f}" for value in found if value is not None)
+    shown: tuple[StageName, ...] = ("dense", "healed" if "healed" in stages else "pruned", "tuned")
+    values = [next(iter(stages[stage].perplexity.values()), None) for stage in shown]
+    return ", ".join(f"{value:.1f}" for value in values if value is not None)
 
 
-def spanned(figure: Mapping[str, float] | None, sign: str = "") -> str:
+def spanned(figure: Estimate | None, sign: str = "") -> str:
     """A share with its interval, in percent."""
     if figure is None:
         return ""
@@ -77,8 +74,8 @@ def spanned(figure: Mapping[str, float] | None, sign: str = "") -> str:
     return f"{value} ({low} to {high})".replace("-", "\N{MINUS SIGN}")
 
 
-def failures(document: Mapping[str, Any]) -> str | None:
+def failures(document: SweepResults) -> str | None:
     """What could not be finished, and why."""
-    if not document["failed"]:
+    if not document.failed:
         return None
-    return "Not finished: " + "; ".join(f"{name}: {why}" for name, why in document["failed"].items())
+    return "Not finished: " + "; ".join(f"{name}: {why}" for name, why in document.failed.items())

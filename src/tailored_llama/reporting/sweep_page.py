@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from typing import Any
 
 import matplotlib as mpl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from tailored_llama.reporting.formatting import LABELS, STAGES
+from tailored_llama.reporting.formatting import LABELS
 from tailored_llama.reporting.pictures import COLOURS, MARKERS, MUTED, STYLE, WIDTH, as_svg
-from tailored_llama.reporting.sweep import COLUMNS, TITLE, Entry, failures, line
+from tailored_llama.reporting.sweep import COLUMNS, TITLE, failures, line
+from tailored_llama.results import STAGES, Setting, StageName, SweepResults
 from tailored_llama.strict_json import to_json
 
 TEMPLATE = "sweep.html.jinja"
@@ -25,9 +25,9 @@ DASHES = ("-", "--", ":", "-.")
 MOST_LINES = 4
 
 
-def sweep_page(document: Mapping[str, Any]) -> str:
+def sweep_page(document: SweepResults) -> str:
     """The whole HTML text over a `sweep.json`."""
-    entries = document["settings"]
+    entries = document.settings
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -43,27 +43,27 @@ def sweep_page(document: Mapping[str, Any]) -> str:
             (key, Markup(curve(lines, key)), len(lines) - MOST_LINES)
             for key in AXES if (lines := lines_of(entries, key))
         ],
-        tasks=entries[0]["tasks"] if entries else [],
-        per_task=[(entry["group"], entry["stages"]["tuned"]["tasks"]) for entry in entries],
+        tasks=entries[0].tasks if entries else [],
+        per_task=[(entry.group, entry.stages["tuned"].tasks) for entry in entries],
         perplexity=[
-            (entry["group"], {s: entry["stages"][s]["perplexity"] for s in STAGES if s in entry["stages"]})
-            for entry in entries if entry["stages"]["dense"]["perplexity"]
+            (entry.group, {s: entry.stages[s].perplexity for s in STAGES if s in entry.stages})
+            for entry in entries if entry.stages["dense"].perplexity
         ],
         labels=LABELS,
-        shown=[s for s in STAGES if any(s in entry["stages"] for entry in entries)],
-        recipe=to_json(document["recipe"], indent=2, ensure_ascii=False),
-        versions=document["versions"],
+        shown=[s for s in STAGES if any(s in entry.stages for entry in entries)],
+        recipe=to_json(document.recipe, indent=2, ensure_ascii=False),
+        versions=document.versions,
     )  # fmt: skip
 
 
-Line = tuple[str, list[Entry]]
+Line = tuple[str, list[Setting]]
 
 
-def lines_of(entries: Sequence[Entry], key: str) -> list[Line]:
+def lines_of(entries: Sequence[Setting], key: str) -> list[Line]:
     """The settings that differ in the number `key` alone, by what they are beside it."""
-    rest: dict[str, list[Entry]] = {}
+    rest: dict[str, list[Setting]] = {}
     for entry in entries:
-        if key in entry["settings"]:
+        if key in entry.settings:
             rest.setdefault(_but(entry, key), []).append(entry)
     return [(name, own) for name, own in rest.items() if len(own) > 1]
 
@@ -76,21 +76,22 @@ def curve(lines: Sequence[Line], key: str) -> str:
         axes = figure.subplots()
         for number, (name, own) in enumerate(shown):
             ordered = sorted(own, key=lambda entry: place(entry, key))
-            for stage in STAGES if number == 0 else ("pruned", "tuned"):
-                if not all(stage in entry["stages"] for entry in ordered):
+            drawn: tuple[StageName, ...] = STAGES if number == 0 else ("pruned", "tuned")
+            for stage in drawn:
+                if not all(stage in entry.stages for entry in ordered):
                     continue
-                figures = [entry["stages"][stage]["mean"] for entry in ordered]
-                values = [100 * figure["value"] for figure in figures]
+                figures = [entry.stages[stage].mean for entry in ordered]
+                values = [100 * figure.value for figure in figures]
                 axes.errorbar(
                     [place(entry, key) for entry in ordered], values,
                     yerr=[
-                        [value - 100 * f["low"] for value, f in zip(values, figures, strict=True)],
-                        [100 * f["high"] - value for value, f in zip(values, figures, strict=True)],
+                        [value - 100 * f.low for value, f in zip(values, figures, strict=True)],
+                        [100 * f.high - value for value, f in zip(values, figures, strict=True)],
                     ],
                     color=COLOURS[stage], marker=MARKERS[stage], markersize=5, elinewidth=1, capsize=2,
                     linestyle=DASHES[number], label=LABELS[stage] + (f" ({name})" if name else ""),
                 )  # fmt: skip
-        axes.axhline(100 * shown[0][1][0]["chance"], color=MUTED, linewidth=1, label="chance")
+        axes.axhline(100 * shown[0][1][0].chance, color=MUTED, linewidth=1, label="chance")
         if key == "tune.shots":
             axes.set_xscale("log")
             ticks = sorted({place(entry, key) for _, own in shown for entry in own})
@@ -101,7 +102,7 @@ def curve(lines: Sequence[Line], key: str) -> str:
         figure.legend(loc="outside upper left", ncols=3)
     said = [
         (f"{name}, " if name else "")
-        + ", ".join(f"{place(e, key):g}: {100 * e['stages']['tuned']['mean']['value']:.0f}" for e in own)
+        + ", ".join(f"{place(e, key):g}: {100 * e.stages['tuned'].mean.value:.0f}" for e in own)
         for name, own in shown
     ]
     return as_svg(
@@ -109,15 +110,15 @@ def curve(lines: Sequence[Line], key: str) -> str:
     )
 
 
-def _but(entry: Entry, key: str) -> str:
+def _but(entry: Setting, key: str) -> str:
     """What a setting is beside its value of `key`: its variant by name, and the values of the other lists."""
-    settings = entry["settings"]
+    settings = entry.settings
     variant = [settings["variant"]] if "variant" in settings else []
-    return ", ".join([*variant, *(f"{n}: {settings[n]}" for n in entry["lists"] if n != key)])
+    return ", ".join([*variant, *(f"{n}: {settings[n]}" for n in entry.lists if n != key)])
 
 
-def place(entry: Entry, key: str) -> float:
+def place(entry: Setting, key: str) -> float:
     """Where an entry stands on the axis of `key`; of a ratio, by the share that is truly gone."""
     if key == "prune.ratio":
-        return 100 * (1 - float(entry["params"]["pruned"]) / float(entry["params"]["dense"]))
-    return float(entry["settings"][key])
+        return 100 * (1 - entry.params["pruned"] / entry.params["dense"])
+    return float(entry.settings[key])

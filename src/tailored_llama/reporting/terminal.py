@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -20,18 +19,18 @@ from tailored_llama.reporting.formatting import (
     quantity,
     size,
     unended,
+    windows,
     wording,
 )
-from tailored_llama.reporting.rows import Results, Row
+from tailored_llama.results import Results, Row, TaskFigures
 
 
-def tables(results: Mapping[str, Any]) -> list[Table]:
-    """One table of accuracies for each wording in `results` (a results.json), and one of sizes."""
-    found = Results(results)
-    made = [_accuracies(found, name) for name in found.wordings]
-    if made and found.of_the_world:
+def tables(results: Results) -> list[Table]:
+    """One table of accuracies for each wording in `results`, and one of sizes."""
+    made = [_accuracies(results, name) for name in results.wordings]
+    if made and results.of_the_world:
         made[-1].caption = f"{made[-1].caption}\n{WORLD}" if made[-1].caption else WORLD
-    return [*made, _sizes(found)] if made else []
+    return [*made, _sizes(results)] if made else []
 
 
 def _accuracies(results: Results, name: str) -> Table:
@@ -40,13 +39,13 @@ def _accuracies(results: Results, name: str) -> Table:
     what = quantity(stages.values()).capitalize()
     table = _table(f"{what}, %. {wording(name)}", ["task", "chance", *(LABELS[stage] for stage in stages)])
     for task in results.tasks:
-        figures = [row["tasks"].get(task) for row in stages.values()]
-        known: Mapping[str, Any] = next((f for f in figures if f), {})
-        table.add_row(named(task, known), _bare(known.get("chance")), *(points(f) for f in figures))
+        figures: list[TaskFigures | None] = [row.tasks.get(task) for row in stages.values()]
+        known = next(entry for entry in figures if entry)
+        table.add_row(named(task, known), _bare(known.chance), *(points(f) for f in figures))
     said = [cut_prompts(any_row), *(_of(stage, unended(row)) for stage, row in stages.items())]
     table.caption = "\n".join(filter(None, said)) or None
     table.add_section()
-    table.add_row("mean", _bare(any_row["chance"]), *(_bare(row["mean"]) for row in stages.values()))
+    table.add_row("mean", _bare(any_row.chance), *(_bare(row.mean) for row in stages.values()))
     if len(stages) > 1:
         for title, key in (("recovery", "recovery"), ("above chance", "recovery_above_chance")):
             table.add_row(title, "", *(percent(row.get(key)) for row in stages.values()))
@@ -65,21 +64,21 @@ def _sizes(results: Results) -> Table:
     stages = results.stages()
     table = _table("Size and cost", ["", *(LABELS[stage] for stage in stages)])
     lines: dict[str, Callable[[Row], str]] = {
-        "parameters": lambda row: count(row["params"]),
-        "MACs": lambda row: count(row["macs"]),
-        "peak memory": lambda row: size(row["peak_memory"]),
-        "scoring, seconds": lambda row: f"{row['seconds']:.0f}",
+        "parameters": lambda row: count(row.params),
+        "MACs": lambda row: count(row.macs),
+        "peak memory": lambda row: size(row.peak_memory),
+        "scoring, seconds": lambda row: f"{row.seconds:.0f}",
         **{f"perplexity, {corpus}": partial(_perplexity, corpus) for corpus in results.corpora},
     }
     for name, cell in lines.items():
         table.add_row(name, *(cell(row) for row in stages.values()))
-    table.caption = results.windows or None
+    table.caption = windows(results) or None
     return table
 
 
 def _perplexity(corpus: str, row: Row) -> str:
-    found = (row.get("perplexity") or {}).get(corpus)
-    return f"{found['perplexity']:.2f}" if found else "–"
+    figures = row.perplexity.get(corpus)
+    return f"{figures.perplexity:.2f}" if figures else "–"
 
 
 def _table(title: str, columns: list[str]) -> Table:

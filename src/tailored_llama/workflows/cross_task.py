@@ -23,7 +23,7 @@ from tailored_llama.errors import RecipeError
 from tailored_llama.names import same_name
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.reporting import report_matrix
-from tailored_llama.results import mean
+from tailored_llama.results import MatrixResults, TaskFigures, mean
 from tailored_llama.stage import Store, run_directory, versions
 from tailored_llama.stages.evaluate import evaluate
 from tailored_llama.stages.tune import chosen_prompt, tune
@@ -38,7 +38,7 @@ LONGEST_CELL = 160
 
 def matrix(
     recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, general: str | Path | None = None
-) -> dict[str, Any]:
+) -> MatrixResults:
     """Prune (and heal) once, tune on each of the recipe's tasks and on general instructions, test on all.
 
     Every column is asked in one wording, the one that its own task was tuned in, so that a column compares.
@@ -55,7 +55,7 @@ def matrix(
         return _matrix(recipe, Path(out), general)
 
 
-def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> dict[str, Any]:
+def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> MatrixResults:
     check(recipe)
     _check_names([*map(name_of, dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))))])
     instructions = _instructions(recipe, general)
@@ -76,12 +76,12 @@ def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> dict[str, 
             }
             for row, adapter in adapters.items()
         }
-        found = _assemble(recipe, cells, {name_of(task): prompt for task, prompt in prompts.items()})
-        found["general"] = {"source": str(general or "world"), "rows": recipe.tune.shots}
-        checkpoint.write_json(out / FILE, found)
+        tuned_in = {name_of(task): prompt for task, prompt in prompts.items()}
+        results = _assemble(recipe, cells, tuned_in, str(general or "world"))
+        checkpoint.write_json(out / FILE, results.to_json())
         own.clear()
-        report_matrix(found, out)
-    return found
+        report_matrix(results, out)
+    return results
 
 
 def _check_names(tasks: Sequence[str]) -> None:
@@ -137,7 +137,7 @@ def _tune_general(recipe: Recipe, pruned: Path, store: Store, rows: list[dict[st
 
 def _cell(
     recipe: Recipe, pruned: Path, row: str, adapter: Path | None, task: str, prompt: str, store: Store
-) -> dict[str, Any]:
+) -> TaskFigures:
     settings = recipe.evaluate
     measured = evaluate(
         pruned, adapter=adapter, tasks=(task,), prompts={task: prompt}, data=recipe.data,
@@ -145,29 +145,26 @@ def _cell(
         batch_size=settings.batch_size,
         out=store.slot(f"cell-{row}-{name_of(task)}"),
     )  # fmt: skip
-    (figures,) = measured["tasks"].values()
-    return {key: value for key, value in figures.items() if key != "samples"}
+    (figures,) = measured.tasks.values()
+    return TaskFigures.model_validate(
+        {key: value for key, value in dict(figures).items() if key != "samples"}
+    )
 
 
 def _assemble(
-    recipe: Recipe, cells: dict[str, dict[str, dict[str, Any]]], prompts: dict[str, str]
-) -> dict[str, Any]:
+    recipe: Recipe, cells: dict[str, dict[str, TaskFigures]], prompts: dict[str, str], general: str
+) -> MatrixResults:
     """The cells with the means that the experiment is about: each row's, the diagonal's, and, of the rows
     that were tuned on a task, that of the cells beside the diagonal.
     """
     tuned = [row for row in cells if row not in (UNTUNED, NAME)]
     columns = list(next(iter(cells.values())))
-    own = [cells[row][row]["main"] for row in tuned if row in columns]
-    foreign = [cells[row][column]["main"] for row in tuned for column in columns if row != column]
-    return {
-        "columns": columns,
-        "tuned_in": {**prompts, NAME: WORDING},
-        "cells": cells,
-        "means": {
-            row: mean(figures["main"] for figures in by_task.values()) for row, by_task in cells.items()
-        },
-        "diagonal": mean(own) if own else None,
-        "beside": mean(foreign) if foreign else None,
-        "recipe": recipe.model_dump(mode="json"),
-        "versions": versions(),
-    }
+    own = [cells[row][row].main for row in tuned if row in columns]
+    foreign = [cells[row][column].main for row in tuned for column in columns if row != column]
+    return MatrixResults(
+        columns=tuple(columns), tuned_in={**prompts, NAME: WORDING}, cells=cells,
+        means={row: mean(entry.main for entry in by_task.values()) for row, by_task in cells.items()},
+        diagonal=mean(own) if own else None, beside=mean(foreign) if foreign else None,
+        general={"source": general, "rows": recipe.tune.shots},
+        recipe=recipe.model_dump(mode="json"), versions=versions(),
+    )  # fmt: skip

@@ -17,8 +17,8 @@ from tailored_llama.errors import RecipeError
 from tailored_llama.names import same_name
 from tailored_llama.recipe import Prune, Recipe, load_recipe
 from tailored_llama.reporting import report
-from tailored_llama.results import assemble, combine
-from tailored_llama.stage import Store, run_directory
+from tailored_llama.results import Results, Row, SweepResults, combine, results_of
+from tailored_llama.stage import Store, run_directory, versions
 from tailored_llama.stages.evaluate import evaluate
 from tailored_llama.stages.evaluate.perplexity import check_corpus, window_of
 from tailored_llama.stages.evaluate.questions import check_split
@@ -30,13 +30,12 @@ from tailored_llama.training.losses import metric_of
 from tailored_llama.training.replay import held_count
 from tailored_llama.workflows.contents import unchanged
 
-Row = dict[str, Any]
 SAME, HARNESS, DENSE = "same", "harness", "dense-"
 
 
 def run(
     recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, verify: bool = False
-) -> dict[str, Any]:
+) -> Results | SweepResults:
     """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
 
     A recipe with a `sweep` is run once for each of its cells. With `verify`, every file of what is there is
@@ -48,7 +47,7 @@ def run(
         return _run(recipe, Path(out))
 
 
-def _run(recipe: Recipe, out: Path) -> dict[str, Any]:
+def _run(recipe: Recipe, out: Path) -> Results | SweepResults:
     if recipe.sweep is not None:
         from tailored_llama.workflows.sweep import sweep  # which runs the stages of this module, cell by cell
 
@@ -61,7 +60,7 @@ def _run(recipe: Recipe, out: Path) -> dict[str, Any]:
             for form in recipe.export.formats:
                 slot = store.slot(f"export-{form}-{name_of(task)}")
                 export(base, to=form, adapter=adapter, results=results, out=slot)
-        checkpoint.write_json(out / "results.json", results)
+        checkpoint.write_json(out / "results.json", results.to_json())
         store.clear()
         report([out], out / "report.html")
     return results
@@ -69,7 +68,7 @@ def _run(recipe: Recipe, out: Path) -> dict[str, Any]:
 
 def tailor(
     recipe: Recipe, store: Store, asked: Sequence[str] = (SAME, HARNESS), *, dense_tuned: bool = True
-) -> tuple[dict[str, Any], Path, dict[str, Path]]:
+) -> tuple[Results, Path, dict[str, Path]]:
     """Prune, heal, tune and evaluate: `results.json`, the directory that tuning began with, and each task's
     adapter on it.
 
@@ -90,7 +89,7 @@ def tailor(
     rows: list[Row] = []
     for wording in asked if recipe.evaluate.prompt == SAME else (HARNESS,):
         rows += evaluate_all(recipe, bases, adapters, prompts, wording, store)
-    return assemble(rows, recipe), base, adapters["tuned"]
+    return results_of(rows, recipe.model_dump(mode="json"), versions()), base, adapters["tuned"]
 
 
 def shrink(recipe: Recipe, dense: Path, store: Store) -> dict[str, Path]:
@@ -221,7 +220,7 @@ def evaluate_all(
             perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed,
             split=settings.split, batch_size=settings.batch_size, out=store.slot(name),
         )  # fmt: skip
-        return {"stage": stage, "task_tuned": tuned_to, **measured, "prompt": wording}
+        return measured.model_copy(update={"stage": stage, "task_tuned": tuned_to, "prompt": wording})
 
     rows = []
     for stage in bases:

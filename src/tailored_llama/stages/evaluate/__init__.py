@@ -15,8 +15,9 @@ from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.data import Task, load_task
 from tailored_llama.errors import CheckpointError, NotFiniteError
-from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.machine import peak_gpu_memory, peak_memory, reset_peak
 from tailored_llama.memory import memory_for
+from tailored_llama.results import CorpusFigures, Row, TaskFigures, read_results, results_of
 from tailored_llama.stage import Out, Stage, complete, versions
 from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
@@ -26,8 +27,8 @@ from tailored_llama.stages.evaluate.questions import Asked, Questions
 __all__ = ["evaluate"]
 
 ModelLike: TypeAlias = str | Path | PreTrainedModel
-# A row of results.json, and for each task how right every question was answered, in order.
-Measured: TypeAlias = tuple[dict[str, Any], dict[str, list[float]]]
+# A row of results.json, and for each task the score of every question, in order.
+Measured: TypeAlias = tuple[Row, dict[str, list[float]]]
 RIGHT = "right.json"
 STOCK = "stock"
 """The wording of a row whose tasks have stock wordings of different names."""
@@ -55,7 +56,7 @@ def evaluate(
     allow_config: Sequence[str] = (),
     device: str | None = None,
     out: Out | None = None,
-) -> dict[str, Any]:
+) -> Row:
     """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
 
     Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
@@ -89,20 +90,20 @@ def evaluate(
         except NotFiniteError as error:  # what would have been scored first is what cannot be scored
             raise NotFiniteError(f"{_first(questions, texts)}: {error}") from None
         words = tokenizer or _tokenizer_of(model)
-        figures = _score(loaded, words, questions, batch_size)
-        right = {name: entry.pop("right") for name, entry in figures.items()}
-        row = {
-            "params": families.parameter_count(loaded.config),
-            "macs": families.mac_count(loaded.config),
-            "tasks": figures,
-            "prompt": "same" if prompts else prompt or _one_for_all(asked),
-            "mean": _mean([entry["main"] for entry in figures.values()]),
-            "chance": _mean([entry["chance"] for entry in figures.values()]),
-            "perplexity": _perplexities(loaded, words, texts),
-            "seconds": round(time.perf_counter() - started, 3),
-            "peak_memory": peak_memory(),
-        }
-        return row, right
+        scored = _score(loaded, words, questions, batch_size)
+        figures = {name: entry for name, (entry, _) in scored.items()}
+        gpu = peak_gpu_memory(loaded.device)
+        row = Row(
+            stage=stage_of(model, adapter=bool(adapter)), task_tuned=None,
+            params=families.parameter_count(loaded.config), macs=families.mac_count(loaded.config),
+            tasks=figures, prompt="same" if prompts else prompt or _one_for_all(asked),
+            mean=_mean([entry.main for entry in figures.values()]),
+            chance=_mean([entry.chance for entry in figures.values()]),
+            perplexity=_perplexities(loaded, words, texts),
+            seconds=round(time.perf_counter() - started, 3), peak_memory=peak_memory(),
+            **({} if gpu is None else {"peak_gpu_memory": gpu}),
+        )  # fmt: skip
+        return row, {name: right for name, (_, right) in scored.items()}
 
     if out is None:
         return measure()[0]
@@ -126,12 +127,9 @@ def evaluate(
     def produce(folder: Path) -> None:
         row, right = measure()
         called = {"model": "in memory" if in_memory else str(model), "adapter": adapter and str(adapter)}
-        document = {
-            "rows": [{"stage": stage_of(model, adapter=bool(adapter)), "task_tuned": None, **row}],
-            "recipe": {"evaluate": called | settings | {"perplexity": list(perplexity)}, "seed": seed},
-            "versions": versions(),
-        }
-        checkpoint.write_json(folder / "results.json", document)
+        recipe = {"evaluate": called | settings | {"perplexity": list(perplexity)}, "seed": seed}
+        document = results_of([row], recipe, versions(), relative=False)
+        checkpoint.write_json(folder / "results.json", document.to_json())
         checkpoint.write_json(folder / RIGHT, right, indent=None)
 
     # Without examples before the questions nothing is drawn, and a row is the same for every seed. What a
@@ -139,16 +137,16 @@ def evaluate(
     stage = Stage(
         "evaluate", settings, inputs, produce, seed=seed if fewshot else None, reusable=not in_memory
     )  # fmt: skip
-    return _read_row(complete(stage, out), perplexity)
+    row = _read_row(complete(stage, out), perplexity)
+    return row.model_copy(update={"stage": stage_of(model, adapter=bool(adapter))})
 
 
-def _read_row(directory: Path, perplexity: Sequence[str]) -> dict[str, Any]:
+def _read_row(directory: Path, perplexity: Sequence[str]) -> Row:
     """The row in `directory`; its texts, which may have been elsewhere then, by the names of now."""
-    (row,) = checkpoint.read_json(directory / "results.json")["rows"]
-    figures = dict(zip(dict.fromkeys(perplexity), row["perplexity"].values(), strict=True))
-    return {key: value for key, value in row.items() if key not in ("stage", "task_tuned")} | {
-        "perplexity": figures
-    }
+    path = directory / "results.json"
+    (row,) = read_results(path, checkpoint.read_json(path)).rows
+    figures = dict(zip(dict.fromkeys(perplexity), row.perplexity.values(), strict=True))
+    return row.model_copy(update={"perplexity": figures})
 
 
 def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, prompt: str | None) -> str:
@@ -174,9 +172,9 @@ def _score(
     tokenizer: PreTrainedTokenizerBase,
     questions: Sequence[Questions],
     batch_size: int | Literal["auto"],
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, tuple[TaskFigures, list[float]]]:
     size = None if batch_size == "auto" else batch_size
-    figures: dict[str, dict[str, Any]] = {}
+    figures: dict[str, tuple[TaskFigures, list[float]]] = {}
     choices = [asked for asked in questions if asked.task.kind == "choice"]
     if choices:
         from tailored_llama.stages.evaluate.harness import (  # lm_eval takes seconds to import
@@ -202,9 +200,9 @@ def _texts(entries: Sequence[str], length: int, places: Mapping[str, str]) -> di
 
 def _perplexities(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Mapping[str, tuple[str, int]]
-) -> dict[str, dict[str, float | int]]:
+) -> dict[str, CorpusFigures]:
     return {
-        name: measure_perplexity(model, tokenizer, text, length, name)
+        name: CorpusFigures.model_validate(measure_perplexity(model, tokenizer, text, length, name))
         for name, (text, length) in texts.items()
     }
 

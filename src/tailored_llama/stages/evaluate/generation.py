@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from statistics import fmean, stdev
-from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Example
+from tailored_llama.results import Sample, TaskFigures
 from tailored_llama.scoring import example_length, text_scores, write
 from tailored_llama.stages.evaluate.questions import Questions
 
@@ -21,11 +21,9 @@ def score_written(
     tokenizer: PreTrainedTokenizerBase,
     questions: Questions,
     batch_size: int | None = None,
-) -> dict[str, Any]:
-    """`exact_match`, `f1`, `rougeL` and `exact`, `main` (the task's metric) and its `stderr`, `chance` (0:
-    nothing is guessed right), `n` questions, of which `cut` had to lose the beginning of their context
-    and `unended` ran to the last token allowed; the `prompt`; the first answers as `samples`; and how
-    `right` each was by the main metric.
+) -> tuple[TaskFigures, list[float]]:
+    """The task's figures with the first answers as samples, and the score of each question in order by the
+    main metric. Chance is nothing: guessing writes no right text.
 
     Raises DataError where the model has no room to write.
     """
@@ -37,22 +35,20 @@ def score_written(
     )  # fmt: skip
     scores = [text_scores(w.text, e.references) for w, e in zip(written, examples, strict=True)]
     main = [score[task.metric] for score in scores]
-    return {
-        **{metric: fmean(score[metric] for score in scores) for metric in scores[0]},
-        "main": fmean(main),
-        "metric": task.metric,
-        "stderr": stdev(main) / len(main) ** 0.5 if len(main) > 1 else None,
-        "chance": 0.0,
-        "n": len(main),
-        "cut": sum(w.cut for w in written),
-        "unended": sum(not w.ended for w in written),
-        "prompt": questions.prompt.name,
-        "right": main,
-        "samples": [
-            {"context": e.context, "written": w.text, "right": e.references[0]}
-            for w, e in zip(written[:SAMPLES], questions.examples, strict=False)
-        ],
-    }
+    means = {str(metric): fmean(score[metric] for score in scores) for metric in scores[0]}
+    samples = tuple(
+        Sample(context=e.context, written=w.text, right=e.references[0])
+        for w, e in zip(written[:SAMPLES], questions.examples, strict=False)
+    )
+    return TaskFigures.model_validate(
+        {
+            **means, "main": fmean(main), "metric": task.metric,
+            "stderr": stdev(main) / len(main) ** 0.5 if len(main) > 1 else None, "chance": 0.0,
+            "n": len(main), "cut": sum(w.cut for w in written),
+            "unended": sum(not w.ended for w in written), "prompt": questions.prompt.name,
+            "samples": samples,
+        }
+    ), main  # fmt: skip
 
 
 def _after(shots: list[Example], example: Example) -> Example:

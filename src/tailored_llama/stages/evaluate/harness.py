@@ -24,11 +24,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama.data import Example, chance
 from tailored_llama.data.tokens import check_ids
 from tailored_llama.integrations.lm_eval.model import Tailor, Tokenised
+from tailored_llama.results import TaskFigures
 from tailored_llama.scoring import context_length, embedding_rows, encode_pair, example_length
 from tailored_llama.scoring.requests import check_answer
 from tailored_llama.stages.evaluate.questions import Questions
-
-Figures = dict[str, Any]
 
 
 class Model(Tailor):
@@ -84,10 +83,8 @@ class Model(Tailor):
         return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
 
 
-def score_task(lm: Model, questions: Questions) -> Figures:
-    """`acc`, `acc_norm`, `main` (the task's metric) and its `stderr`, `chance`, `n` questions, of which `cut`
-    had to lose the beginning of their context, the `prompt` they were asked in, and how `right` the
-    answer to each question in order was by the main metric.
+def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float]]:
+    """The task's figures, and the score of each question in order by the main metric.
 
     Raises DataError for an answer that does not fit into the model, CheckpointError for a token that the
     model does not have.
@@ -102,17 +99,12 @@ def score_task(lm: Model, questions: Questions) -> Figures:
     samples = sorted(results["samples"][task.name], key=lambda sample: sample["doc_id"])
     # Where contexts are compared the answer is the same for all, so its length normalises nothing.
     accuracy = {metric: figures.get(f"{metric},none", figures["acc,none"]) for metric in ("acc", "acc_norm")}
-    return {
-        **accuracy,
-        "main": accuracy[task.metric],
-        "metric": task.metric,
-        "stderr": figures.get(f"{task.metric}_stderr,none", figures["acc_stderr,none"]),
-        "chance": chance(questions.examples),
-        "n": len(questions.examples),
-        "cut": len(lm.cut),
-        "prompt": questions.prompt.name,
-        "right": [float(sample.get(task.metric, sample["acc"])) for sample in samples],
-    }
+    stderr = figures.get(f"{task.metric}_stderr,none", figures["acc_stderr,none"])
+    return TaskFigures(
+        **accuracy, main=accuracy[task.metric], metric=task.metric,
+        stderr=stderr if isinstance(stderr, float) else None, chance=chance(questions.examples),
+        n=len(questions.examples), cut=len(lm.cut), prompt=questions.prompt.name,
+    ), [float(sample.get(task.metric, sample["acc"])) for sample in samples]  # fmt: skip
 
 
 def _inline(questions: Questions) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.memory import memory_for
-from tailored_llama.reporting.results_file import read_results
+from tailored_llama.results import Results, read_results
 from tailored_llama.scoring import embedding_rows
 from tailored_llama.stage import Out, Slot, Stage, complete
 from tailored_llama.stage.inputs import digest_of, merged, model_inputs
@@ -40,7 +40,7 @@ def export(
     base_unchecked: bool = False,
     out: Out,
     dtype: str = "f16",
-    results: str | Path | Mapping[str, Any] | None = None,
+    results: str | Path | Results | Mapping[str, Any] | None = None,
     push_to_hub: str | None = None,
     allow_config: Sequence[str] = (),
 ) -> Path:
@@ -76,7 +76,7 @@ def _export(
     base_unchecked: bool,
     out: Path | Slot,
     dtype: str,
-    results: str | Path | Mapping[str, Any] | None,
+    results: str | Path | Results | Mapping[str, Any] | None,
 ) -> Path:
     if to not in FORMATS:
         raise OutputError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
@@ -85,9 +85,9 @@ def _export(
     source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
     base = checkpoint.open_weights(model if source is None else source)
     folder = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
-    rows = read_results(results) if isinstance(results, (str, Path)) else results
+    rows = _results(results)
     origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
-    about = {key: digest_of(value) for key, value in origin.told(rows or {}).items()}
+    about = {key: digest_of(value) for key, value in origin.told(rows).items()}
     readers = [model_inputs("model", model if source is None else source), lambda: about]
     if folder is not None:
         readers.append(lambda: {"adapter": checkpoint.adapter_digest(folder)})
@@ -112,7 +112,7 @@ def _export(
             if source is not None:
                 checkpoint.copy_extras(source, partial)
         name = out.name if isinstance(out, Slot) else out.resolve().name
-        checkpoint.write_text(partial / "README.md", card(name, base.config, origin, rows or {}, to))
+        checkpoint.write_text(partial / "README.md", card(name, base.config, origin, rows, to))
         picture(base.config, origin, partial / PICTURE)
 
     settings = {
@@ -120,6 +120,14 @@ def _export(
         "of": stage_of(model if source is None else source, adapter=folder is not None),
     }  # fmt: skip
     return complete(Stage("export", settings, merged(readers), produce), out)
+
+
+def _results(results: str | Path | Results | Mapping[str, Any] | None) -> Results | None:
+    if results is None or isinstance(results, Results):
+        return results
+    if isinstance(results, (str, Path)):
+        return read_results(results, checkpoint.read_json(results))
+    return read_results("results", results) if results else None
 
 
 def _check_tokenizer(source: Path, config: PreTrainedConfig) -> None:

@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint.lineage import CARD_KEYS, layers_before_and_after, what_was_cut
 from tailored_llama.reporting.layer_widths import draw_layers, in_words, residual_in_words
+from tailored_llama.results import Results, Row
 from tailored_llama.stages.export import recipe_section
 from tailored_llama.stages.export.markdown import block, code, inline, table
 from tailored_llama.stages.export.recipe_section import without_places
@@ -47,11 +48,12 @@ class Origin:
         """The name of the model that all began with."""
         return self.plan.get("source", {}).get("model") or self.model
 
-    def told(self, results: Mapping[str, Any]) -> dict[str, Any]:
+    def told(self, results: Results | None) -> dict[str, Any]:
         """What the card says beside the model's own figures, without the places where anything lies."""
-        timed = ("seconds", "peak_memory")
-        rows = [{k: v for k, v in row.items() if k not in timed} for row in results.get("rows") or ()]
-        recipe = results.get("recipe")
+        timed = ("seconds", "peak_memory", "peak_gpu_memory")
+        content = results.to_json() if results else {}
+        rows = [{k: v for k, v in row.items() if k not in timed} for row in content.get("rows", ())]
+        recipe = content.get("recipe")
         return {"plan": _names(self.plan), "shots": self.shots, "results": _names([rows, recipe])}
 
     @property
@@ -70,9 +72,9 @@ def _names(value: Any) -> Any:
 
 
 def card(
-    name: str, config: PreTrainedConfig, origin: Origin, results: Mapping[str, Any], form: str = "hf"
+    name: str, config: PreTrainedConfig, origin: Origin, results: Results | None, form: str = "hf"
 ) -> str:
-    """The text of README.md for a model called `name`; `results` as in results.json, or empty.
+    """The text of README.md for a model called `name`; `results` as in results.json, or None.
 
     It shows PICTURE, which `picture` draws, where it is known what was there before the cut.
     """
@@ -83,7 +85,10 @@ def card(
         _tuning(origin.shots),
         _results(results),
         _loading(config) if form == "hf" else _LOADING[form],
-        recipe_section.section(recipe_section.recipe(origin.base, origin.plan, origin.shots, results), form),
+        recipe_section.section(
+            recipe_section.recipe(origin.base, origin.plan, origin.shots, results.recipe if results else {}),
+            form,
+        ),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -181,33 +186,33 @@ def _tuning(shots: Mapping[str, Any]) -> str:
     return text
 
 
-def _results(results: Mapping[str, Any]) -> str:
-    rows = results.get("rows", [])
+def _results(results: Results | None) -> str:
+    rows = results.rows if results else ()
     if not rows:
         return ""
-    tasks = list(dict.fromkeys(task for row in rows for task in row["tasks"]))
-    corpora = list(dict.fromkeys(text for row in rows for text in row.get("perplexity") or {}))
+    tasks = list(dict.fromkeys(task for row in rows for task in row.tasks))
+    corpora = list(dict.fromkeys(text for row in rows for text in row.perplexity))
     head = (
         "model", "tuned to", "wording", "parameters", "MACs", *tasks, "mean", "recovery", "above chance",
         *(f"perplexity, {without_places(text)}" for text in corpora),
     )  # fmt: skip
     body = [
         (
-            row["stage"].replace("_", ", "),
-            row.get("task_tuned") or "",
-            row["prompt"],
-            f"{row['params']:,}",
-            f"{row['macs']:,}" if "macs" in row else "",
-            *(_percent(row["tasks"].get(task, {}).get("main")) for task in tasks),
-            _percent(row.get("mean")),
-            _percent(row.get("recovery")),
-            _percent(row.get("recovery_above_chance")),
+            row.stage.replace("_", ", "),
+            row.task_tuned or "",
+            row.prompt,
+            f"{row.params:,}",
+            f"{row.macs:,}",
+            *(_percent(row.tasks[task].main if task in row.tasks else None) for task in tasks),
+            _percent(row.mean),
+            _percent(row.recovery),
+            _percent(row.recovery_above_chance),
             *(_perplexity(row, text) for text in corpora),
         )
         for row in rows
     ]
     note = "Each task by its main metric, in per cent; chance: "
-    chances = {task: figures["chance"] for row in rows for task, figures in row["tasks"].items()}
+    chances = {task: figures.chance for row in rows for task, figures in row.tasks.items()}
     note += ", ".join(f"{inline(task)} {_percent(chance)}" for task, chance in chances.items()) + "."
     return f"## Results\n\n{table(head, body)}\n\n{note}"
 
@@ -231,9 +236,9 @@ def _loading(config: PreTrainedConfig) -> str:
     return f"## Loading\n\n```python\n{lines}\n```" + (note if shaped else "")
 
 
-def _perplexity(row: Mapping[str, Any], text: str) -> str:
-    found = (row.get("perplexity") or {}).get(text)
-    return f"{found['perplexity']:.2f}" if found else ""
+def _perplexity(row: Row, text: str) -> str:
+    figures = row.perplexity.get(text)
+    return f"{figures.perplexity:.2f}" if figures else ""
 
 
 _LOADING = {

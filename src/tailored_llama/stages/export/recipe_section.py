@@ -10,13 +10,13 @@ from tailored_llama.strict_json import to_json
 
 
 def recipe(
-    base: str | None, plan: Mapping[str, Any], shots: Mapping[str, Any], results: Mapping[str, Any]
+    base: str | None, plan: Mapping[str, Any], shots: Mapping[str, Any], recipe: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The run's own recipe, or as much of one as plan and shots tell; empty where neither says anything.
 
     Places on this disk mean nothing to a reader: of a path only its last part is left.
     """
-    whole = dict(results.get("recipe") or {})
+    whole = dict(recipe)
     if "prune" not in whole:  # an evaluation alone has settings, and no recipe
         whole = _from_parts(base, plan, shots)
     if not whole:

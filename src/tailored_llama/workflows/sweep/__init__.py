@@ -10,7 +10,6 @@ import gc
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import clear_leftovers
@@ -25,6 +24,7 @@ from tailored_llama.errors import (
 from tailored_llama.machine import release
 from tailored_llama.recipe import Recipe
 from tailored_llama.reporting import report_sweep
+from tailored_llama.results import CellState, SweepResults, read_results
 from tailored_llama.stage import Store, is_complete_run, is_run, run_directory, versions
 from tailored_llama.workflows.contents import recipe_inputs, recipe_settings, unchanged
 from tailored_llama.workflows.run import SAME, check, tailor
@@ -39,7 +39,7 @@ CELL_ERRORS = (DivergedError, MemoryLimitError, NotFiniteError)
 log = logging.getLogger(__name__)
 
 
-def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
+def sweep(recipe: Recipe, out: Path) -> SweepResults:
     """Run every cell of `recipe` that is not finished in `out`; returns the contents of `sweep.json`.
 
     Tasks are scored in the tuned wording only. A cell whose tuning diverges, whose model gives no finite
@@ -89,7 +89,7 @@ def sweep(recipe: Recipe, out: Path) -> dict[str, Any]:
             _document(recipe, cells, out, finished, failed)
     document = _document(recipe, cells, out, _finished(cells, out), failed)
     report_sweep(document, out / "report.html")
-    if not document["settings"]:
+    if not document.settings:
         raise kind(f"sweep: no cell could be finished; the first: {next(iter(failed.values()))}")
     return document
 
@@ -107,8 +107,9 @@ def _is_finished(cell: Cell, out: Path) -> bool:
 
 
 def _lacks_dense_tuned(cell: Cell, out: Path) -> bool:
-    rows = checkpoint.read_json(out / "cells" / cell.name / "results.json")["rows"]
-    return cell.dense_tuned and all(row["stage"] != "dense_tuned" for row in rows)
+    path = out / "cells" / cell.name / "results.json"
+    rows = read_results(path, checkpoint.read_json(path)).rows
+    return cell.dense_tuned and all(row.stage != "dense_tuned" for row in rows)
 
 
 def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
@@ -121,24 +122,22 @@ def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
         (home / "results.json").unlink(missing_ok=True)
         store = Store(home, out / "stages", check=unchanged(recipe))
         results, _, _ = tailor(recipe, store, (SAME,), dense_tuned=cell.dense_tuned)
-        checkpoint.write_json(home / "results.json", results)
+        checkpoint.write_json(home / "results.json", results.to_json())
         store.clear()
     return True
 
 
 def _document(
     recipe: Recipe, cells: Sequence[Cell], out: Path, finished: set[str], failed: dict[str, str]
-) -> dict[str, Any]:
+) -> SweepResults:
     """Write `sweep.json` over what is finished."""
-    document = {
-        "settings": table(cells, out / "cells", finished),
-        "cells": [
-            {"name": cell.name, "seed": cell.seed, "chosen": cell.chosen, "finished": cell.name in finished}
+    document = SweepResults(
+        settings=tuple(table(cells, out / "cells", finished)),
+        cells=tuple(
+            CellState(name=cell.name, seed=cell.seed, chosen=cell.chosen, finished=cell.name in finished)
             for cell in cells
-        ],
-        "failed": failed,
-        "recipe": recipe.model_dump(mode="json"),
-        "versions": versions(),
-    }  # fmt: skip
-    checkpoint.write_json(out / SWEEP, document)
+        ),
+        failed=dict(failed), recipe=recipe.model_dump(mode="json"), versions=versions(),
+    )  # fmt: skip
+    checkpoint.write_json(out / SWEEP, document.to_json())
     return document

@@ -20,15 +20,14 @@ from pathlib import Path
 from tailored_llama import checkpoint
 from tailored_llama.errors import OutputError, TailorError
 from tailored_llama.reporting.sweep import TITLE, failures, markdown
+from tailored_llama.results import SweepResults, parse
 from tailored_llama.workflows.sweep import SWEEP
 
 
 def block(directory: Path) -> str:
     """The table of the sweep in `directory`, with what it says and what is missing."""
-    document = checkpoint.read_json(directory / SWEEP)
-    if not {"settings", "cells", "failed"} <= document.keys():
-        raise OutputError(f"{directory / SWEEP} is no sweep's; name the directory of a sweep")
-    missing = [cell["name"] for cell in document["cells"] if not cell["finished"]]
+    document = parse(SweepResults, directory / SWEEP, checkpoint.read_json(directory / SWEEP))
+    missing = [cell.name for cell in document.cells if not cell.finished]
     notes = [TITLE, failures(document), f"{len(missing)} cells are not finished." if missing else None]
     return f"{markdown(document)}\n{' '.join(filter(None, notes))}\n"
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from tailored_llama import checkpoint
-from tailored_llama.reporting.formatting import STAGES
+from tailored_llama.results import (
+    STAGES,
+    Estimate,
+    Results,
+    Row,
+    Setting,
+    StageName,
+    StageSummary,
+    read_results,
+)
 from tailored_llama.scoring.bootstrap import Draws, difference, mean_draws, ratio
 from tailored_llama.workflows.sweep.cells import Cell, groups_of
 
-Entry = dict[str, Any]
 
-
-def table(cells: Sequence[Cell], home: Path, finished: Collection[str]) -> list[Entry]:
+def table(cells: Sequence[Cell], home: Path, finished: Collection[str]) -> list[Setting]:
     """An entry for every setting of which a cell is among the `finished` ones, by name, in `home`.
 
     `stages` has for each stage its `mean` accuracy over tasks, `recovery` (over the dense mean),
@@ -24,7 +30,7 @@ def table(cells: Sequence[Cell], home: Path, finished: Collection[str]) -> list[
     variant at the same values of all lists, on the seeds that both have and on the same questions (None where
     they share none).
     """
-    entries: list[Entry] = []
+    entries: list[Setting] = []
     firsts: dict[str, list[Cell]] = {}
     for group, members in groups_of(cells):
         done = [cell for cell in members if cell.name in finished]
@@ -32,83 +38,86 @@ def table(cells: Sequence[Cell], home: Path, finished: Collection[str]) -> list[
         values = group.removeprefix(variant) if variant else ""
         first = firsts.setdefault(values, done)
         if done:
-            entries.append(_entry(group, done, home) | {"versus_first": _versus(done, first, home)})
+            entries.append(_entry(group, done, home, _versus(done, first, home)))
     return entries
 
 
-def _versus(cells: Sequence[Cell], first: Sequence[Cell], home: Path) -> Entry | None:
+def _versus(cells: Sequence[Cell], first: Sequence[Cell], home: Path) -> Estimate | None:
     common = {cell.seed for cell in cells} & {cell.seed for cell in first}
     if not common:
         return None
     pair = [[cell for cell in side if cell.seed in common] for side in (cells, first)]
     own, other = (_draws("tuned", _results(side, home), side, home) for side in pair)
-    return difference(own, other).summary()
+    return _estimate(difference(own, other))
 
 
-def _results(cells: Sequence[Cell], home: Path) -> list[Entry]:
-    return [checkpoint.read_json(home / cell.name / "results.json") for cell in cells]
+def _estimate(draws: Draws) -> Estimate:
+    return Estimate(**draws.summary())
 
 
-def _draws(stage: str, results: Sequence[Entry], cells: Sequence[Cell], home: Path) -> Draws:
+def _results(cells: Sequence[Cell], home: Path) -> list[Results]:
+    paths = [home / cell.name / "results.json" for cell in cells]
+    return [read_results(path, checkpoint.read_json(path)) for path in paths]
+
+
+def _draws(stage: StageName, results: Sequence[Results], cells: Sequence[Cell], home: Path) -> Draws:
     return mean_draws(_answers(stage, [_row(content, stage) for content in results], cells, home))
 
 
-def _entry(group: str, cells: Sequence[Cell], home: Path) -> Entry:
+def _entry(group: str, cells: Sequence[Cell], home: Path, versus: Estimate | None) -> Setting:
     results = _results(cells, home)
     # Where the unpruned model is tuned later, some cells have that row and some do not yet: what all have.
-    there = set.intersection(*({row["stage"] for row in content["rows"]} for content in results))
+    there = set.intersection(*({row.stage for row in content.rows} for content in results))
     stages = [stage for stage in STAGES if stage in there]
     rows = {stage: [_row(content, stage) for content in results] for stage in stages}
     draws = {stage: _draws(stage, results, cells, home) for stage in stages}
-    chance = rows["dense"][0]["chance"]
+    chance = rows["dense"][0].chance or 0.0
     first = rows["pruned"][0]
-    return {
-        "group": group,
-        "settings": cells[0].chosen,
-        "lists": list(cells[0].lists),
-        "cells": [cell.name for cell in cells],
-        "seeds": [cell.seed for cell in cells],
-        "tasks": list(first["tasks"]),
-        "chance": chance,
-        "params": {"dense": rows["dense"][0]["params"], "pruned": fmean(r["params"] for r in rows["pruned"])},
-        "stages": {
+    return Setting(
+        group=group, settings=cells[0].chosen, lists=tuple(cells[0].lists),
+        cells=tuple(cell.name for cell in cells), seeds=tuple(cell.seed for cell in cells),
+        tasks=tuple(first.tasks), chance=chance,
+        params={"dense": rows["dense"][0].params, "pruned": fmean(r.params for r in rows["pruned"])},
+        stages={
             stage: _figures(draws[stage], draws["dense"], draws.get("dense_tuned"), chance, rows[stage])
             for stage in stages
         },
-    }
+        versus_first=versus,
+    )  # fmt: skip
 
 
-def _figures(own: Draws, dense: Draws, dense_tuned: Draws | None, chance: float, rows: list[Entry]) -> Entry:
+def _figures(
+    own: Draws, dense: Draws, dense_tuned: Draws | None, chance: float, rows: list[Row]
+) -> StageSummary:
     compared = {
-        "mean": own,
         "recovery": ratio(own, dense),
         "recovery_above_chance": ratio(own, dense, chance),
         "of_dense_tuned": ratio(own, dense_tuned) if dense_tuned else None,
     }
-    corpora = rows[0]["perplexity"]
-    return {
-        **{name: found.summary() if found else None for name, found in compared.items()},
-        "tasks": {task: fmean(row["tasks"][task]["main"] for row in rows) for task in rows[0]["tasks"]},
-        "perplexity": {
-            name: fmean(row["perplexity"][name]["perplexity"] for row in rows) for name in corpora
+    return StageSummary(
+        mean=_estimate(own),
+        **{name: _estimate(draws) if draws else None for name, draws in compared.items()},
+        tasks={task: fmean(row.tasks[task].main for row in rows) for task in rows[0].tasks},
+        perplexity={
+            name: fmean(row.perplexity[name].perplexity for row in rows) for name in rows[0].perplexity
         },
-    }
+    )
 
 
-def _row(results: Entry, stage: str) -> Entry:
+def _row(results: Results, stage: StageName) -> Row:
     """The stage's row in the tuned wording; of several tuned tasks the one with each task's own adapter."""
-    wanted = results["rows"][0]["prompt"]
-    rows = [row for row in results["rows"] if row["stage"] == stage and row["prompt"] == wanted]
-    return next((row for row in rows if row["task_tuned"] is None), rows[0])
+    wanted = results.rows[0].prompt
+    rows = [row for row in results.rows if row.stage == stage and row.prompt == wanted]
+    return next((row for row in rows if row.task_tuned is None), rows[0])
 
 
 def _answers(
-    stage: str, rows: list[Entry], cells: Sequence[Cell], home: Path
+    stage: StageName, rows: list[Row], cells: Sequence[Cell], home: Path
 ) -> dict[str, list[list[float]]]:
     """For each task, for each cell, how right every question was answered."""
-    found: dict[str, list[list[float]]] = {task: [] for task in rows[0]["tasks"]}
+    found: dict[str, list[list[float]]] = {task: [] for task in rows[0].tasks}
     for row, cell in zip(rows, cells, strict=True):
-        base = f"evaluate-{stage}-{row['prompt']}"
+        base = f"evaluate-{stage}-{row.prompt}"
         own: dict[str, list[float]] = {}
         for folder in (home / cell.name).glob(f"{base}*"):
             if folder.name == base or folder.name.startswith(f"{base}-"):

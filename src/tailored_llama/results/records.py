@@ -1,0 +1,53 @@
+"""Frozen JSON objects with typed keys, and how a file becomes one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tailored_llama.errors import CheckpointError
+
+R = TypeVar("R", bound="Record")
+
+
+class Record(BaseModel):
+    """A frozen JSON object whose keys are attributes, and can be read as keys too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+
+    file: ClassVar[str] = "file"
+    """What the file is called that holds one, for messages."""
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in type(self).model_fields:
+            raise KeyError(key)
+        return getattr(self, key)
+
+    def keys(self) -> list[str]:
+        """The keys that have been set, so that `{**row}` is the row as a dictionary."""
+        return [key for key in type(self).model_fields if key in self.model_fields_set]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of `key`; `default` where there is no such key or it has no value."""
+        value = self[key] if key in type(self).model_fields else None
+        return default if value is None else value
+
+    def to_json(self) -> dict[str, Any]:
+        """The object as JSON, without keys that were never set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def parse(kind: type[R], path: str | Path, content: Mapping[str, Any]) -> R:
+    """The `content` of the file at `path` as `kind`. Raises CheckpointError naming a wrong key."""
+    try:
+        return kind.model_validate_json(json.dumps(dict(content)), strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise CheckpointError(
+            f"{path}: {key}: {problem['msg']}; name a {kind.file} that this package wrote"
+        ) from None

@@ -1,0 +1,218 @@
+"""`results.json`: typed rows of figures, the order of stages, and what is put relative to what.
+
+One model reads and writes the file. `row["mean"]` gives the same as `row.mean`, for code that read the rows
+as JSON objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from tailored_llama.results.records import Record, parse
+
+StageName = Literal["dense", "dense_tuned", "pruned", "healed", "tuned"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+"""In the order in which they are read; a run without healing has no `healed`."""
+WORDINGS = ("same", "harness")
+SCHEMA = 2
+"""The version of the file. Version 0.1 of this package wrote no number."""
+log = logging.getLogger(__name__)
+
+
+class Sample(Record):
+    """A question whose answer is written, with what the model wrote and one right text."""
+
+    context: str
+    written: str
+    right: str
+
+
+class TaskFigures(Record):
+    """What one model scores on one task. Metrics are shares between 0 and 1."""
+
+    acc: float | None = None
+    acc_norm: float | None = Field(None, description="Log-likelihoods divided by the answers' characters.")
+    exact: float | None = Field(None, description="Of written answers: equal but for outer white space.")
+    exact_match: float | None = Field(None, description="Of written answers, normalised as SQuAD does.")
+    f1: float | None = Field(None, description="Of written answers: F1 of normalised words.")
+    rougeL: float | None = Field(  # noqa: N815 (the metric's name)
+        None, description="Of written answers: ROUGE-L."
+    )
+    main: float = Field(description="The metric that the task is reported by.")
+    metric: str = Field("acc", description="Which metric `main` is.")
+    stderr: float | None = Field(description="Standard error of `main`; null with one question.")
+    chance: float = Field(description="What guessing scores.")
+    n: int = Field(description="Questions.")
+    cut: int = Field(description="Questions whose prompt was cut on the left to fit.")
+    unended: int | None = Field(None, description="Written answers that ran to the last token allowed.")
+    prompt: str = Field("", description="The wording.")
+    samples: tuple[Sample, ...] | None = Field(None, description="The first written answers.")
+
+
+class CorpusFigures(Record):
+    """Perplexity of one text, over windows that do not overlap."""
+
+    perplexity: float
+    tokens: int | None = None
+    windows: int | None = None
+    length: int = Field(description="Tokens of a window.")
+
+
+class Row(Record):
+    """One model on a set of tasks in one wording."""
+
+    stage: StageName
+    task_tuned: str | None = Field(None, description="The task of the adapter, where one is on the model.")
+    params: int
+    macs: int = Field(description="Multiply-accumulates of one sequence of 64 tokens.")
+    tasks: dict[str, TaskFigures]
+    prompt: str = Field(description="`same`: the wording that was tuned; `harness`: lm_eval's.")
+    mean: float | None = Field(description="Over the tasks' main metric; null without tasks.")
+    chance: float | None = Field(description="Over the tasks' chance.")
+    perplexity: dict[str, CorpusFigures]
+    seconds: float = Field(description="Of scoring.")
+    peak_memory: int = Field(description="Bytes resident in the process.")
+    peak_gpu_memory: int | None = Field(None, description="Bytes allocated on the GPU, where one was used.")
+    recovery: float | None = Field(None, description="mean / dense mean, same tasks and prompts.")
+    recovery_above_chance: float | None = Field(
+        None, description="(mean - chance) / (dense mean - chance); null for a dense model at chance."
+    )
+
+
+class Results(Record):
+    """The whole of a results.json, with the views that tables and pages are made from."""
+
+    file: ClassVar[str] = "results.json"
+    schema_version: int = Field(1, alias="schema")
+    rows: tuple[Row, ...] = Field(min_length=1)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def main_rows(self) -> list[Row]:
+        """The rows that stand for a stage: of several adapters the one that takes each task from its own."""
+        together = {(row.stage, row.prompt) for row in self.rows if row.task_tuned is None}
+        return [row for row in self.rows if row.task_tuned is None or (row.stage, row.prompt) not in together]
+
+    @property
+    def wordings(self) -> list[str]:
+        """`same` before `harness` before any other, as far as they were scored."""
+        found = {row.prompt for row in self.main_rows}
+        return [name for name in WORDINGS if name in found] + sorted(found - set(WORDINGS))
+
+    def stages(self, wording: str | None = None) -> dict[str, Row]:
+        """The rows of one wording (default: the first) by stage, in the order of STAGES."""
+        wording = wording or self.wordings[0]
+        rows = {row.stage: row for row in self.main_rows if row.prompt == wording}
+        return {stage: rows[stage] for stage in STAGES if stage in rows}
+
+    @property
+    def tasks(self) -> list[str]:
+        """Every task that was scored, in the order of the first row."""
+        return list(dict.fromkeys(name for row in self.main_rows for name in row.tasks))
+
+    def figures(self, task: str) -> TaskFigures:
+        """The first row's figures of `task`: its chance and metric are the same in all."""
+        return next(row.tasks[task] for row in self.main_rows if task in row.tasks)
+
+    @property
+    def corpora(self) -> list[str]:
+        """Every text whose perplexity was measured."""
+        return list(dict.fromkeys(name for row in self.main_rows for name in row.perplexity))
+
+    def written(self, wording: str | None = None) -> dict[str, list[dict[str, Any]]]:
+        """Of each task whose answers are written: its first questions with what every stage wrote."""
+        stages, result = self.stages(wording), {}
+        for task in self.tasks:
+            samples = {
+                stage: row.tasks[task].samples
+                for stage, row in stages.items()
+                if task in row.tasks and row.tasks[task].samples
+            }
+            first = next(iter(samples.values()), None)
+            if first:
+                result[task] = [
+                    {
+                        "context": question.context, "right": question.right,
+                        "answers": {stage: own[place].written for stage, own in samples.items() if own},
+                    }
+                    for place, question in enumerate(first)
+                ]  # fmt: skip
+        return result
+
+    @property
+    def of_the_world(self) -> bool:
+        """Whether any task is one of the bundled micro-world's."""
+        return any(name.startswith("world_") for name in self.tasks)
+
+
+def results_of(
+    rows: Sequence[Row], recipe: Mapping[str, Any], versions: Mapping[str, str], *, relative: bool = True
+) -> Results:
+    """The contents of a results.json; with `relative` every row beside the dense model's in its wording."""
+    if relative:
+        dense = {row.prompt: row for row in rows if row.stage == "dense"}
+        rows = [row.model_copy(update=recovery(row, dense[row.prompt])) for row in rows]
+    return Results(schema_version=SCHEMA, rows=tuple(rows), recipe=dict(recipe), versions=dict(versions))
+
+
+def read_results(path: str | Path, content: Mapping[str, Any]) -> Results:
+    """The `content` of the results.json at `path`. Raises CheckpointError naming a key that does not fit."""
+    results = parse(Results, path, content)
+    if results.schema_version < SCHEMA:
+        log.info("%s was written by version 0.1 of this package; a new run computes it again", path)
+    return results
+
+
+def combine(rows: Sequence[Row]) -> Row:
+    """One row from several adapters of one base: each task as scored by its own adapter.
+
+    Sizes are those of the shared base, seconds add up, memory is the largest, and a perplexity is the mean
+    over the adapters.
+    """
+    tasks = {name: figures for row in rows for name, figures in row.tasks.items()}
+    corpora = rows[0].perplexity
+    gpu = [row.peak_gpu_memory for row in rows if row.peak_gpu_memory is not None]
+    return rows[0].model_copy(
+        update={
+            "task_tuned": None,
+            "tasks": tasks,
+            "mean": mean(figures.main for figures in tasks.values()),
+            "chance": mean(figures.chance for figures in tasks.values()),
+            "perplexity": {
+                name: corpora[name].model_copy(
+                    update={"perplexity": mean(row.perplexity[name].perplexity for row in rows)}
+                )
+                for name in corpora
+            },
+            "seconds": sum(row.seconds for row in rows),
+            "peak_memory": max(row.peak_memory for row in rows),
+            **({"peak_gpu_memory": max(gpu)} if gpu else {}),
+        }
+    )
+
+
+def recovery(row: Row, dense: Row) -> dict[str, float | None]:
+    """`recovery` = mean / dense mean; `recovery_above_chance` = (mean - chance) / (dense mean - chance).
+
+    Both over the row's own tasks. A dense model at chance has nothing to recover: the second is None.
+    """
+    assert row.mean is not None
+    assert row.chance is not None
+    reference = mean(dense.tasks[name].main for name in row.tasks)
+    above = reference - row.chance
+    return {
+        "recovery": row.mean / reference if reference else None,
+        "recovery_above_chance": (row.mean - row.chance) / above if above > 0 else None,
+    }
+
+
+def mean(values: Iterable[float]) -> float:
+    """Arithmetic mean of at least one value."""
+    numbers = list(values)
+    return sum(numbers) / len(numbers)

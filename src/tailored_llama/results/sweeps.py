@@ -1,0 +1,81 @@
+"""`sweep.json` and `matrix.json`: what was measured over several runs or adapters."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from tailored_llama.results.records import Record
+from tailored_llama.results.rows import StageName, TaskFigures
+
+
+class Estimate(Record):
+    """A figure with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class StageSummary(Record):
+    """One stage of one setting of a sweep: means over its seeds."""
+
+    mean: Estimate
+    recovery: Estimate | None
+    recovery_above_chance: Estimate | None
+    of_dense_tuned: Estimate | None = Field(description="Over the dense model with the same tuning.")
+    tasks: dict[str, float]
+    perplexity: dict[str, float]
+
+
+class Setting(Record):
+    """One setting of a sweep, over its seeds."""
+
+    group: str
+    settings: dict[str, Any] = Field(description="What the sweep sets here, by key.")
+    lists: tuple[str, ...]
+    cells: tuple[str, ...]
+    seeds: tuple[int, ...]
+    tasks: tuple[str, ...]
+    chance: float
+    params: dict[str, float]
+    stages: dict[StageName, StageSummary]
+    versus_first: Estimate | None = Field(None, description="Tuned mean minus that of the first setting.")
+
+
+class CellState(Record):
+    """One run of a sweep."""
+
+    name: str
+    seed: int
+    chosen: dict[str, Any]
+    finished: bool
+
+
+class SweepResults(Record):
+    """The whole of a sweep.json."""
+
+    file: ClassVar[str] = "sweep.json"
+
+    settings: tuple[Setting, ...]
+    cells: tuple[CellState, ...] = ()
+    failed: dict[str, str] = Field(description="Why a cell could not be finished, by its name.")
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class MatrixResults(Record):
+    """The whole of a matrix.json: tuned on each task (rows), tested on every task (columns)."""
+
+    file: ClassVar[str] = "matrix.json"
+
+    columns: tuple[str, ...]
+    tuned_in: dict[str, str] = Field(description="The wording of each row.")
+    cells: dict[str, dict[str, TaskFigures]]
+    means: dict[str, float]
+    diagonal: float | None = Field(description="Mean of the cells of a task's own adapter.")
+    beside: float | None = Field(description="Mean of the other cells of rows that were tuned on a task.")
+    general: dict[str, Any] = Field(description="Where the general instructions came from, and how many.")
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Helpers of the tests: builders of small models, rows and runs. No test module imports another one."""
