@@ -33,6 +33,7 @@ lint: install
 docs: install
 	$(BIN)/python -m tailored_llama.cli.help > docs/reference/cli.md
 	$(BIN)/python -m tailored_llama.results > docs/reference/results.schema.json
+	$(BIN)/python -m tailored_llama.recipe.reference docs/reference/recipe.md
 
 clean:
 	rm -rf .venv runs build dist

@@ -1,6 +1,7 @@
 """The recipe: one YAML that describes a whole run (schema.py), and how it is read
 (document.py, load.py)."""
 
+from tailored_llama.recipe.base import MOST_TOKENS, Name, Place, Precision, Projection, Strict
 from tailored_llama.recipe.document import parse_value, read_yaml
 from tailored_llama.recipe.load import (
     bundled_recipes,
@@ -11,28 +12,9 @@ from tailored_llama.recipe.load import (
     suggest,
     validate,
 )
-from tailored_llama.recipe.schema import (
-    MOST_TOKENS,
-    Calibration,
-    Criterion,
-    Distill,
-    EarlyStop,
-    Evaluate,
-    Export,
-    Heal,
-    Lora,
-    Name,
-    Place,
-    Precision,
-    Projection,
-    Prune,
-    Recipe,
-    Reduce,
-    Replay,
-    Strict,
-    Tune,
-    Unit,
-)
+from tailored_llama.recipe.pruning import Calibration, Criterion, Prune, Reduce, Unit
+from tailored_llama.recipe.schema import Evaluate, Export, Recipe
+from tailored_llama.recipe.training import Distill, EarlyStop, Heal, Lora, Replay, Tune
 
 __all__ = [
     "MOST_TOKENS",

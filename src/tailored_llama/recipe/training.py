@@ -1,0 +1,199 @@
+"""The recipe's `heal` and `tune` sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from tailored_llama.recipe.base import MOST_TOKENS, PROJECTIONS, Name, Place, Projection, Strict, unit
+
+LossName = Literal["answer", "choice", "distill"]
+LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
+PRECISION = (
+    "`fp32`, `bf16`, or `auto`: bf16 where the device computes it natively and, on a CPU, a timed product is "
+    "at least 1.3 times as fast, else fp32; never fp16"
+)
+WARMUP = "share of the steps in which the learning rate rises linearly; it then falls by a cosine"
+TOP_K = "tokens of each teacher distribution that are kept where the vocabulary is above 4096"
+
+
+class Lora(Strict):
+    """Low-rank adapters (Hu et al. 2021, LoRA) on projections of every layer, by default on all seven."""
+
+    r: int = Field(8, ge=1, le=2**16, description="rank of the adapters")
+    alpha: float = Field(16, gt=0, le=2**20, description="scale: the update is multiplied by alpha / r")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout probability of the adapters' input")
+    targets: tuple[Projection, ...] = Field(
+        PROJECTIONS, min_length=1,
+        description="projections with an adapter, in every layer: `q`, `k`, `v`, `o`, `gate`, `up`, `down`",
+    )  # fmt: skip
+    dora: bool = Field(
+        False, description="train direction and magnitude of the weights apart (Liu et al. 2024, DoRA)"
+    )
+    rslora: bool = Field(
+        False, description="multiply by alpha / sqrt(r) instead (Kalajdzievski 2023, rank-stabilised LoRA)"
+    )
+
+
+class Distill(Strict):
+    """What the unpruned teacher provides beside its distributions over the shots' answers and choices."""
+
+    texts: int = Field(
+        0, ge=0, le=10**7,
+        description="continuations of the shots' prompts that the teacher generates, by seed, and the "
+        "student is trained on", json_schema_extra=unit("texts"),
+    )  # fmt: skip
+    length: int = Field(
+        32, ge=2, le=MOST_TOKENS,
+        description="new tokens that the teacher generates for each text", json_schema_extra=unit("tokens"),
+    )  # fmt: skip
+    top_k: int = Field(64, ge=1, le=2**24, description=TOP_K, json_schema_extra=unit("tokens"))
+
+
+class Replay(Strict):
+    """General text mixed into every step, so that the model keeps its general language."""
+
+    source: Place = Field(
+        "c4", description="`c4`, `world` or a file, as for `prune.calibration.source`; not `task`"
+    )
+    share: float = Field(
+        0.2, gt=0, lt=1, description="share of general text in the loss, and in the sequences of a step"
+    )
+    length: int = Field(
+        64, ge=2, le=MOST_TOKENS,
+        description="length of a window of general text", json_schema_extra=unit("tokens"),
+    )  # fmt: skip
+
+    @field_validator("source")
+    @classmethod
+    def _general(cls, source: str) -> str:
+        if source == "task":
+            raise ValueError("general text is replayed, no rows of tasks; name c4, world or a file")
+        return source
+
+
+class EarlyStop(Strict):
+    """Stop, and return to the best epoch, by the loss on shots that are held out."""
+
+    share: float = Field(
+        0.2, gt=0, lt=1, description="share of the shots that is held out and not trained on"
+    )
+    patience: int = Field(
+        3, ge=1, le=10**6,
+        description="training stops after so many epochs without a lower loss on them",
+        json_schema_extra=unit("epochs"),
+    )  # fmt: skip
+
+
+class Tune(Strict):
+    """Few-shot tuning to one task.
+
+    The defaults are the paper's, except for batch size and warm-up (see recipes/paper-20.yaml).
+    """
+
+    shots: int = Field(
+        50, ge=1, le=10**7,
+        description="training examples of a task, from its training split only, balanced over labels",
+        json_schema_extra=unit("rows"),
+    )  # fmt: skip
+    select: Literal["balanced", "diverse"] = Field(
+        "balanced",
+        description="how shots are drawn: `balanced`: at random from each label; `diverse`: the least "
+        "similar of each label",
+    )
+    overlap: Literal["drop", "refuse"] = Field(
+        "drop",
+        description="training rows that are also in the scored split: `drop`: they are not drawn, and "
+        "counted; `refuse`: they are an error",
+    )
+    prompt: Name = Field(
+        "auto", description="name of a prompt, or `auto`: the one in which the model answers the shots best"
+    )
+    auto: Literal["untuned", "tuned"] = Field(
+        "untuned",
+        description="the model that `prompt: auto` scores the prompts with: `untuned`: the model as it is; "
+        "`tuned`: tuned on one half of the shots and scored on the other (two tunings a prompt)",
+    )
+    loss: dict[LossName, Annotated[float, Field(gt=0, le=10**6)]] = Field(
+        {"answer": 1.0},
+        description="`answer`: cross-entropy of the tokens of the right answer; `choice`: rank the choices; "
+        "`distill`: match the unpruned teacher. One name, a list of names, or names with weights",
+    )
+    distill: Distill = Field(Distill(), description="settings of `loss: distill`")
+    replay: Replay | None = Field(
+        None, description="general text in every step, against forgetting; none: the shots alone"
+    )
+    early_stop: EarlyStop | None = Field(
+        None,
+        description="hold out some shots, stop when their loss no longer falls, and keep the best epoch; "
+        "none: train for all epochs",
+    )
+    lora: Lora = Field(Lora(), description="the adapters that are trained")
+    epochs: int = Field(
+        30, ge=1, le=10**5, description="passes over the shots, with AdamW", json_schema_extra=unit("epochs")
+    )
+    learning_rate: float = Field(1.0e-4, gt=0, le=1e38, description="peak learning rate")
+    warmup: float = Field(0.1, ge=0, le=1, description=WARMUP)
+    batch_size: int = Field(64, ge=1, le=10**6, description="shots of a step", json_schema_extra=unit("rows"))
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=PRECISION)
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """What decides which rows are the shots and in which wordings they may be put."""
+        return {key: getattr(self, key) for key in ("shots", "select", "overlap", "prompt")}
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _weights(cls, loss: Any) -> Any:
+        named = [loss] if isinstance(loss, str) else loss
+        if isinstance(named, (list, tuple)):
+            named = dict.fromkeys(map(str, named), 1.0)
+        if not isinstance(named, Mapping) or not named:
+            raise ValueError("name a loss, a list of losses, or losses with their weights")
+        for name in named:
+            if name not in LOSS_NAMES:
+                raise ValueError(f"there is no loss '{name}'; name one or more of {', '.join(LOSS_NAMES)}")
+        return named
+
+
+class HealLora(Lora):
+    """Of higher rank than for a task, since the whole model has to recover."""
+
+    r: int = Field(32, ge=1, le=2**16, description="rank of the adapters")
+    alpha: float = Field(64, gt=0, le=2**20, description="scale: the update is multiplied by alpha / r")
+    dropout: float = Field(0, ge=0, lt=1, description="dropout probability of the adapters' input")
+
+
+class Heal(Strict):
+    """Distillation of the pruned model from the unpruned one after each of `rounds` cuts (healing: Gromov et
+    al. 2024), on text that the unpruned model generates from the shots' prompts.
+    """
+
+    rounds: int = Field(
+        1, ge=1, le=100,
+        description="cuts, each removing the same share of what is left, with a healing after each; "
+        "`prune.steps` are steps of each cut. More than one not with `prune.of: units`, whole layers, a "
+        "`trajectory` or a `floor` below 1", json_schema_extra=unit("cuts"),
+    )  # fmt: skip
+    texts: int = Field(
+        3000, ge=1, le=10**7,
+        description="texts that the unpruned model generates for each round, from the prompts of all tasks, "
+        "each wording once", json_schema_extra=unit("texts"),
+    )  # fmt: skip
+    length: int = Field(
+        40, ge=2, le=MOST_TOKENS,
+        description="new tokens that it generates for each text", json_schema_extra=unit("tokens"),
+    )  # fmt: skip
+    top_k: int = Field(64, ge=1, le=2**24, description=TOP_K, json_schema_extra=unit("tokens"))
+    lora: HealLora = Field(HealLora(), description="the adapters, merged into the model after each round")
+    epochs: int = Field(
+        2, ge=1, le=10**5, description="passes over the texts, with AdamW", json_schema_extra=unit("epochs")
+    )
+    learning_rate: float = Field(3.0e-4, gt=0, le=1e38, description="peak learning rate")
+    warmup: float = Field(0.1, ge=0, le=1, description=WARMUP)
+    batch_size: int = Field(
+        16, ge=1, le=10**6, description="texts of a step", json_schema_extra=unit("texts")
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=PRECISION)
