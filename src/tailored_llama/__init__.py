@@ -1,9 +1,17 @@
-"""Tailor a LLaMA-family model to a task: prune, tune on a few examples, evaluate, export.
+"""Tailor a LLaMA-family model to a task: prune, heal, tune on a few examples, evaluate, export.
 
-    from tailored_llama import prune, tune, evaluate, export, run
+    import tailored_llama as tailor
 
-Paths or models in memory go in, the same come out. Importing this is light: torch comes with the first use.
-Once imported, `AutoModelForCausalLM.from_pretrained` of this process loads shaped checkpoints.
+    small = tailor.prune("world", ratio=0.3, out="small")
+    tuned = tailor.tune(small, task="world_boolq", shots=50, out="tuned")
+    row = tailor.evaluate(tuned, tasks=["world_boolq"])
+
+The model comes first: a directory, a hub id, `world`, or a model in memory. `settings=` takes a section of a
+recipe (`Prune`, `Heal`, `Tune`, `Evaluate`), and its fields are keywords as well. With `out=` a directory is
+written and its path returned; without, a model is returned. docs/reference/python.md lists all functions.
+
+Importing this is light: torch is imported on the first use of a function. Once imported,
+`AutoModelForCausalLM.from_pretrained` of this process loads shaped checkpoints.
 """
 
 from __future__ import annotations
@@ -18,28 +26,84 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tailored_llama.profiling import measure
+    from tailored_llama.recipe import (
+        Calibration,
+        Distill,
+        EarlyStop,
+        Evaluate,
+        Export,
+        Heal,
+        HealLora,
+        Lora,
+        Prune,
+        Recipe,
+        Replay,
+        Tune,
+    )
+    from tailored_llama.reporting import report
     from tailored_llama.stages.evaluate import evaluate
     from tailored_llama.stages.export import export
     from tailored_llama.stages.heal import heal
-    from tailored_llama.stages.prune import prune
+    from tailored_llama.stages.import_gguf import import_gguf
+    from tailored_llama.stages.prune import Plan, prune
+    from tailored_llama.stages.prune import make_plan as plan
     from tailored_llama.stages.tune import tune
+    from tailored_llama.workflows.cross_task import matrix
     from tailored_llama.workflows.run import run
 
     __version__: str
 
-__all__ = ["__version__", "evaluate", "export", "heal", "prune", "run", "tune"]
+__all__ = [
+    "Calibration",
+    "Distill",
+    "EarlyStop",
+    "Evaluate",
+    "Export",
+    "Heal",
+    "HealLora",
+    "Lora",
+    "Plan",
+    "Prune",
+    "Recipe",
+    "Replay",
+    "Tune",
+    "__version__",
+    "evaluate",
+    "export",
+    "heal",
+    "import_gguf",
+    "matrix",
+    "measure",
+    "plan",
+    "prune",
+    "report",
+    "run",
+    "tune",
+]
 
+# Public names by the module that has them. None is also the name of a module of this package, which would
+# hide it once imported.
 _HOMES = {
-    "prune": "stages.prune", "heal": "stages.heal", "tune": "stages.tune", "evaluate": "stages.evaluate",
-    "export": "stages.export", "run": "workflows.run",
+    "stages.prune": ("prune", "Plan"), "stages.heal": ("heal",), "stages.tune": ("tune",),
+    "stages.evaluate": ("evaluate",), "stages.export": ("export",), "stages.import_gguf": ("import_gguf",),
+    "workflows.run": ("run",), "workflows.cross_task": ("matrix",), "reporting": ("report",),
+    "profiling": ("measure",),
+    "recipe": (
+        "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "Lora", "Prune",
+        "Recipe", "Replay", "Tune",
+    ),
 }  # fmt: skip
+_HOME_OF = {name: (module, name) for module, names in _HOMES.items() for name in names}
+_HOME_OF["plan"] = ("stages.prune", "make_plan")  # `stages.prune.plan` is a module
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("tailored-llama")
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _HOME_OF:
+        module, attribute = _HOME_OF[name]
+        return getattr(import_module(f"{__name__}.{module}"), attribute)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,22 +7,44 @@ import subprocess
 import sys
 from importlib import metadata
 
+import pytest
+from pydantic import BaseModel
+
 import tailored_llama
+
+FUNCTIONS = [
+    "evaluate", "export", "heal", "import_gguf", "matrix", "measure", "plan", "prune", "report", "run",
+    "tune",
+]  # fmt: skip
+SETTINGS = [
+    "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "Lora", "Prune",
+    "Recipe", "Replay", "Tune",
+]  # fmt: skip
 
 
 def test_the_public_names() -> None:
-    assert tailored_llama.__all__ == ["__version__", "evaluate", "export", "heal", "prune", "run", "tune"]
+    assert tailored_llama.__all__ == sorted(["Plan", "__version__", *FUNCTIONS, *SETTINGS])
+    assert dir(tailored_llama) == tailored_llama.__all__
     assert tailored_llama.__version__ == metadata.version("tailored-llama")
+    with pytest.raises(AttributeError, match="trim"):
+        _ = tailored_llama.trim
 
 
-def test_stages_are_functions_at_the_top_and_modules_below() -> None:
-    import tailored_llama.stages.export.card
-
-    for name in ("prune", "heal", "tune", "evaluate", "export", "run"):
+def test_each_name_is_what_it_promises() -> None:
+    for name in FUNCTIONS:
         function = getattr(tailored_llama, name)
         assert inspect.isfunction(function), name
-        assert function.__name__ == name
+        assert function.__name__ == {"plan": "make_plan"}.get(name, name)
+        assert inspect.getdoc(function), name
+    for name in SETTINGS:
+        assert issubclass(getattr(tailored_llama, name), BaseModel), name
+
+
+def test_a_stage_is_a_module_below() -> None:
+    import tailored_llama.stages.export.card
+
     assert inspect.ismodule(tailored_llama.stages.export)
+    assert inspect.isfunction(tailored_llama.export)
 
 
 def test_importing_is_light() -> None:

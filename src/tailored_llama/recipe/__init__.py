@@ -14,7 +14,7 @@ from tailored_llama.recipe.load import (
 )
 from tailored_llama.recipe.pruning import Calibration, Criterion, Prune, Reduce, Unit
 from tailored_llama.recipe.schema import Evaluate, Export, Recipe
-from tailored_llama.recipe.training import Distill, EarlyStop, Heal, Lora, Replay, Tune
+from tailored_llama.recipe.training import Distill, EarlyStop, Heal, HealLora, Lora, Replay, Tune
 
 __all__ = [
     "MOST_TOKENS",
@@ -25,6 +25,7 @@ __all__ = [
     "Evaluate",
     "Export",
     "Heal",
+    "HealLora",
     "Lora",
     "Name",
     "Place",
