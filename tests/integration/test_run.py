@@ -42,6 +42,7 @@ def recipe(shared: Path, corpora: dict[str, str]) -> dict[str, Any]:
         },
         "tune": {"shots": 8, "epochs": 1, "batch_size": 8, "prompt": "paper"},
         "evaluate": {"limit": LIMIT, "perplexity": ["wikitext2", "ptb"]},
+        "export": {"formats": ["hf"]},
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from tailored_llama.checkpoint import load_tuned
 from tailored_llama.cli import execute
 from tailored_llama.errors import DataError, TuneError
 from tailored_llama.recipe import EarlyStop, Lora, Tune
+from tailored_llama.stage import Store
 from tailored_llama.stages.tune import stage as job
 from tailored_llama.training import loop as trainer
 from tailored_llama.training import teacher
@@ -63,7 +64,8 @@ def test_the_teacher_is_asked_once_and_never_beside_its_student(
 
     monkeypatch.setattr(checkpoint, "load_model", watched)
     arguments = {**DISTILL, "prompt": "auto", "merge": False, "data": data, "teacher": unpruned}
-    out = tune(base, task="boolq", out=tmp_path / "a", **arguments)
+    store = Store(tmp_path)  # which keeps what the teacher said until it is released
+    out = tune(base, task="boolq", out=store.slot("a"), **arguments)
     assert [name for name, _ in loaded] == [str(base), str(unpruned), str(base)]
     (cache,) = tmp_path.glob("teacher-*")
     first = history(out)[0]
@@ -71,14 +73,14 @@ def test_the_teacher_is_asked_once_and_never_beside_its_student(
     assert first["parts"].keys() == {"answer", "distill"}
 
     loaded.clear()
-    again = tune(base, task="boolq", out=tmp_path / "b", **arguments)
+    again = tune(base, task="boolq", out=store.slot("b"), **arguments)
     assert [name for name, _ in loaded] == [str(base), str(base)], "what it said was on the disk"
     weights = "adapter/adapter_model.safetensors"
     assert (out / weights).read_bytes() == (again / weights).read_bytes()
 
     (cache / "manifest.json").unlink()
     (cache / teacher.FILE).unlink()
-    tune(base, task="boolq", out=tmp_path / "c", **arguments)
+    tune(base, task="boolq", out=store.slot("c"), **arguments)
     assert (out / weights).read_bytes() == (tmp_path / "c" / weights).read_bytes(), "asked anew, the same"
     in_memory = tune(base, task="boolq", **{**arguments, "merge": True})
     kept = load_tuned(base, out).merge_and_unload()
@@ -101,6 +103,7 @@ def test_a_tuning_that_is_stopped_goes_on_with_what_the_teacher_said(
     monkeypatch.setattr(teacher, "distributions", None)
     tune(base, task="boolq", data=data, teacher=unpruned, out=tmp_path / "out", **DISTILL)
     assert (tmp_path / "out" / "manifest.json").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"], "nothing is kept once it is complete"
 
 
 def test_distilling_brings_the_student_nearer_to_its_teacher(

@@ -17,6 +17,7 @@ from tailored_llama.checkpoint.lineage import one_after_another, what_was_cut
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError, TuneError
 from tailored_llama.recipe import Heal, Tune, load_recipe
+from tailored_llama.stage import Store
 from tailored_llama.stages.heal import stage as healing
 from tailored_llama.stages.prune import make_plan, prune
 from tailored_llama.training import teacher
@@ -74,12 +75,12 @@ def test_the_student_expects_more_of_what_its_teacher_expects(
 def test_a_complete_healing_is_not_done_again_and_the_teacher_is_asked_once(
     base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
-    out = healed(base, unpruned, data, out=tmp_path / "out")
+    out = healed(base, unpruned, data, out=Store(tmp_path).slot("out"))
     with monkeypatch.context() as patch:
         patch.setattr(healing, "fit", None)
         assert healed(base, unpruned, data, out=tmp_path / "out") == out
     monkeypatch.setattr(teacher, "distributions", None)
-    healed(base, unpruned, data, out=tmp_path / "again")
+    healed(base, unpruned, data, out=Store(tmp_path).slot("again"))
     weights = "model.safetensors"
     assert (out / weights).read_bytes() == (tmp_path / "again" / weights).read_bytes()
 

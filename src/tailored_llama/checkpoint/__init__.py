@@ -51,6 +51,7 @@ from tailored_llama.checkpoint.weights import (
     open_weights,
     require_finite_model,
     weights_digest,
+    widest_dtype,
 )
 from tailored_llama.checkpoint.write import (
     check_room,
@@ -109,6 +110,7 @@ __all__ = [
     "size_text",
     "takes_allow_config",
     "weights_digest",
+    "widest_dtype",
     "write_bytes",
     "write_checkpoint",
     "write_config",

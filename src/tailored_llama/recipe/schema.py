@@ -58,12 +58,12 @@ class Evaluate(Strict):
 
 
 class Export(Strict):
-    """Release artefacts, written at the end of a run."""
+    """Release artefacts, written at the end of a run; by default none."""
 
     formats: tuple[Literal["hf", "gguf", "onnx"], ...] = Field(
-        ("hf",),
+        (),
         description="what is written for each task: `hf`: the merged checkpoint with a model card; `gguf`: "
-        "for llama.cpp; `onnx`",
+        "for llama.cpp; `onnx`; none: a run keeps the adapters and the healed base",
     )
 
 
@@ -98,6 +98,11 @@ class Recipe(Strict):
     tune: Tune = Field(Tune(), description="few-shot tuning to each task")
     evaluate: Evaluate = Field(Evaluate(), description="what is scored")
     export: Export = Field(Export(), description="what is written for release")
+    keep: Literal["needed", "all"] = Field(
+        "needed",
+        description="`needed`: the distributions of the unpruned model (`teacher-*`) are deleted once every "
+        "stage that learns from them is complete; `all`: they stay, for the next run with other settings",
+    )
     sweep: dict[str, Any] | None = Field(
         None,
         description="dotted keys with lists of values, and named `variants`: every combination is run",

@@ -8,24 +8,29 @@ run which is moved or copied, or whose inputs moved, is still complete.
 from tailored_llama.stage.frame import Stage, complete_at
 from tailored_llama.stage.manifest import MANIFEST, Manifest, Output, fingerprint, read_manifest, versions
 from tailored_llama.stage.run import RECIPE, is_complete_run, is_run, run_directory
-from tailored_llama.stage.store import Out, Slot, Store, complete, shared_path
+from tailored_llama.stage.store import Out, Slot, Store, complete, complete_beside
+from tailored_llama.stage.working import TEACHER, TRAINED, Working, clear_working
 
 __all__ = [
     "MANIFEST",
     "RECIPE",
+    "TEACHER",
+    "TRAINED",
     "Manifest",
     "Out",
     "Output",
     "Slot",
     "Stage",
     "Store",
+    "Working",
+    "clear_working",
     "complete",
     "complete_at",
+    "complete_beside",
     "fingerprint",
     "is_complete_run",
     "is_run",
     "read_manifest",
     "run_directory",
-    "shared_path",
     "versions",
 ]

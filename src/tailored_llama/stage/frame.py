@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tailored_llama.stage.manifest import (
     versions,
     write_manifest,
 )
+from tailored_llama.stage.working import Working
 from tailored_llama.strict_json import to_json
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ class Stage:
 
     `settings` are JSON without paths: where a setting names a file or directory, the digest of its contents
     is among the `inputs`, by the role it plays (`model`, `data boolq`). `inputs` is called before and after
-    the work. `produce` writes into an empty directory. A stage that is not `reusable`, because something that
-    it reads has no digest, is computed every time.
+    the work. `produce` writes into an empty directory; what it keeps beside that one is noted in `working`. A
+    stage that is not `reusable`, because something that it reads has no digest, is computed every time.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Stage:
     produce: Callable[[Path], None]
     seed: int | None = None
     reusable: bool = True
+    working: Working = field(default_factory=Working, compare=False)
 
     @cached_property
     def plain(self) -> dict[str, Any]:

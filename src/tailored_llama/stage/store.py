@@ -13,8 +13,8 @@ from tailored_llama.checkpoint import make_directory, remove
 from tailored_llama.errors import CheckpointError
 from tailored_llama.stage.frame import Stage, complete_at, is_complete
 from tailored_llama.stage.manifest import foreign_files, read_manifest
+from tailored_llama.stage.working import DIGITS, TRAINED, Working, clear_working, is_working
 
-DIGITS = 16
 log = logging.getLogger(__name__)
 
 
@@ -23,7 +23,7 @@ class Store:
 
     With `shared`, a stage is written there, under its name and fingerprint, and linked into the run: runs
     that need the same result share it, and it is computed once. `owner` is the workflow that the stages
-    belong to. `check`, called before each stage, may stop the run.
+    belong to. `check`, called before each stage, may stop the run. With `keep`, nothing is released.
     """
 
     def __init__(
@@ -33,12 +33,15 @@ class Store:
         *,
         owner: str = "run",
         check: Callable[[], None] | None = None,
+        keep: bool = False,
     ) -> None:
         self.out = Path(out).resolve()
         self.shared = None if shared is None else Path(shared).resolve()
         self.owner = owner
         self._check = check
+        self._keep = keep
         self._requested: set[str] = set()
+        self._working: list[Working] = []
 
     def slot(self, name: str) -> Slot:
         """Where the stage that this run calls `name` goes: an `out` for the functions of the stages."""
@@ -49,6 +52,13 @@ class Store:
         if self._check is not None:
             self._check()
         self._requested.add(name)
+        stage.working.owner = self.owner
+        place = self._complete(name, stage)
+        stage.working.clear([TRAINED])
+        self._working.append(stage.working)
+        return place
+
+    def _complete(self, name: str, stage: Stage) -> Path:
         if self.shared is None:
             place = self.out / name
             if place.is_symlink() and not is_complete(stage, place):
@@ -58,13 +68,25 @@ class Store:
         self._link(name, place)
         return place
 
+    def release(self, *, everything: bool = False) -> None:
+        """Remove what the stages so far kept beside them while they were computed; with `everything`, also
+        what an interrupted run left of it. Of a shared store nothing: other runs may need it.
+        """
+        if self._keep or self.shared is not None:
+            return
+        for working in self._working:
+            working.clear()
+        self._working.clear()
+        if everything:
+            clear_working(self.out)
+
     def clear(self) -> None:
         """Remove stages that this workflow wrote into the run earlier, and that it does not request any more.
 
         What it did not write itself, and what holds files that it does not know, stays.
         """
         for path in sorted(self.out.iterdir()):
-            if path.name in self._requested:
+            if path.name in self._requested or is_working(path):
                 continue
             if path.is_symlink() and self.shared is not None:
                 path.unlink()
@@ -98,10 +120,23 @@ Out: TypeAlias = str | Path | Slot
 
 
 def complete(stage: Stage, out: Out) -> Path:
-    """The directory with the result of `stage`, computed now unless it is there; see `complete_at`."""
+    """The directory with the result of `stage`, computed now unless it is there; see `complete_at`.
+
+    Outside a store, what the stage kept beside it while it was computed is removed.
+    """
     if isinstance(out, Slot):
         return out.store.complete(out.name, stage)
-    return complete_at(stage, out)
+    place = complete_at(stage, out)
+    stage.working.clear()
+    return place
+
+
+def complete_beside(stage: Stage, place: Path, working: Working) -> Path:
+    """A working stage of the one whose `working` this is, in its directory in `place`; see `complete_at`."""
+    # Named by what is in it: whatever lies there is ours.
+    directory = complete_at(stage, shared_path(place, stage.name, stage), owner=working.owner, ours=True)
+    working.used.append(directory)
+    return directory
 
 
 def shared_path(store: Path, name: str, stage: Stage) -> Path:

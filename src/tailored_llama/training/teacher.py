@@ -7,6 +7,7 @@ every choice of the shots, and the texts it wrote with its log-probabilities at 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +22,7 @@ from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Distill, Heal
 from tailored_llama.scoring import can_branch, not_finite
-from tailored_llama.stage import Stage, complete_at, shared_path
+from tailored_llama.stage import TEACHER, Stage, Working, complete_beside
 from tailored_llama.stage.inputs import digest_of, merged, model_inputs
 from tailored_llama.training.base_model import load_base
 from tailored_llama.training.batches import Distributions, Shot, collate, split_reads, windows
@@ -29,7 +30,6 @@ from tailored_llama.training.forward import logprobs
 from tailored_llama.training.generation import write_texts
 from tailored_llama.training.precision import Precision, choose_precision
 
-STAGE = "teacher"
 FILE = "outputs.safetensors"
 WHOLE = 4096
 """Vocabularies up to this are kept whole, larger ones as each place's `top_k`."""
@@ -52,11 +52,13 @@ class Teacher:
         tokenizer: PreTrainedTokenizerBase,
         vocabulary: int,
         prompts: Sequence[Sequence[int]],
+        working: Working,
     ) -> tuple[list[Shot], list[Shot]]:
         """`shots` with the teacher's distributions, and the texts it wrote from `prompts` with theirs.
 
-        Its outputs are in a directory of `cache` named by what they depend on; nothing is computed where that
-        is complete. Raises TuneError for a teacher of another tokenizer or `vocabulary`, the student's.
+        Its outputs are in a directory of `cache` named by what they depend on, which is noted in `working`;
+        nothing is computed where that is complete. Raises TuneError for a teacher of another tokenizer or
+        `vocabulary`, the student's.
         """
         config = checkpoint.open_weights(self.model).config
         self._check_tokens(int(config.vocab_size), vocabulary, tokenizer)
@@ -71,10 +73,12 @@ class Teacher:
             checkpoint.write_tensors(folder / FILE, self._outputs(shots, tokenizer, prompts))
 
         inputs = merged([model_inputs("teacher", self.model), lambda: asked])
-        stage = Stage(STAGE, settings, inputs, produce, seed=self.seed)
-        # Named by what is in it: whatever lies there is ours.
-        directory = complete_at(stage, shared_path(cache, STAGE, stage), ours=True)
-        return _read(load_file(directory / FILE), shots)
+        stage = Stage(TEACHER, settings, inputs, produce, seed=self.seed)
+        while True:
+            directory = complete_beside(stage, cache, working)
+            # Another command that asked the same, and is done, may just have removed it.
+            with suppress(FileNotFoundError):
+                return _read(load_file(directory / FILE), shots)
 
     def _check_tokens(self, theirs: int, ours: int, tokenizer: PreTrainedTokenizerBase) -> None:
         same = theirs == ours

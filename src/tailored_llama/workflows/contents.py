@@ -13,8 +13,8 @@ from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs, tex
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:
-    """The recipe without the places of its model, data, tasks and texts, and without `allow_config`."""
-    settings = recipe.model_dump(mode="json", exclude={"model", "data", "allow_config"})
+    """The recipe without the places of its model, data, tasks, texts, `allow_config` and `keep`."""
+    settings = recipe.model_dump(mode="json", exclude={"model", "data", "allow_config", "keep"})
     settings["tasks"] = [load_task(name).name for name in recipe.tasks]
     if recipe.evaluate.tasks is not None:
         settings["evaluate"]["tasks"] = [load_task(name).name for name in recipe.evaluate.tasks]

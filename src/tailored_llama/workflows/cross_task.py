@@ -60,7 +60,10 @@ def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> MatrixResu
     _check_names([*map(name_of, dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))))])
     instructions = _instructions(recipe, general)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
-        store, own = (Store(out, owner=owner, check=unchanged(recipe)) for owner in ("run", "matrix"))
+        keep = recipe.keep == "all"
+        store, own = (
+            Store(out, owner=owner, check=unchanged(recipe), keep=keep) for owner in ("run", "matrix")
+        )
         pruned = [*shrink(recipe, checkpoint.resolve(recipe.model), store).values()][-1]
         tuned = tune_all(recipe, pruned, store, "tune")
         prompts = {task: chosen_prompt(adapter) for task, adapter in tuned.items()}
@@ -70,6 +73,7 @@ def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> MatrixResu
             **{name_of(task): adapter for task, adapter in tuned.items()},
             NAME: _tune_general(recipe, pruned, own, instructions),
         }
+        store.release(everything=True)
         cells = {
             row: {
                 name_of(task): _cell(recipe, pruned, row, adapter, task, asked[task], own) for task in asked

@@ -54,7 +54,7 @@ def _run(recipe: Recipe, out: Path) -> Results | SweepResults:
         return sweep(recipe, out)
     check(recipe)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
-        store = Store(out, check=unchanged(recipe))
+        store = Store(out, check=unchanged(recipe), keep=recipe.keep == "all")
         results, base, adapters = tailor(recipe, store)
         for task, adapter in adapters.items():
             for form in recipe.export.formats:
@@ -77,6 +77,7 @@ def tailor(
     """
     dense = checkpoint.resolve(recipe.model)
     small = shrink(recipe, dense, store)
+    store.release()
     base = [*small.values()][-1]
     adapters = {"tuned": tune_all(recipe, base, store, "tune")}
     # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
@@ -85,6 +86,7 @@ def tailor(
     if dense_tuned:
         adapters["dense_tuned"] = tune_all(recipe, dense, store, "tune-dense", prompts)
         bases["dense_tuned"] = dense
+    store.release(everything=True)  # not before: both tunings of a task ask the teacher the same
     bases["tuned"] = base
     rows: list[Row] = []
     for wording in asked if recipe.evaluate.prompt == SAME else (HARNESS,):

@@ -12,12 +12,14 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from peft import PeftModel
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
@@ -28,14 +30,15 @@ from tailored_llama.errors import TuneError
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.scoring import embedding_rows, example_length
-from tailored_llama.stage import Out, Stage, complete
+from tailored_llama.stage import TRAINED, Out, Stage, Working, complete, complete_beside
 from tailored_llama.stage.inputs import merged, model_inputs, task_inputs, tokenizer_inputs
-from tailored_llama.training.base_model import Base, load_base, tokenizer_of, write_history, write_model
+from tailored_llama.training.base_model import HISTORY, Base, load_base, tokenizer_of, write_model
 from tailored_llama.training.batches import Material, encode
 from tailored_llama.training.generation import prompts_of
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
 from tailored_llama.training.teacher import Teacher
+from tailored_llama.training.trained import kept, link_files, merged_from, write_trained
 
 STAGE = "heal"
 TEXTS = "texts.json"
@@ -67,8 +70,9 @@ def heal(
     `tune`.
 
     With `out`, writes the checkpoint, `history.jsonl` and `texts.json` (some of the texts) and returns the
-    directory, at once where it is complete; what the teacher said is kept beside it, in `teacher-*`. Without,
-    returns a new model. Raises what `tune` raises, and TuneError without a task or for another vocabulary.
+    directory, at once where it is complete. Until then the teacher's distributions and the trained adapter
+    are in `teacher-*` and `trained-*` beside it, from which a call that failed goes on. Without, returns a
+    new model. Raises what `tune` raises, and TuneError without a task or for another vocabulary.
     """
     tasks = [tasks] if isinstance(tasks, str | Path) else tasks
     if not tasks:
@@ -85,9 +89,15 @@ def heal(
 
 @dataclass(frozen=True)
 class _Healed:
-    model: PreTrainedModel
+    adapted: PeftModel
+    dtype: torch.dtype
     history: list[dict[str, Any]]
     record: dict[str, Any]
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The model with the adapter folded in."""
+        return checkpoint.merge_adapter(self.adapted.float(), self.dtype)
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,7 @@ class _Job:
     data: Mapping[str, str]
     tokenizer: PreTrainedTokenizerBase | None
     device: str | None
+    working: Working = field(default_factory=Working)
 
     @property
     def stage(self) -> Stage:
@@ -111,18 +122,27 @@ class _Job:
             **self.settings.model_dump(mode="json", exclude={"rounds"}), "drawn": self.shots.drawing,
         }  # fmt: skip
         inputs = [model_inputs("base", self.base), model_inputs("teacher", self.teacher), self._rows]
-        return Stage(STAGE, settings, merged(inputs), self._write, seed=self.seed)
+        read = merged(inputs)
+        trained = Stage(TRAINED, {**settings, "of": STAGE}, read, self._write, seed=self.seed)
+        merge = partial(self._merge, trained)
+        return Stage(STAGE, settings, read, merge, seed=self.seed, working=self.working)
 
     def _write(self, folder: Path) -> None:
         healed = self.run(folder.parent)
-        write_history(healed.history, folder)
-        checkpoint.write_json(folder / TEXTS, healed.record)
-        write_model(healed.model, folder, self.base, self.tokenizer)
-        told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
-        if told:
-            rounds = told.get("heal", {}).get("rounds", 0) + 1
-            how = self.settings.model_dump(mode="json") | {"rounds": rounds}
-            checkpoint.write_json(folder / CUT, {**told, "heal": how})
+        write_trained(healed.adapted, self.base, healed.history, folder, TEXTS, healed.record)
+
+    def _merge(self, stage: Stage, folder: Path) -> None:
+        """Train, in a directory of its own, so that a merge that fails loses nothing; then merge."""
+        trained = complete_beside(stage, folder.parent, self.working)
+        self.working.trained()
+        with kept(trained, folder):
+            link_files(trained, folder, [HISTORY, TEXTS])
+            write_model(merged_from(self.base, trained, self.device), folder, self.base, self.tokenizer)
+            told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+            if told:
+                rounds = told.get("heal", {}).get("rounds", 0) + 1
+                how = self.settings.model_dump(mode="json") | {"rounds": rounds}
+                checkpoint.write_json(folder / CUT, {**told, "heal": how})
 
     def run(self, cache: Path | None) -> _Healed:
         """Have the teacher write and say what it expects, then train; torch's generators stay as they are."""
@@ -132,7 +152,7 @@ class _Job:
         seed = random.Random(f"{self.seed} {self.round}").getrandbits(32)
         asked = Teacher(self.teacher, self.settings, self.settings.precision, seed, self.device)
         with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
-            _, texts = asked.teach([], Path(place), tokenizer, embedding_rows(config), prompts)
+            _, texts = asked.teach([], Path(place), tokenizer, embedding_rows(config), prompts, self.working)
         model, dtype = load_base(self.base, self.settings.precision, self.device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -144,7 +164,7 @@ class _Job:
             "texts": len(texts), "tokens": sum(map(len, written)),
             "examples": [tokenizer.decode(ids) for ids in written[:SHOWN]],
         }  # fmt: skip
-        return _Healed(checkpoint.merge_adapter(adapted.float(), dtype), history, record)
+        return _Healed(adapted, dtype, history, record)
 
     def _prompts(self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> list[tuple[int, ...]]:
         """What stands before the answers of every task's shots, in each wording that tuning may take."""

@@ -51,9 +51,10 @@ def tune(
     the unpruned model that `loss: distill` learns from; it is run before the student is loaded.
 
     With `out`, writes `adapter/`, `history.jsonl`, `shots.json` and, with `merge`, the merged checkpoint in
-    the base's own form, and returns the directory; returns at once where that is complete. What the teacher
-    said is kept beside `out`, in `teacher-*`, for other tunings that ask the same. Without, returns the
-    tuned model, merged or with its adapters on.
+    the base's own form, and returns the directory; returns at once where that is complete. Until then the
+    teacher's distributions and, with `merge`, what was trained are in `teacher-*` and `trained-*` beside
+    `out`, from which a call that failed goes on. Without, returns the tuned model, merged or with its
+    adapters on.
 
     Raises DataError for too few rows, TaskError for an unknown task or prompt, TuneError where training
     diverges (nothing is left behind), CheckpointError for a base that cannot be read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,12 +14,13 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
+from tailored_llama.checkpoint.adapter import FOLDER
 from tailored_llama.checkpoint.lineage import CUT, what_was_cut
 from tailored_llama.data import Task
 from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import embedding_rows, example_length
-from tailored_llama.stage import Stage
+from tailored_llama.stage import TRAINED, Stage, Working, complete_beside
 from tailored_llama.stage.inputs import (
     merged,
     model_inputs,
@@ -29,14 +30,15 @@ from tailored_llama.stage.inputs import (
     tokenizer_inputs,
 )
 from tailored_llama.stages.tune.wording import choose
-from tailored_llama.training.base_model import load_base, tokenizer_of, write_history, write_model
+from tailored_llama.training.base_model import HISTORY, load_base, tokenizer_of, write_model
 from tailored_llama.training.batches import Material, Shot, encode
 from tailored_llama.training.generation import prompts_of
 from tailored_llama.training.loop import fit
-from tailored_llama.training.lora import attach, save_adapter
+from tailored_llama.training.lora import attach
 from tailored_llama.training.losses import LOSSES, metric_of
 from tailored_llama.training.replay import general_text, hold_out
 from tailored_llama.training.teacher import Teacher
+from tailored_llama.training.trained import kept, link_files, merged_from, write_trained
 
 STAGE = "tune"
 SHOTS = "shots.json"
@@ -73,6 +75,7 @@ class Job:
     teacher: PreTrainedModel | Path | None = None
     texts: str | None = None
     """A local file that stands for the hub's text of `tune.replay`."""
+    working: Working = field(default_factory=Working)
 
     def stage(self, *, merge: bool) -> Stage:
         """The tuning as a stage: a directory with the adapter and, with `merge`, the merged checkpoint."""
@@ -82,16 +85,24 @@ class Job:
             inputs.append(model_inputs("teacher", self._teacher().model))
         if self.settings.replay is not None:
             settings["replay"]["source"] = text_name(self.settings.replay.source, self._c4)
-        return Stage(STAGE, settings, merged(inputs), partial(self._write, merge=merge), seed=self.seed)
+        read = merged(inputs)
+        if not merge:
+            return Stage(STAGE, settings, read, self._write, seed=self.seed, working=self.working)
+        trained = Stage(TRAINED, {**settings, "of": STAGE}, read, self._write, seed=self.seed)
+        produce = partial(self._merge, trained)
+        return Stage(STAGE, settings, read, produce, seed=self.seed, working=self.working)
 
-    def _write(self, folder: Path, *, merge: bool) -> None:
+    def _write(self, folder: Path) -> None:
         tuned = self.run(folder.parent)
-        digest = checkpoint.weights_digest(checkpoint.open_weights(self.base))
-        save_adapter(tuned.adapted, digest, folder)
-        write_history(tuned.history, folder)
-        checkpoint.write_json(folder / SHOTS, tuned.shots, indent=1)
-        if merge:
-            write_model(tuned.model(merge=True), folder, self.base, self.tokenizer)
+        write_trained(tuned.adapted, self.base, tuned.history, folder, SHOTS, tuned.shots)
+
+    def _merge(self, stage: Stage, folder: Path) -> None:
+        """Train, in a directory of its own, so that a merge that fails loses nothing; then merge."""
+        trained = complete_beside(stage, folder.parent, self.working)
+        self.working.trained()
+        with kept(trained, folder):
+            link_files(trained, folder, [FOLDER, HISTORY, SHOTS])
+            write_model(merged_from(self.base, trained, self.device), folder, self.base, self.tokenizer)
             told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
             if told:
                 checkpoint.write_json(folder / CUT, told)
@@ -117,7 +128,7 @@ class Job:
             loaded.clear()  # the teacher is never in memory together with its student
             with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
                 shots, texts = self._teacher().teach(
-                    shots, Path(place), tokenizer, vocabulary, prompts_of(shots)
+                    shots, Path(place), tokenizer, vocabulary, prompts_of(shots), self.working
                 )
         held = hold_out(shots, [e.gold for e in chosen.examples], self.settings.early_stop, self.seed)
         replay = general_text(self.settings, tokenizer, config, self.seed, self.texts)

@@ -25,7 +25,7 @@ from tailored_llama.machine import release
 from tailored_llama.recipe import Recipe
 from tailored_llama.reporting import report_sweep
 from tailored_llama.results import CellState, SweepResults, read_results
-from tailored_llama.stage import Store, is_complete_run, is_run, run_directory, versions
+from tailored_llama.stage import Store, clear_working, is_complete_run, is_run, run_directory, versions
 from tailored_llama.workflows.contents import recipe_inputs, recipe_settings, unchanged
 from tailored_llama.workflows.run import SAME, check, tailor
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
@@ -89,9 +89,16 @@ def sweep(recipe: Recipe, out: Path) -> SweepResults:
             _document(recipe, cells, out, finished, failed)
     document = _document(recipe, cells, out, _finished(cells, out), failed)
     report_sweep(document, out / "report.html")
+    _release(recipe, out)
     if not document.settings:
         raise kind(f"sweep: no cell could be finished; the first: {next(iter(failed.values()))}")
     return document
+
+
+def _release(recipe: Recipe, out: Path) -> None:
+    """Remove the teacher's distributions, which no cell needs any more, unless all is kept."""
+    if recipe.keep == "needed":
+        clear_working(out / "stages")
 
 
 def _finished(cells: Sequence[Cell], out: Path) -> set[str]:

@@ -1,0 +1,79 @@
+"""A trained adapter, safe on the disk before it is folded into its model."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from tailored_llama import checkpoint
+from tailored_llama.errors import MemoryLimitError, OutputError, TailorError
+from tailored_llama.memory import describe, out_of_memory
+from tailored_llama.training.base_model import Base, write_history
+from tailored_llama.training.lora import save_adapter
+
+
+def write_trained(
+    adapted: PeftModel, base: Base, history: Sequence[Mapping[str, Any]], folder: Path, file: str, record: Any
+) -> None:
+    """Write into `folder` the adapter of `adapted` with the digest of its `base`, the history of its
+    training, and `record` as JSON to `file`.
+    """
+    save_adapter(adapted, checkpoint.weights_digest(checkpoint.open_weights(base)), folder)
+    write_history(history, folder)
+    checkpoint.write_json(folder / file, record, indent=1)
+
+
+def merged_from(base: Base, trained: Path, device: str | None) -> PreTrainedModel:
+    """`base` with the adapter in `trained` folded in, in the dtype of `base`.
+
+    Added up in fp32: in bf16 much of what a small adapter adds would be rounded away on the way.
+    """
+    if isinstance(base, PreTrainedModel):
+        model, dtype = copy.deepcopy(base), base.dtype
+        adapted = checkpoint.load_tuned(model, trained, dtype=torch.float32, device=model.device)
+    else:
+        dtype = checkpoint.widest_dtype(checkpoint.open_weights(base))
+        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        adapted = checkpoint.load_tuned(base, trained, dtype=torch.float32, device=place)
+    return checkpoint.merge_adapter(adapted, dtype)
+
+
+def link_files(source: Path, out: Path, names: Sequence[str]) -> None:
+    """The files and directories `names` of `source` in `out` too: as hard links, which take no room, or as
+    copies where the file system has none.
+    """
+    for name in names:
+        files = [path for path in sorted((source / name).rglob("*")) if path.is_file()] or [source / name]
+        for path in files:
+            target = out / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, target)
+            except OSError:
+                shutil.copyfile(path, target)
+
+
+@contextmanager
+def kept(trained: Path, out: Path) -> Iterator[None]:
+    """Errors of the block, which merges what is in `trained` and writes to `out`, name `trained`."""
+    where = f"what was trained is kept in {trained}, and the same command merges it without training again"
+    try:
+        with checkpoint.writing(out):
+            yield
+    except TailorError as error:
+        raise type(error)(f"{error}; {where}") from None
+    except Exception as error:
+        if out_of_memory(error):
+            raise MemoryLimitError(f"merging: {describe(error)}; {where}") from None
+        if isinstance(error, OSError):
+            raise OutputError(f"{out} cannot be written ({error.strerror or error}); {where}") from None
+        raise
