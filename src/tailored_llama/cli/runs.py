@@ -107,7 +107,9 @@ def play(
         list[str], typer.Argument(metavar="MODEL...", help="Directories, hub ids, or `world`; dense first.")
     ],
     sets: opt.Set = None,
-    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", help="The address to listen at; its name for browsers.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen at.")] = 7860,
     allow_config: opt.AllowConfig = None,
 ) -> None:
@@ -116,11 +118,18 @@ def play(
     The same prompt goes to all of them. A tuned directory that holds only an adapter needs its base among
     the models.
     """
-    data = opt.recipe_of(None, sets, {}, "none").data
+    wanted = opt.recipe_of(None, sets, {}, "none")
     from tailored_llama.play import serving
 
     with (
-        serving(models, data=data, host=host, port=port, allow_config=tuple(allow_config or ())) as address,
+        serving(
+            models,
+            data=wanted.data,
+            tasks=wanted.tasks,
+            host=host,
+            port=port,
+            allow_config=tuple(allow_config or ()),
+        ) as address,
         suppress(KeyboardInterrupt),
     ):
         print(f"{address}   (Ctrl-C ends it)", flush=True)

@@ -1,34 +1,39 @@
-"""The page itself: what is asked on the left, a task's questions on the right, every model's answer below."""
+"""The page itself: the prompt on the left, a task's questions on the right, every model's answer below."""
 
 from __future__ import annotations
 
+import html
+import logging
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
-from starlette.datastructures import MutableHeaders
-from starlette.middleware import Middleware
+import uvicorn
+from fastapi import FastAPI
 
-from tailored_llama.errors import TailorError
+from tailored_llama.errors import OutputError, TailorError
 from tailored_llama.play import questions
 from tailored_llama.play.answers import Reply, columns, reply
+from tailored_llama.play.guard import Guard, Place
 from tailored_llama.play.models import Player
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 TITLE = "tailored_llama: one prompt, several models"
-ONLY_HERE = (
-    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
-    "style-src 'self' 'unsafe-inline'; connect-src 'self'; form-action 'self'"
-)
-"""What the browser may fetch (Content-Security-Policy): nothing but from this very server."""
 
 
-def build(players: Sequence[Player], data: Mapping[str, str]) -> gr.Blocks:
-    """The page over `players`; nothing is served yet."""
-    first = questions.start(players, data)
+def build(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[str] = ()) -> gr.Blocks:
+    """The page over `players`; nothing is served yet. `tasks` are offered with those whose rows are here.
+
+    Raises TaskError where one of `tasks` is none.
+    """
+    first = questions.start(players, data, tasks)
+    offered = questions.names(players, data, tasks)
     longest = min(player.context for player in players) - 1
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         known = gr.State(first.question if first.question.prompt else None)
@@ -45,8 +50,8 @@ def build(players: Sequence[Player], data: Mapping[str, str]) -> gr.Blocks:
                 )  # fmt: skip
             with gr.Column(scale=2, min_width=280):
                 task = gr.Dropdown(
-                    questions.names(players, data), value=first.task, allow_custom_value=True, label="Task",
-                    elem_id="task", info="Or type a name, or the path of a task's YAML.",
+                    offered, value=first.task, allow_custom_value=True, label="Task",
+                    elem_id="task", info="Or type the name of a bundled task.",
                 )  # fmt: skip
                 with gr.Row():
                     wording = gr.Dropdown(
@@ -64,11 +69,13 @@ def build(players: Sequence[Player], data: Mapping[str, str]) -> gr.Blocks:
         out = gr.HTML(columns(players, None, {}), elem_id="answers")
 
         def worded(name: str) -> Any:
-            there = _said(questions.wordings, name)
-            return gr.Dropdown(there, value=questions.wording_of(players, name))
+            task_name = _said(questions.on_page, name, offered)
+            there = _said(questions.wordings, task_name)
+            return gr.Dropdown(there, value=questions.wording_of(players, task_name))
 
         def taken(name: str, prompt_name: str | None, number: float | None) -> tuple[Any, str, str]:
-            found = _said(questions.question, name, prompt_name, number, data)
+            task_name = _said(questions.on_page, name, offered)
+            found = _said(questions.question, task_name, prompt_name, number, data)
             return found, found.prompt, found.lines
 
         def answered(text: str, lines: str, amount: float, filled: Any) -> Iterator[str]:
@@ -87,33 +94,43 @@ def build(players: Sequence[Player], data: Mapping[str, str]) -> gr.Blocks:
     return page
 
 
-def serve(page: gr.Blocks, host: str, port: int) -> str:
-    """Listen in a thread of its own, until the page is closed; the address to open."""
+def application(page: gr.Blocks, place: Place) -> Guard:
+    """The page as an ASGI application that answers requests to `place` alone."""
     css = (resources.files("tailored_llama.play") / "page.css").read_text(encoding="utf-8")
     plain, fixed = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
-    page.launch(
-        server_name=host, server_port=port, share=False, inbrowser=False, prevent_thread_lock=True,
-        quiet=True,
+    mounted = gr.mount_gradio_app(
+        FastAPI(docs_url=None, redoc_url=None, openapi_url=None), page, path="/",
+        server_name=place.host, server_port=place.port, root_path="", show_error=False, ssr_mode=False,
         theme=gr.themes.Base(primary_hue="blue", font=plain, font_mono=fixed), css=css,
-        footer_links=[], ssr_mode=False, pwa=False, enable_monitoring=False,
-        app_kwargs={"middleware": [Middleware(_OnlyHere)]},
+        footer_links=[], run_history=False, pwa=False, enable_monitoring=False, mcp_server=False,
     )  # fmt: skip
-    return str(page.local_url)
+    return Guard(mounted, place)
 
 
-class _OnlyHere:
-    """Adds ONLY_HERE to every answer, so that not even a library's page reaches for another host."""
+@contextmanager
+def served(page: gr.Blocks, place: Place) -> Iterator[str]:
+    """The page, served by a thread of its own while the block runs; gives the address to open.
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def with_policy(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["content-security-policy"] = ONLY_HERE
-            await send(message)
-
-        await self.app(scope, receive, with_policy)
+    Raises OutputError where the server does not start.
+    """
+    config = uvicorn.Config(
+        application(page, place), host=place.host, port=place.port, log_level="warning",
+        proxy_headers=False, server_header=False, ws="none", timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            if not thread.is_alive():
+                raise OutputError(f"{place.url} cannot be served; choose another port by --port")
+            time.sleep(0.01)
+        yield place.url
+    finally:
+        # The open pages hold event streams. uvicorn cuts them off and would log each as an error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        server.should_exit = True
+        thread.join(timeout=5)
 
 
 def _said(call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
@@ -121,4 +138,4 @@ def _said(call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     try:
         return call(*given, **named)
     except TailorError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None

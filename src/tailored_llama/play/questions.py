@@ -1,4 +1,4 @@
-"""What is asked: a prompt and choices as typed, or a task's row in one of its wordings."""
+"""The question to all models: a prompt and choices as typed, or a task's row in one of its wordings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tailored_llama.data import Metric, load_task, task_names
-from tailored_llama.errors import DataError, TaskError
+from tailored_llama.errors import DataError, TaskError, shown
 from tailored_llama.play.models import Player
 
 
@@ -39,18 +39,37 @@ class Start:
     question: Question
 
 
-def names(players: Sequence[Player], data: Mapping[str, str]) -> list[str]:
-    """The tasks to choose from: those that a model was tuned on, and those whose rows are on this disk."""
+def names(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[str] = ()) -> list[str]:
+    """The tasks to choose from: what a model was tuned on, `tasks`, and tasks whose rows are on this disk.
+
+    Raises TaskError where one of `tasks` is none.
+    """
+    for task in tasks:
+        load_task(task)
     tuned = [str(player.shots["task"]) for player in players if "task" in player.shots]
     found = []
-    for name in dict.fromkeys([*tuned, *data, *task_names()]):
+    for name in dict.fromkeys([*tuned, *tasks, *data, *task_names()]):
         try:
             local = here(name, data)
         except TaskError:  # a user's own task, whose file is elsewhere by now
             continue
-        if local or name in tuned:
+        if local or name in tuned or name in tasks:
             found.append(name)
     return found
+
+
+def on_page(task: str, offered: Sequence[str]) -> str:
+    """`task`, where it is one of `offered` or a bundled task.
+
+    Raises TaskError for any other, without opening it: a path that is typed on the page must not tell what is
+    in the files of this machine, or whether they exist.
+    """
+    if task in offered or task in task_names():
+        return task
+    raise TaskError(
+        f"no task {shown(task, 60)} on this page; take one of the list, or name your task file when you "
+        "start the page: --set tasks=[my-task.yaml]"
+    )
 
 
 def here(task: str, data: Mapping[str, str]) -> bool:
@@ -71,9 +90,9 @@ def wording_of(players: Sequence[Player], task: str) -> str | None:
     return next((name for name in [*tuned, *there] if name in there), None)
 
 
-def start(players: Sequence[Player], data: Mapping[str, str]) -> Start:
+def start(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[str] = ()) -> Start:
     """The first question of the task that a model was tuned on, where its rows are on this disk."""
-    task = names(players, data)[0]
+    task = names(players, data, tasks)[0]
     wording = wording_of(players, task)
     tuned = task in {player.shots.get("task") for player in players}
     if not (tuned and here(task, data)):
