@@ -1,4 +1,4 @@
-"""The verbs of single stages: plan, prune, heal, tune, evaluate, measure, export."""
+"""The verbs of single stages: import, plan, prune, heal, tune, evaluate, measure, export."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ import typer
 
 from tailored_llama.cli import options as opt
 from tailored_llama.cli.show import show, show_facts, show_measured
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.gguf", help="A local GGUF file.")],
+    out: opt.Out,
+    dtype: Annotated[str, typer.Option("--dtype", help="Of the checkpoint: bf16, f16 or f32.")] = "bf16",
+    as_json: opt.Json = False,
+) -> None:
+    """A checkpoint directory from a GGUF file; weights are dequantised."""
+    from tailored_llama.checkpoint.gguf_file import origin_of
+    from tailored_llama.stages.import_gguf import import_gguf
+
+    written = import_gguf(file, out=out, dtype=dtype)
+    origin = origin_of(written)
+    facts = {key: origin[key] for key in ("name", "license", "quantization")}
+    show_facts({"checkpoint": str(out), **facts, "dtype": dtype}, as_json)
 
 
 def plan(
@@ -255,4 +271,4 @@ def export(
     print(written)
 
 
-VERBS = (plan, prune, heal, tune, evaluate, measure, export)
+VERBS = (import_, plan, prune, heal, tune, evaluate, measure, export)

@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for verb in (*runs.VERBS, *stages.VERBS, *catalogue.VERBS):
-    app.command()(verb)
+    app.command(verb.__name__.rstrip("_"))(verb)  # `import_`: the verb is a keyword of Python
 app.add_typer(catalogue.prompts_app, name="prompts")
 
 
