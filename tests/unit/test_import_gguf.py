@@ -32,24 +32,30 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
     return found
 
 
-@pytest.mark.parametrize(
-    ("stored", "dtype", "step", "within"),
-    [("f32", "f32", 0, 1e-6), ("q8_0", "f32", 1 / 254, 0.06), ("f32", "bf16", 2**-9, 0.06)],
-)
+def stored_as(weight: torch.Tensor, kind: str) -> torch.Tensor:
+    """What is left of a weight in this type; norms stay as they are in q8_0."""
+    if kind == "bf16":
+        return weight.bfloat16().float()
+    if kind == "q8_0" and weight.dim() == 2:
+        q8_0 = gguf.GGMLQuantizationType.Q8_0
+        return torch.from_numpy(gguf.quants.dequantize(gguf.quants.quantize(weight.numpy(), q8_0), q8_0))
+    return weight
+
+
+@pytest.mark.parametrize(("stored", "dtype"), [("f32", "f32"), ("q8_0", "f32"), ("f32", "bf16")])
 def test_the_model_comes_back(
-    stored: str, dtype: str, step: float, within: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stored: str, dtype: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, out = written(tmp_path, stored), tmp_path / "out"
     assert execute(["import", str(file), "--out", str(out), "--dtype", dtype, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["checkpoint"] == str(out)
     assert facts["quantization"] == {"f32": "F32", "q8_0": "Q8_0"}[stored]
-    model, again = pico([LayerWidths(8, 4, 64)] * 2), AutoModelForCausalLM.from_pretrained(out)
-    for name, weight in again.state_dict().items():
-        exact = model.state_dict()[name]
-        assert (weight - exact).abs().max() <= 1.01 * step * exact.abs().max(), name
-    before, after = logits(model), logits(again)
-    assert (after - before).norm() / before.norm() < within
+    model = pico([LayerWidths(8, 4, 64)] * 2)
+    kind = stored if stored != "f32" else dtype
+    model.load_state_dict({name: stored_as(weight, kind) for name, weight in model.state_dict().items()})
+    expected = logits(model)
+    assert (logits(AutoModelForCausalLM.from_pretrained(out)) - expected).norm() < 1e-4 * expected.norm()
     text = "The cat didn't sit in 1984."
     ours = AutoTokenizer.from_pretrained(out)(text)["input_ids"]
     assert ours == AutoTokenizer.from_pretrained(tmp_path / "tokenizer")(text)["input_ids"]
