@@ -105,7 +105,7 @@ def test_each_round_has_text_of_its_own(
 ) -> None:  # fmt: skip
     texts = []
     for number in (1, 2):
-        out = healed(base, unpruned, data, round=number, out=tmp_path / str(number))
+        out = healed(base, unpruned, data, number=number, out=tmp_path / str(number))
         texts.append(json.loads((out / "texts.json").read_text())["examples"])
     assert texts[0] != texts[1]
 

@@ -89,7 +89,7 @@ def prune(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data, out=out,
         plan=plan, allow_config=wanted.allow_config,
     )  # fmt: skip
-    sizes = read_json(Path(str(written)) / "plan.json")["params"]
+    sizes = read_json(written / "plan.json")["params"]
     show_facts({"checkpoint": str(out), **{f"params_{k}": v for k, v in sizes.items()}}, as_json)
 
 
@@ -115,9 +115,9 @@ def heal(
 
     written = heal_stage(
         model, teacher=teacher, tasks=opt.names(tasks), settings=wanted.heal, shots=wanted.tune,
-        seed=wanted.seed, round=round, data=wanted.data, out=out, allow_config=wanted.allow_config,
+        seed=wanted.seed, number=round, data=wanted.data, out=out, allow_config=wanted.allow_config,
     )  # fmt: skip
-    told = read_json(Path(str(written)) / "texts.json")
+    told = read_json(written / "texts.json")
     show_facts({"checkpoint": str(out), "texts": told["texts"], "tokens": told["tokens"]}, as_json)
 
 
@@ -156,7 +156,7 @@ def tune(
         teacher=teacher,
         allow_config=wanted.allow_config,
     )
-    show_facts({"checkpoint": str(out), "prompt": chosen_prompt(str(written))}, as_json)
+    show_facts({"checkpoint": str(out), "prompt": chosen_prompt(written)}, as_json)
 
 
 def evaluate(

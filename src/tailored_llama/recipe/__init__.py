@@ -9,6 +9,7 @@ from tailored_llama.recipe.load import (
     is_section,
     load_recipe,
     override,
+    settings_of,
     suggest,
     validate,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "override",
     "parse_value",
     "read_yaml",
+    "settings_of",
     "suggest",
     "validate",
 ]

@@ -93,6 +93,14 @@ def validate(model: type[M], document: Mapping[str, Any], where: str) -> M:
         raise RecipeError(f"{where}: {_first_problem(model, error)}") from None
 
 
+def settings_of(model: type[M], settings: M | None, overrides: Mapping[str, Any], where: str) -> M:
+    """`settings`, or the defaults of `model`, with `overrides` of single fields on top, as `validate` checks
+    them.
+    """
+    base = settings if settings is not None else model()
+    return validate(model, {**base.model_dump(), **overrides}, where) if overrides else base
+
+
 def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part)[:SHOWN] for part in problem["loc"]) or "recipe"

@@ -131,11 +131,9 @@ def _tune_general(recipe: Recipe, pruned: Path, store: Store, rows: list[dict[st
     checkpoint.write_lines(folder / "train.jsonl", rows)
     losses = {name: weight for name, weight in recipe.tune.loss.items() if name != "choice"}
     settings = recipe.tune.model_copy(update={"prompt": WORDING, "loss": losses or {"answer": 1.0}})
-    return Path(
-        str(tune(
-            pruned, task=general_task(folder), settings=settings, seed=recipe.seed,
-            teacher=recipe.model, out=store.slot(f"tune-{NAME}"), merge=False,
-        ))
+    return tune(
+        pruned, task=general_task(folder), settings=settings, seed=recipe.seed,
+        teacher=recipe.model, out=store.slot(f"tune-{NAME}"), merge=False,
     )  # fmt: skip
 
 

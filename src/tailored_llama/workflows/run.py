@@ -110,7 +110,7 @@ def shrink(recipe: Recipe, dense: Path, store: Store) -> dict[str, Path]:
         if recipe.heal:
             base = found["healed"] = heal(
                 base, teacher=recipe.model, tasks=recipe.tasks, settings=recipe.heal, shots=recipe.tune,
-                seed=recipe.seed, round=number, data=recipe.data, out=store.slot(f"heal{which}"),
+                seed=recipe.seed, number=number, data=recipe.data, out=store.slot(f"heal{which}"),
             )  # fmt: skip
     return found
 

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, Unpack
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -17,12 +17,14 @@ from tailored_llama.data import Task, load_task
 from tailored_llama.errors import CheckpointError, NotFiniteError
 from tailored_llama.machine import peak_gpu_memory, peak_memory, reset_peak
 from tailored_llama.memory import memory_for
+from tailored_llama.recipe import Evaluate, settings_of
+from tailored_llama.recipe.keywords import EvaluateKeys
 from tailored_llama.results import CorpusFigures, Row, TaskFigures, read_results, results_of
 from tailored_llama.stage import Out, Stage, complete, versions
 from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
-from tailored_llama.stages.evaluate.questions import Asked, Questions
+from tailored_llama.stages.evaluate.questions import Questions
 
 __all__ = ["evaluate"]
 
@@ -30,6 +32,7 @@ ModelLike: TypeAlias = str | Path | PreTrainedModel
 # A row of results.json, and for each task the score of every question, in order.
 Measured: TypeAlias = tuple[Row, dict[str, list[float]]]
 RIGHT = "right.json"
+SAME = "same"
 STOCK = "stock"
 """The wording of a row whose tasks have stock wordings of different names."""
 
@@ -39,28 +42,27 @@ STOCK = "stock"
 def evaluate(
     model: ModelLike,
     *,
-    tasks: Sequence[str | Path] = (),
-    prompt: str | None = None,
+    tasks: str | Path | Sequence[str | Path] | None = None,
+    settings: Evaluate | None = None,
     prompts: Mapping[str, str] | None = None,
     adapter: str | Path | None = None,
     base_unchecked: bool = False,
     tokenizer: PreTrainedTokenizerBase | None = None,
     data: Mapping[str, str | Path] | None = None,
-    perplexity: Sequence[str] = (),
-    length: int = 128,
-    limit: int | None = None,
-    fewshot: int = 0,
-    split: Asked = "scored",
     seed: int = 42,
-    batch_size: int | Literal["auto"] = "auto",
     allow_config: Sequence[str] = (),
     device: str | None = None,
     out: Out | None = None,
+    **overrides: Unpack[EvaluateKeys],
 ) -> Row:
     """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
 
+    `settings` are a recipe's `evaluate` keys, `overrides` single ones on top (`limit=100`); `tasks` defaults
+    to theirs. The defaults are the recipe's, with one difference: outside a run there is no tuned wording, so
+    `prompt: same` stands for each task's stock wording (lm_eval's, or the first of a task without it).
+
     Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
-    `prompt`, else their stock wording (lm_eval's, or the first of a task without it). `adapter` (a tuned
+    `prompt`. `adapter` (a tuned
     directory, or its `adapter/`) is merged into the model in memory first, and with `base_unchecked` without
     a look at which base it was trained on, as for one that another program trained. A model in memory comes
     with its `tokenizer`. `allow_config` names attributes of config.json to accept that no table knows.
@@ -74,6 +76,11 @@ def evaluate(
     the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
     OutputError.
     """
+    chosen = _chosen(settings, overrides)
+    prompt = None if chosen.prompt == SAME else chosen.prompt
+    perplexity, length, limit, fewshot = chosen.perplexity, chosen.length, chosen.limit, chosen.fewshot
+    split, batch_size = chosen.split, chosen.batch_size
+    tasks = (chosen.tasks or ()) if tasks is None else [tasks] if isinstance(tasks, str | Path) else tasks
     asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
     places = {name: str(path) for name, path in (data or {}).items()}
     tuned = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
@@ -108,7 +115,7 @@ def evaluate(
     if out is None:
         return measure()[0]
     corpora = [window_of(entry, length)[0] for entry in perplexity]
-    settings: dict[str, Any] = {
+    about: dict[str, Any] = {
         "tasks": {task.name: wording for task, wording in asked.items()},
         "perplexity": [path_name(entry) for entry in perplexity], "length": length, "limit": limit,
         "fewshot": fewshot, "batch_size": batch_size, "split": split, "base_unchecked": base_unchecked,
@@ -127,7 +134,7 @@ def evaluate(
     def produce(folder: Path) -> None:
         row, right = measure()
         called = {"model": "in memory" if in_memory else str(model), "adapter": adapter and str(adapter)}
-        recipe = {"evaluate": called | settings | {"perplexity": list(perplexity)}, "seed": seed}
+        recipe = {"evaluate": called | about | {"perplexity": list(perplexity)}, "seed": seed}
         document = results_of([row], recipe, versions(), relative=False)
         checkpoint.write_json(folder / "results.json", document.to_json())
         checkpoint.write_json(folder / RIGHT, right, indent=None)
@@ -135,10 +142,20 @@ def evaluate(
     # Without examples before the questions nothing is drawn, and a row is the same for every seed. What a
     # model in memory holds is in no file: it is never taken for what was measured before.
     stage = Stage(
-        "evaluate", settings, inputs, produce, seed=seed if fewshot else None, reusable=not in_memory
+        "evaluate", about, inputs, produce, seed=seed if fewshot else None, reusable=not in_memory
     )  # fmt: skip
     row = _read_row(complete(stage, out), perplexity)
     return row.model_copy(update={"stage": stage_of(model, adapter=bool(adapter))})
+
+
+def _chosen(settings: Evaluate | None, overrides: EvaluateKeys) -> Evaluate:
+    """The settings with single ones on top; a prompt of None is the default, and corpora may be paths."""
+    named: dict[str, Any] = {key: value for key, value in overrides.items() if key != "prompt"}
+    if overrides.get("prompt") is not None:
+        named["prompt"] = overrides["prompt"]
+    if "perplexity" in named:
+        named["perplexity"] = [str(entry) for entry in named["perplexity"]]
+    return settings_of(Evaluate, settings, named, "evaluate")
 
 
 def _read_row(directory: Path, perplexity: Sequence[str]) -> Row:

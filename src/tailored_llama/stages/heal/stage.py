@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Unpack, overload
 
 import torch
 from peft import PeftModel
@@ -28,7 +28,8 @@ from tailored_llama.data import Task, load_task
 from tailored_llama.data.shots import AUTO, draw_shots
 from tailored_llama.errors import TuneError
 from tailored_llama.memory import memory_for
-from tailored_llama.recipe import Heal, Tune
+from tailored_llama.recipe import Heal, Tune, settings_of
+from tailored_llama.recipe.keywords import HealKeys
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stage import TRAINED, Out, Stage, Working, complete, complete_beside
 from tailored_llama.stage.inputs import merged, model_inputs, task_inputs, tokenizer_inputs
@@ -45,6 +46,37 @@ TEXTS = "texts.json"
 SHOWN = 20
 
 
+class Arguments(HealKeys, total=False):
+    """The keywords that `heal` takes beside those in its overloads."""
+
+    settings: Heal | None
+    shots: Tune | None
+    seed: int
+    number: int
+    data: Mapping[str, str] | None
+    tokenizer: PreTrainedTokenizerBase | None
+    allow_config: Sequence[str]
+    device: str | None
+
+
+@overload
+def heal(
+    model: str | Path | PreTrainedModel,
+    *,
+    teacher: str | Path | PreTrainedModel,
+    tasks: str | Path | Sequence[str | Path],
+    out: Out,
+    **arguments: Unpack[Arguments],
+) -> Path: ...
+@overload
+def heal(
+    model: str | Path | PreTrainedModel,
+    *,
+    teacher: str | Path | PreTrainedModel,
+    tasks: str | Path | Sequence[str | Path],
+    out: None = None,
+    **arguments: Unpack[Arguments],
+) -> PreTrainedModel: ...
 @checkpoint.takes_allow_config
 @memory_for("heal", "lower heal.batch_size, heal.length or heal.lora.r")
 def heal(
@@ -55,19 +87,20 @@ def heal(
     settings: Heal | None = None,
     shots: Tune | None = None,
     seed: int = 42,
-    round: int = 1,
+    number: int = 1,
     data: Mapping[str, str] | None = None,
     out: Out | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
     device: str | None = None,
+    **overrides: Unpack[HealKeys],
 ) -> Path | PreTrainedModel:
     """Distil the cut `model` from `teacher`, the model it was cut from, on text that the teacher writes.
 
     The text begins with pieces of the prompts of `tasks`: of the rows that tuning by `shots` (a recipe's
-    `tune`) would draw with `seed`, in its wording, or in every one where that is `auto`. Each `round` has
-    text of its own. `data`, `tokenizer`, `allow_config` and `device` as in
-    `tune`.
+    `tune`) would draw with `seed`, in its wording, or in every one where that is `auto`. Of several
+    rounds each has text of its own: `number` is this one's, from 1. `settings` are a recipe's `heal` keys,
+    `overrides` single ones on top (`texts=500`). `data`, `tokenizer`, `allow_config`, `device`: see `tune`.
 
     With `out`, writes the checkpoint, `history.jsonl` and `texts.json` (some of the texts) and returns the
     directory, at once where it is complete. Until then the teacher's distributions and the trained adapter
@@ -80,8 +113,9 @@ def heal(
     job = _Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
         teacher=teacher if isinstance(teacher, PreTrainedModel) else checkpoint.resolve(teacher),
-        tasks=[load_task(task) for task in tasks], settings=settings or Heal(), shots=shots or Tune(),
-        seed=seed, round=round, data=data or {}, tokenizer=tokenizer, device=device,
+        tasks=[load_task(task) for task in tasks],
+        settings=settings_of(Heal, settings, overrides, "heal"), shots=shots or Tune(),
+        seed=seed, round=number, data=data or {}, tokenizer=tokenizer, device=device,
     )  # fmt: skip
     with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # of the teacher as well
         return complete(job.stage, out) if out is not None else job.run(None).model

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Unpack, overload
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,7 +19,8 @@ from tailored_llama.checkpoint.lineage import CUT, one_after_another, source_of,
 from tailored_llama.data import load_task
 from tailored_llama.families import parameter_count
 from tailored_llama.memory import memory_for
-from tailored_llama.recipe import Prune, validate
+from tailored_llama.recipe import Prune, settings_of
+from tailored_llama.recipe.keywords import PruneKeys
 from tailored_llama.stage import Out, Stage, complete
 from tailored_llama.stage.inputs import (
     merged,
@@ -29,6 +30,7 @@ from tailored_llama.stage.inputs import (
     text_name,
     tokenizer_inputs,
 )
+from tailored_llama.stages.prune.arguments import Arguments, Model
 from tailored_llama.stages.prune.calibration import Source
 from tailored_llama.stages.prune.objective import Tokens
 from tailored_llama.stages.prune.plan import Plan, save_trajectory
@@ -36,7 +38,6 @@ from tailored_llama.stages.prune.planner import check_request, expected_cut, pla
 from tailored_llama.stages.prune.reconstruct import Reconstructed
 from tailored_llama.stages.prune.surgery import CutWeights, config_after
 
-Model: TypeAlias = str | Path | PreTrainedModel
 log = logging.getLogger(__name__)
 
 
@@ -52,7 +53,7 @@ def make_plan(
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
     device: str | None = None,
-    **overrides: Any,
+    **overrides: Unpack[PruneKeys],
 ) -> Plan:
     """Score `model` (a directory, hub id, `world`, or a model in memory) and plan a cut; nothing is cut.
 
@@ -83,16 +84,21 @@ def make_plans(
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
     device: str | None = None,
-    **overrides: Any,
+    **overrides: Unpack[PruneKeys],
 ) -> dict[float, Plan]:
     """{ratio: plan} for each ratio of the `trajectory` and for `ratio`, as `make_plan` makes them.
 
     Each keeps only units that the plans of lower ratios keep as well.
     """
-    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
+    settings = settings_of(Prune, settings, overrides, "prune")
+    request = _Request(settings, seed, tasks, data or {}, tokens, tokenizer, device)
     return _plans(model, checkpoint.open_weights(model), request)
 
 
+@overload
+def prune(model: Model, *, out: Out, **arguments: Unpack[Arguments]) -> Path: ...
+@overload
+def prune(model: Model, *, out: None = None, **arguments: Unpack[Arguments]) -> PreTrainedModel: ...
 @checkpoint.takes_allow_config
 @memory_for("prune", "lower prune.calibration.samples or prune.calibration.length")
 def prune(
@@ -108,7 +114,7 @@ def prune(
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
     device: str | None = None,
-    **overrides: Any,
+    **overrides: Unpack[PruneKeys],
 ) -> Path | PreTrainedModel:
     """Cut `model` by `plan`, or by one made here as `make_plan` does with the same arguments.
 
@@ -118,7 +124,8 @@ def prune(
     model, and OutputError where `out` holds something else or the disk has no room. With
     `settings.reconstruct` what that found is in reconstruction.json beside.
     """
-    request = _Request(_settings(settings, overrides), seed, tasks, data or {}, tokens, tokenizer, device)
+    settings = settings_of(Prune, settings, overrides, "prune")
+    request = _Request(settings, seed, tasks, data or {}, tokens, tokenizer, device)
     if isinstance(plan, (str, Path)):
         plan = Plan.load(plan)
     # What was accepted for the plan is accepted for the cut.
@@ -243,11 +250,6 @@ def _cut(weights: Weights, plan: Plan, request: _Request) -> CutWeights | Recons
         precision=request.settings.precision,
         device=request.place(weights),
     )
-
-
-def _settings(settings: Prune | None, overrides: Mapping[str, Any]) -> Prune:
-    base = settings or Prune()
-    return validate(Prune, {**base.model_dump(), **overrides}, "prune") if overrides else base
 
 
 def _source(model: Model, weights: Weights) -> dict[str, Any]:

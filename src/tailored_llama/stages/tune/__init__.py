@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack, overload
 
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -15,7 +15,8 @@ from tailored_llama.data import Task, load_task
 from tailored_llama.data.shots import draw_shots
 from tailored_llama.errors import TuneError
 from tailored_llama.memory import memory_for
-from tailored_llama.recipe import Tune, validate
+from tailored_llama.recipe import Tune, settings_of
+from tailored_llama.recipe.keywords import TuneKeys
 from tailored_llama.scoring import Ranking
 from tailored_llama.stage import Out, complete
 from tailored_llama.stages.tune.specificity import specificities
@@ -25,6 +26,35 @@ from tailored_llama.stages.tune.wording import ranked
 __all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
 
 
+class Arguments(TuneKeys, total=False):
+    """The keywords that `tune` takes beside those in its overloads."""
+
+    settings: Tune | None
+    seed: int
+    data: Mapping[str, str] | None
+    merge: bool
+    tokenizer: PreTrainedTokenizerBase | None
+    allow_config: Sequence[str]
+    device: str | None
+    teacher: str | Path | PreTrainedModel | None
+
+
+@overload
+def tune(
+    model: str | Path | PreTrainedModel,
+    *,
+    task: str | Path | Task,
+    out: Out,
+    **arguments: Unpack[Arguments],
+) -> Path: ...
+@overload
+def tune(
+    model: str | Path | PreTrainedModel,
+    *,
+    task: str | Path | Task,
+    out: None = None,
+    **arguments: Unpack[Arguments],
+) -> PreTrainedModel | PeftModel: ...
 @checkpoint.takes_allow_config
 @memory_for("tune", "lower tune.batch_size or tune.lora.r")
 def tune(
@@ -40,7 +70,7 @@ def tune(
     allow_config: Sequence[str] = (),
     device: str | None = None,
     teacher: str | Path | PreTrainedModel | None = None,
-    **overrides: Any,
+    **overrides: Unpack[TuneKeys],
 ) -> Path | PreTrainedModel | PeftModel:
     """Tune `model` to `task` on a few labelled shots by LoRA (Aftab and Davy 2024; Hu et al. 2021).
 
@@ -59,7 +89,7 @@ def tune(
     Raises DataError for too few rows, TaskError for an unknown task or prompt, TuneError where training
     diverges (nothing is left behind), CheckpointError for a base that cannot be read.
     """
-    settings = validate(Tune, {**(settings or Tune()).model_dump(), **overrides}, "tune")
+    settings = settings_of(Tune, settings, overrides, "tune")
     asked = load_task(task)
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),

@@ -1,0 +1,84 @@
+"""The fields of a stage's settings as typed keywords, for `**overrides: Unpack[...]`.
+
+Each has the names of the fields in pruning.py, training.py or schema.py (a test compares them) and, as types,
+what validation accepts: lists for tuples, mappings for parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from tailored_llama.recipe.base import Precision
+from tailored_llama.recipe.pruning import Calibration, Criterion, Reduce, Unit
+from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, Lora, LossName, Replay
+
+
+class PruneKeys(TypedDict, total=False):
+    """Of `Prune`."""
+
+    ratio: float
+    of: Literal["params", "macs", "bytes", "units"]
+    units: Sequence[Unit]
+    layers: Sequence[int] | None
+    criterion: Criterion
+    objective: Literal["lm", "margin"]
+    reduce: Reduce
+    allocate: Literal["uniform", "global"]
+    normalise: Literal["auto", "none", "kind", "block"]
+    steps: int
+    trajectory: Sequence[float]
+    align: int
+    floor: float
+    alike: bool
+    reconstruct: bool
+    precision: Precision
+    calibration: Calibration | Mapping[str, Any]
+
+
+class HealKeys(TypedDict, total=False):
+    """Of `Heal`."""
+
+    rounds: int
+    texts: int
+    length: int
+    top_k: int
+    lora: HealLora | Mapping[str, Any]
+    epochs: int
+    learning_rate: float
+    warmup: float
+    batch_size: int
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class TuneKeys(TypedDict, total=False):
+    """Of `Tune`."""
+
+    shots: int
+    select: Literal["balanced", "diverse"]
+    overlap: Literal["drop", "refuse"]
+    prompt: str
+    auto: Literal["untuned", "tuned"]
+    loss: LossName | Sequence[LossName] | Mapping[LossName, float]
+    distill: Distill | Mapping[str, Any]
+    replay: Replay | Mapping[str, Any] | None
+    early_stop: EarlyStop | Mapping[str, Any] | None
+    lora: Lora | Mapping[str, Any]
+    epochs: int
+    learning_rate: float
+    warmup: float
+    batch_size: int
+    precision: Literal["auto", "fp32", "bf16"]
+
+
+class EvaluateKeys(TypedDict, total=False):
+    """Of `Evaluate`, but for `tasks`, which is an argument of its own."""
+
+    prompt: str | None
+    perplexity: Sequence[str | Path]
+    length: int
+    limit: int | None
+    fewshot: int
+    batch_size: Literal["auto"] | int
+    split: Literal["scored", "validation"]

@@ -1,0 +1,61 @@
+"""The settings of a stage as one object or as keywords."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from tailored_llama import evaluate, heal
+from tailored_llama.errors import RecipeError
+from tailored_llama.recipe import Evaluate, Heal, Prune, Strict, Tune, settings_of
+from tailored_llama.recipe.keywords import EvaluateKeys, HealKeys, PruneKeys, TuneKeys
+
+
+@pytest.mark.parametrize(
+    ("settings", "keywords", "apart"),
+    [
+        (Prune, PruneKeys, set()),
+        (Heal, HealKeys, set()),
+        (Tune, TuneKeys, set()),
+        (Evaluate, EvaluateKeys, {"tasks"}),
+    ],
+)
+def test_keywords_are_the_fields(settings: type[Strict], keywords: Any, apart: set[str]) -> None:
+    assert set(get_type_hints(keywords)) == set(settings.model_fields) - apart
+
+
+def test_keywords_go_on_top_of_settings() -> None:
+    assert settings_of(Heal, None, {}, "heal") == Heal()
+    given = Heal(texts=500, epochs=4)
+    assert settings_of(Heal, given, {"epochs": 1}, "heal") == Heal(texts=500, epochs=1)
+    with pytest.raises(RecipeError, match=r"heal: unknown key 'epoch' \(did you mean 'epochs'\?\)"):
+        settings_of(Heal, given, {"epoch": 1}, "heal")
+
+
+def test_heal_takes_its_fields_as_keywords() -> None:
+    with pytest.raises(RecipeError, match="heal: texts"):
+        heal("world", teacher="world", tasks=["world_boolq"], texts=0)
+
+
+def test_evaluate_takes_settings(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Once upon a time there was a house. " * 20)
+    asked: dict[str, Any] = {"perplexity": [str(text)], "length": 16}
+    row = evaluate("world", **asked)
+    same = evaluate("world", settings=Evaluate(**asked))
+    other = evaluate("world", settings=Evaluate(**asked | {"length": 64}), perplexity=[text], length=16)
+    times = {"seconds", "peak_memory"}
+    assert row.perplexity
+    assert row.model_dump(exclude=times) == same.model_dump(exclude=times) == other.model_dump(exclude=times)
+    with pytest.raises(RecipeError, match="evaluate: fewshot"):
+        evaluate("world", fewshot=-1, **asked)
+
+
+def test_settings_name_the_tasks() -> None:
+    settings = Evaluate(tasks=("world_boolq",), limit=4)
+    row = evaluate("world", settings=settings)
+    assert list(row.tasks) == ["world_boolq"]
+    assert row.prompt == "harness", "`same` has no tuned wording to be the same as"
+    assert list(evaluate("world", tasks="world_piqa", settings=settings).tasks) == ["world_piqa"]
