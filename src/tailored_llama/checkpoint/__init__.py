@@ -56,6 +56,7 @@ from tailored_llama.checkpoint.weights import (
 from tailored_llama.checkpoint.write import (
     check_room,
     copy_extras,
+    extra_bytes,
     write_checkpoint,
     write_config,
     write_tokenizer,
@@ -80,6 +81,7 @@ __all__ = [
     "digest_file",
     "digests_of",
     "disk_errno",
+    "extra_bytes",
     "find_adapter",
     "free_bytes",
     "front_matter",

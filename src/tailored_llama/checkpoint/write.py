@@ -145,13 +145,17 @@ def _extras(source: Path) -> list[Path]:
     return found
 
 
+def extra_bytes(source: str | Path) -> int:
+    """Bytes of the files in `source` that go with its weights into every checkpoint made of it."""
+    return sum(path.stat().st_size for path in _extras(Path(source)))
+
+
 def check_room(weights: Weights, out: str | Path, *, copy_from: str | Path | None = None) -> None:
     """OutputError where the disk of `out` has no room for what `write_checkpoint` would write there."""
     out = Path(out)
-    extras = _extras(Path(copy_from)) if copy_from is not None else []
     # Headers and configs are small: a megabyte and 200 bytes a tensor hold them.
     needed = sum(byte_size(weights, name) + 200 for name in weights.names()) + 2**20
-    needed += sum(path.stat().st_size for path in extras)
+    needed += extra_bytes(copy_from) if copy_from is not None else 0
     require_room(out, needed)
 
 

@@ -66,5 +66,5 @@ def _remove(path: Path, owners: Sequence[str | None] | None) -> None:
         return
     ours = manifest.stage in KINDS and (owners is None or manifest.owner in owners)
     if ours and not foreign_files(path, manifest):
-        log.info("removing %s: no stage needs it any more", path)
+        log.debug("removing %s: no stage needs it any more", path)
         remove(path)

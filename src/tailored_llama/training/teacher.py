@@ -35,6 +35,11 @@ WHOLE = 4096
 """Vocabularies up to this are kept whole, larger ones as each place's `top_k`."""
 
 
+def bytes_a_place(vocabulary: int, top_k: int) -> int:
+    """What the distribution at one token takes on the disk: fp32, and int32 ids where it is not whole."""
+    return 4 * vocabulary if vocabulary <= WHOLE else 8 * min(top_k, vocabulary)
+
+
 @dataclass(frozen=True)
 class Teacher:
     """An unpruned model, asked about the same token ids that its student reads."""

@@ -29,6 +29,7 @@ from tailored_llama.stages.tune import chosen_prompt, tune
 from tailored_llama.training.losses import metric_of
 from tailored_llama.training.replay import held_count
 from tailored_llama.workflows.contents import unchanged
+from tailored_llama.workflows.disk import announce
 
 SAME, HARNESS, DENSE = "same", "harness", "dense-"
 
@@ -53,6 +54,7 @@ def _run(recipe: Recipe, out: Path) -> Results | SweepResults:
 
         return sweep(recipe, out)
     check(recipe)
+    announce(recipe, out)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
         store = Store(out, check=unchanged(recipe), keep=recipe.keep == "all")
         results, base, adapters = tailor(recipe, store)
