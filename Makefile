@@ -34,6 +34,7 @@ docs: install
 	$(BIN)/python -m tailored_llama.cli.help > docs/reference/cli.md
 	$(BIN)/python -m tailored_llama.results > docs/reference/results.schema.json
 	$(BIN)/python -m tailored_llama.recipe.reference docs/reference/recipe.md
+	$(BIN)/python -m tools.python_page > docs/reference/python.md
 
 clean:
 	rm -rf .venv runs build dist

@@ -215,6 +215,6 @@ def test_exact_is_a_metric_of_tasks(tmp_path: Path) -> None:
         "own"
     ]
     assert figures["main"] == figures["exact"]
-    assert {"exact_match", "f1", "rougeL", "exact"} <= figures.keys()
+    assert {"exact_match", "f1", "rougeL", "exact"} <= set(figures.keys())
     assert formatting.named("own", figures) == "own (exact text)"
     assert formatting.quantity([{"tasks": {"own": figures}}]) == "score"

@@ -46,7 +46,7 @@ def matrix(
     many are drawn as a task has shots; for the bundled world they come from its stories.
 
     Returns what `matrix.json` in `out` holds; `matrix.png` and `matrix.html` show it. Raises a TailorError
-    for what the user can mend.
+    for what the user can fix.
     """
     recipe = load_recipe(recipe)
     if recipe.sweep is not None:
