@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from tailored_llama.reporting.fold import fold
 from tailored_llama.results import Estimate, Setting, StageName, StageSummary, SweepResults
 
 COLUMNS = (
@@ -15,21 +15,14 @@ COLUMNS = (
 )  # fmt: skip
 
 NARROW = ("setting", "dense", "dense, tuned", "pruned", "healed", "tuned", "recovery")
-"""What fits into a terminal of 80 columns; the page has all."""
+"""What the terminal shows; the page has all."""
 
 
 def sweep_tables(document: SweepResults) -> list[Table]:
-    """One table over all settings of a `sweep.json`."""
-    made = Table(
-        box=SIMPLE_HEAD, title=ACCURACY, title_justify="left", caption=failures(document),
-        caption_justify="left", pad_edge=False,
-    )  # fmt: skip
-    for column in NARROW:
-        made.add_column(column, justify="left" if column == "setting" else "right", overflow="fold")
-    for entry in document.settings:
-        cells = dict(zip(COLUMNS, line(entry), strict=True))
-        made.add_row(*(cells[column] for column in NARROW))
-    return [made]
+    """The settings of a `sweep.json`, one a line; columns that do not fit beside go into further tables."""
+    lines = (dict(zip(COLUMNS, line(entry), strict=True)) for entry in document.settings)
+    rows = [[cells[column] for column in NARROW] for cells in lines]
+    return fold(ACCURACY, NARROW, rows, caption=failures(document))
 
 
 def markdown(document: SweepResults) -> str:
