@@ -130,7 +130,7 @@ def test_a_run_of_three_tasks_hashes_each_file_at_most_once(
     assert max(hashed.values()) == 1, [name for name, count in hashed.items() if count > 1]
     assert any(name == str(folder / "in" / "model" / "model.safetensors") for name, _ in hashed)
     assert len(read) == len(set(read)), "the values of each model are read once"
-    assert len(read) == 2, "of the unpruned model and of the healed one"
+    assert len(read) == 3, "of the unpruned, the pruned and the healed model, which adapters name"
 
 
 def test_a_moved_or_copied_run_whose_inputs_moved_is_complete(
