@@ -22,12 +22,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tailored_llama.workflows.sweep.statistics import Answers, Draws, difference, stage_draws
-
 from tailored_llama import checkpoint, evaluate, prune, tune
 from tailored_llama.cli.options import assignments, names
 from tailored_llama.data import Split, Task, load_task
 from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.scoring.bootstrap import Answers, Draws, difference, mean_draws
 from tailored_llama.stage import Stage, complete
 from tailored_llama.stage.inputs import merged, model_inputs, task_inputs
 from tailored_llama.stages.tune import rank_wordings
@@ -139,12 +138,12 @@ def arms(right: Right, picks: dict[str, dict[str, list[str]]]) -> dict[str, Answ
 def summary(right: Right, picks: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
     """Every arm's mean with its interval, by task its mean, and every `auto` minus each of the others."""
     compared = arms(right, picks)
-    draws: dict[str, Draws] = {name: stage_draws(answers) for name, answers in compared.items()}
+    draws: dict[str, Draws] = {name: mean_draws(answers) for name, answers in compared.items()}
     autos = [name for name in compared if name.startswith("auto")]
     return {
         "means": {name: drawn.summary() for name, drawn in draws.items()},
         "tasks": {
-            name: {task: float(stage_draws({task: seeds}).values[0]) for task, seeds in answers.items()}
+            name: {task: float(mean_draws({task: seeds}).values[0]) for task, seeds in answers.items()}
             for name, answers in compared.items()
         },
         "differences": {

@@ -147,7 +147,8 @@ def test_saved_and_loaded_it_is_the_same(case: str, kept: Kept, tmp_path: Path) 
     assert families.widths(again.config) == families.widths(cut.config)
     assert families.check_config(again.config)
     there.set_attn_implementation("eager")
-    close(logits(there), logits(masked(model, kept)))
+    # In double precision: what is compared is the cut, not the rounding of a product of another width.
+    close(logits(copy.deepcopy(there).double()), logits(masked(model, kept).double()))
     # And as transformers itself writes and reads it, once more cut.
     there.save_pretrained(tmp_path / "saved")
     twice = CutWeights(checkpoint.Checkpoint(tmp_path / "saved"), {"mlp": {0: [1]}})
@@ -180,10 +181,10 @@ def test_phi3_as_on_the_hub_is_the_stock_class(tmp_path: Path) -> None:
     assert logits(checkpoint.load_model(cut)).isfinite().all()
     for changed in ({**classes, "AutoModelForCausalLM": "modeling_phi3.Phi3Other"}, "theirs"):
         path.write_text(json.dumps({**hub, "auto_map": changed}))
-        with pytest.raises(FamilyError, match="auto_map asks to run code"):
+        with pytest.raises(FamilyError, match="auto_map requires code that came with the checkpoint"):
             checkpoint.open_weights(tmp_path / "hub")
     path.write_text(json.dumps({**hub, "auto_map": classes, "architectures": ["Phi3SmallForCausalLM"]}))
-    with pytest.raises(FamilyError, match="auto_map asks to run code"):
+    with pytest.raises(FamilyError, match="auto_map requires code that came with the checkpoint"):
         checkpoint.open_weights(tmp_path / "hub")
 
 

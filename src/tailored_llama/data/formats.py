@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Strict
 from tailored_llama.recipe.text import check_encoding, read_text
+from tailored_llama.strict_json import to_json
 
 Rowlike = dict[str, Any]
 SEPARATORS = ",;\t|"
@@ -130,13 +131,22 @@ def _read_json(path: Path, layout: Layout) -> list[Rowlike]:
     return [as_row(value, f"{path}, row {number}") for number, value in enumerate(document, start=1)]
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text within `value`, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for part in [*value, *value.values()] if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
 def as_row(value: Any, place: str) -> Rowlike:
     """`value` as the fields of a row. Raises DataError for what is no JSON object or holds no valid text."""
     if not isinstance(value, dict):
         raise DataError(f"{place}: a row is a JSON object of fields; this is none")
     for field, entry in value.items():
         try:
-            json.dumps([field, entry], ensure_ascii=False).encode()
+            "".join(_texts([field, entry])).encode()
         except UnicodeEncodeError:
             raise DataError(
                 f"{place}: field {field!a} holds half of a surrogate pair (\\ud800 to \\udfff), which "
@@ -197,7 +207,7 @@ def _check_header(cells: list[str], place: str, layout: Layout, delimiter: str) 
     if len(cells) == 1 and other and layout.delimiter is None:
         raise DataError(
             f"{place}: the header is one column '{_shown(cells[0])}'; if {other!r} separates the cells, "
-            f"write delimiter: {json.dumps(other)} under source: in the task file"
+            f"write delimiter: {to_json(other)} under source: in the task file"
         )
     for column, name in enumerate(cells, start=1):
         if not name.strip():

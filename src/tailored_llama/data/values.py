@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 from tailored_llama.data.formats import parse_json
 from tailored_llama.recipe import suggest
+from tailored_llama.strict_json import to_json
 
 FieldType = Literal["text", "text or empty", "text or list", "number", "boolean", "list", "mapping"]
 """What a field holds. `text` is kept as the file has it. Only where the task file says so is a text read as
@@ -161,5 +161,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = to_json(value, ensure_ascii=False, default=str)
+    except OutputError:  # NaN or an infinity
+        text = str(value)
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from tailored_llama.results import Results
+from tailored_llama.strict_json import to_json
 
 if __name__ == "__main__":
-    print(json.dumps(Results.model_json_schema(), indent=2))
+    print(to_json(Results.model_json_schema(), indent=2))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tailored_llama.errors import CheckpointError
+from tailored_llama.errors import CheckpointError, OutputError
+from tailored_llama.strict_json import to_json
 
 R = TypeVar("R", bound="Record")
 
@@ -44,7 +44,9 @@ class Record(BaseModel):
 def parse(kind: type[R], path: str | Path, content: Mapping[str, Any]) -> R:
     """The `content` of the file at `path` as `kind`. Raises CheckpointError naming a wrong key."""
     try:
-        return kind.model_validate_json(json.dumps(dict(content)), strict=True)
+        return kind.model_validate_json(to_json(dict(content)), strict=True)
+    except OutputError as error:  # NaN or an infinity
+        raise CheckpointError(f"{path}: {error}") from None
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(map(str, problem["loc"]))
