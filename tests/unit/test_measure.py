@@ -95,7 +95,7 @@ def test_settings_that_make_no_sense(tmp_path: Path, capsys: pytest.CaptureFixtu
     model = str(saved(plain(), tmp_path / "model"))
     for arguments, message in (
         ([model, "--backend", "onnx"], "no backend 'onnx'; there are transformers, llama.cpp"),
-        ([model, "--batch", "one"], "--batch one: write whole numbers"),
+        ([model, "--batch", "one"], "--batch 'one': write whole numbers"),
         ([model, "--batch", "0"], "start at 1"),
         ([model, "nowhere/at-all-x"], "nowhere"),
         ([model, "--backend", "llama.cpp", "--dtype", "q8_0"], "do not fit q8_0"),

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from masking import masked
 from prune_pico import config_of, model_of, tokens_of, weights_of
+from tests.support.results import row
 
 from tailored_llama import checkpoint, families
 from tailored_llama.errors import FamilyError, PlanError
@@ -20,6 +21,7 @@ from tailored_llama.families import MODEL
 from tailored_llama.recipe import Prune
 from tailored_llama.reporting import pictures
 from tailored_llama.reporting.read import read_run
+from tailored_llama.results import Results
 from tailored_llama.stages.prune import CutWeights, Plan, make_plan, make_plans, prune
 from tailored_llama.stages.prune.scores import channel_scores
 from tailored_llama.stages.prune.surgery import config_after
@@ -178,7 +180,9 @@ def test_the_page_of_a_model_with_fewer_layers(tmp_path: Path) -> None:
     model_of(config).save_pretrained(tmp_path / "dense")
     out = tmp_path / "run" / "prune"
     prune(tmp_path / "dense", out=out, ratio=0.4, units=("layers", "mlp"), criterion="random")
-    (tmp_path / "run" / "results.json").write_text(json.dumps({"rows": [], "recipe": {}, "versions": {}}))
+    (tmp_path / "run" / "results.json").write_text(
+        json.dumps(Results(rows=(row("dense", {"boolq": 0.5}),)).to_json())
+    )
     run = read_run(tmp_path / "run")
     assert run.widths is not None
     assert run.plan is not None

@@ -15,6 +15,7 @@ from hypothesis import strategies as some
 from markdown_it import MarkdownIt
 from test_export import SHOTS, cut, tuned
 from test_tune_stage import QUICK, base, data  # noqa: F401  (fixtures)
+from tests.support.results import figures
 
 from tailored_llama import export, prune, tune
 from tailored_llama.checkpoint import hub_id, public_name, write_json
@@ -92,8 +93,8 @@ def test_names_and_settings_of_a_stranger_are_text_as_well(tmp_path: Path) -> No
     write_json(base_ / "config.json", {**config, "tokenizer_model_type": '")\nimport os #'})
     row = {
         "stage": "dense", "task_tuned": bad, "prompt": bad, "params": 1, "macs": 1, "mean": 0.5,
-        "chance": 0.5, "tasks": {bad: {"main": 0.5, "chance": 0.5}},
-        "perplexity": {f"{tmp_path}/text.txt": {"perplexity": 2}},
+        "chance": 0.5, "tasks": {bad: figures(0.5)}, "seconds": 1.0, "peak_memory": 1,
+        "perplexity": {f"{tmp_path}/text.txt": {"perplexity": 2, "length": 8}},
     }  # fmt: skip
     out = export(base_, out=tmp_path / "out", results={"rows": [row]})
     text = (out / "README.md").read_text()

@@ -13,11 +13,11 @@ from tailored_llama import evaluate, export, heal, prune, tune
 from tailored_llama.checkpoint import load_model
 from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.cli import execute
-from tailored_llama.recipe import Heal, Tune, load_recipe
+from tailored_llama.recipe import Heal, Tune
 from tailored_llama.reporting import report
 from tailored_llama.reporting.formatting import LABELS
 from tailored_llama.reporting.terminal import tables
-from tailored_llama.results import single
+from tailored_llama.results import Results
 from token_picos import TEXT, choice_task, save
 
 QUICK: dict[str, Any] = {"shots": 4, "prompt": "plain", "epochs": 1}
@@ -84,9 +84,9 @@ def test_it_is_shown_alike(name: str, label: str, models: dict[str, Path], tmp_p
     asked: dict[str, Any] = {"perplexity": [str(tmp_path / "text.txt")], "length": 16}
     row = evaluate(models[name], out=tmp_path / "scored", **asked)
     written = json.loads((tmp_path / "scored" / "results.json").read_text())
-    results = single(row, load_recipe({"model": str(models[name])}))
-    assert results["rows"][0]["stage"] == written["rows"][0]["stage"]
-    assert LABELS[results["rows"][0]["stage"]] == label
+    results = Results(rows=(row,))
+    assert row.stage == written["rows"][0]["stage"]
+    assert LABELS[row.stage] == label
     for table in tables(results):
         assert str(table.columns[-1].header).replace("\n", " ") == label
     export(models[name], results=results, out=tmp_path / "card")

@@ -173,7 +173,7 @@ def test_each_diverse_shot_is_the_farthest_of_its_label() -> None:
     task, rows = load_task("boolq"), groups(5, 4)
     chosen = draw(task, rows, 7, 3, select="diverse").indices
     vectors = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").fit_transform(
-        [_fingerprint(task, row) for row in rows]
+        [_fingerprint(task, row, number, "rows") for number, row in enumerate(rows)]
     )
     cosine = (vectors @ vectors.T).toarray()
     for place in range(1, len(chosen)):

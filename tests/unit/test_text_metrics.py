@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.results import row
 
 from scoring_pico import WRITTEN, pico, tokenizer, write_split
 from tailored_llama import evaluate
@@ -217,4 +218,4 @@ def test_exact_is_a_metric_of_tasks(tmp_path: Path) -> None:
     assert figures["main"] == figures["exact"]
     assert {"exact_match", "f1", "rougeL", "exact"} <= set(figures.keys())
     assert formatting.named("own", figures) == "own (exact text)"
-    assert formatting.quantity([{"tasks": {"own": figures}}]) == "score"
+    assert formatting.quantity([row("tuned", {"own": figures.to_json()})]) == "score"

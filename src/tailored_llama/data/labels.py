@@ -27,8 +27,8 @@ def unseen_labels(
     if task.kind != "choice":
         return ()
     fixed = _same_for_all(task)
-    some = next(places[0] for places in by_label.values() if places)
-    options = task.options_of(rows[some]) if fixed else []
+    some = next((places[0] for places in by_label.values() if places), None)
+    options = task.options_of(rows[some]) if fixed and some is not None else []
     labels = sorted({*by_label, *range(len(options))} - set(seen))
     return tuple(
         options[label] if fixed else _name(task, [rows[place] for place in by_label[label][:READ]], label)

@@ -97,7 +97,7 @@ def draw(
             turns.append(queue)
     drawn = Rows((rows[index] for index in indices), where, [numbers[index] for index in indices])
     unseen = unseen_labels(task, rows, places, {task.label(row) for row in drawn})
-    if unseen:
+    if unseen and k:
         warn_of_unseen(task.name, k, unseen)
     return Shots(rows=drawn, indices=indices, dropped=dropped, unseen=unseen)
 
