@@ -66,10 +66,12 @@ def _at_the_start(bench: Bench, dice: random.Random, folder: Path) -> Outcome:
     command = [sys.executable, "-m", "tailored_llama.cli", *JOBS["run"].arguments]
     with nothing_lost(folder, outputs=()):
         process = subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        # Before a fifth of a second it is Python's own start that is interrupted.
-        time.sleep(dice.uniform(0.2, 2.5))
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            # A shell's background job, and all that it starts, ignores the signal.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        # In the first moments it is Python's own start that is interrupted, on a busy machine for longer.
+        time.sleep(dice.uniform(0.8, 2.5))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     lines = err.splitlines()

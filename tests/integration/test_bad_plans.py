@@ -105,7 +105,7 @@ def test_no_room_is_said_before_anything_is_measured(say: Say, monkeypatch: pyte
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10_000))
     stage = sys.modules["tailored_llama.stages.prune.stage"]
     monkeypatch.setattr(stage, "plan_units", lambda *_, **__: pytest.fail("measured"))
-    assert "GB are free; name another disk" in say("prune.ratio=0.3")
+    assert "10.0 kB are free; make room or name another disk" in say("prune.ratio=0.3")
 
 
 def test_a_trajectory_through_the_command_line(pico: Path) -> None:

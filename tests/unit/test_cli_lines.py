@@ -17,6 +17,10 @@ from tailored_llama.errors import LINE, SHOWN, DataError, TailorError, one_line,
 
 INTERRUPTED = "tailor: interrupted; rerun the same command to resume\n"
 START = """
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+
 import tailored_llama.cli as cli
 
 class Interrupts(cli._Interrupts):
@@ -80,6 +84,7 @@ def test_a_parent_that_ignores_interrupts_is_respected() -> None:
 def test_a_library_that_turns_the_interrupt_into_its_own_error_is_one_line_too() -> None:
     code = (
         "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import tailored_llama.cli as cli, tailored_llama.cli.verbs as verbs\n"
         "def execute(_):\n"
         "    try: signal.raise_signal(signal.SIGINT)\n"
