@@ -68,7 +68,7 @@ def _at_the_start(bench: Bench, dice: random.Random, folder: Path) -> Outcome:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             # A shell's background job, and all that it starts, ignores the signal.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
         # In the first moments it is Python's own start that is interrupted, on a busy machine for longer.
         time.sleep(dice.uniform(0.8, 2.5))
