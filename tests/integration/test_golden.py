@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.rounding import SCORES, tolerance
+from tests.support.rounding import scores_close, tolerance
 from torch import Tensor
 
 from tailored_llama import checkpoint, families
@@ -112,7 +112,7 @@ def check_scores(name: str, root: Path, settings: Prune, expected: dict[str, Ten
         assert len(keys) == len(found) > 0
         for (kind, layer), ours in found.items():
             theirs = expected[f"{name}|step{step}.model.layers.{layer}.{MODULES[kind]}"]
-            torch.testing.assert_close(ours.flatten(), theirs, rtol=SCORES, atol=0)
+            scores_close(ours.flatten(), theirs)
 
 
 def test_logits_of_the_cut_model(shared: Path, tmp_path: Path) -> None:

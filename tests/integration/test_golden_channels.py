@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.rounding import SCORES, tolerance
+from tests.support.rounding import scores_close, tolerance
 
 from tailored_llama import checkpoint
 from tailored_llama.families import MODEL
@@ -42,7 +42,7 @@ def test_channel_wise_cases(shared: Path, name: str, tmp_path: Path) -> None:
     tokens = load_file(root / "llama_tiny" / "tokens.safetensors")["input_ids"]
     found = channel_scores(checkpoint.open_weights(root / "llama_tiny"), settings, tokens, 0)
     expected = load_file(root / "scores.safetensors")[f"{name}|step1.model.norm"]
-    torch.testing.assert_close(found["hidden", MODEL].flatten(), expected, rtol=SCORES, atol=0)
+    scores_close(found["hidden", MODEL].flatten(), expected)
     plan = make_plan(root / "llama_tiny", settings=settings, tokens=tokens)
     assert plan.kept == {"hidden": {MODEL: case["kept_hidden"]}}
     assert plan.params["after"] == case["params"]
