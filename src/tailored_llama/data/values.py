@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from tailored_llama.data.formats import parse_json
+from tailored_llama.errors import OutputError
 from tailored_llama.recipe import suggest
 from tailored_llama.strict_json import to_json
 
