@@ -71,7 +71,7 @@ def test_every_row_of_the_contract_is_there(finished: tuple[Path, dict[str, Any]
 
 def test_files_of_the_contract_are_there(finished: tuple[Path, dict[str, Any]]) -> None:
     out, results = finished
-    assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert json.loads((out / "results.json").read_text()) == results.to_json()
     assert "<html" in (out / "report.html").read_text()
     assert (out / "prune" / "plan.json").is_file()
     assert not list((out / "tune-boolq").glob("*.safetensors"))

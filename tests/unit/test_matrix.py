@@ -56,7 +56,7 @@ def test_every_cell_is_that_adapter_on_that_task(
 ) -> None:
     out, found = finished
     assert list(found.cells) == ["untuned", "boolq", "piqa", "general"]
-    assert found.columns == ("boolq", "piqa")
+    assert found.columns == ["boolq", "piqa"]
     for row, cells in found["cells"].items():
         for column, figures in cells.items():
             assert figures["prompt"] == found["tuned_in"][column]
@@ -101,7 +101,7 @@ def test_eight_tasks_fit_a_terminal() -> None:
     names += ["world_arc_challenge", "world_openbookqa"]
     rows = ["untuned", *names, "general"]
     found = MatrixResults(
-        columns=tuple(names), tuned_in={}, means=dict.fromkeys(rows, 1.0), diagonal=1.0, beside=1.0,
+        columns=names, tuned_in={}, means=dict.fromkeys(rows, 1.0), diagonal=1.0, beside=1.0,
         general={},
         cells={row: {name: TaskFigures(**made(1.0)) for name in names} for row in rows},
     )  # fmt: skip

@@ -181,7 +181,7 @@ def test_the_page_of_a_model_with_fewer_layers(tmp_path: Path) -> None:
     out = tmp_path / "run" / "prune"
     prune(tmp_path / "dense", out=out, ratio=0.4, units=("layers", "mlp"), criterion="random")
     (tmp_path / "run" / "results.json").write_text(
-        json.dumps(Results(rows=(row("dense", {"boolq": 0.5}),)).to_json())
+        json.dumps(Results(rows=[row("dense", {"boolq": 0.5})]).to_json())
     )
     run = read_run(tmp_path / "run")
     assert run.widths is not None

@@ -84,7 +84,7 @@ def test_it_is_shown_alike(name: str, label: str, models: dict[str, Path], tmp_p
     asked: dict[str, Any] = {"perplexity": [str(tmp_path / "text.txt")], "length": 16}
     row = evaluate(models[name], out=tmp_path / "scored", **asked)
     written = json.loads((tmp_path / "scored" / "results.json").read_text())
-    results = Results(rows=(row,))
+    results = Results(rows=[row])
     assert row.stage == written["rows"][0]["stage"]
     assert LABELS[row.stage] == label
     for table in tables(results):

@@ -65,7 +65,7 @@ def finished(home: Path, cell: Any, tuned: list[float]) -> None:
                 task_tuned="world_boolq" if "tuned" in stage else None, perplexity={"world": corpus(7.0)},
             )
         )  # fmt: skip
-    (folder / "results.json").write_text(json.dumps(Results(rows=tuple(rows)).to_json()))
+    (folder / "results.json").write_text(json.dumps(Results(rows=rows).to_json()))
 
 
 def test_the_table_and_its_pages(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_the_table_and_its_pages(tmp_path: Path) -> None:
     for cell in found[:-1]:
         finished(tmp_path, cell, [1.0, 1.0, 1.0, float(cell.recipe.prune.ratio == 0.2)])
     entries = table(found, tmp_path, {cell.name for cell in found[:-1]})
-    assert [entry.seeds for entry in entries] == [(1, 2), (1, 2), (1, 2), (1,)]
+    assert [entry.seeds for entry in entries] == [[1, 2], [1, 2], [1, 2], [1]]
     first, third = entries[0]["stages"], entries[2]
     assert first["tuned"]["mean"]["value"] == first["tuned"]["recovery"]["value"] == 1.0
     assert third["stages"]["tuned"]["recovery"]["value"] == 0.75
@@ -130,7 +130,7 @@ def test_while_dense_tuned_is_made_up_for_the_table_leaves_it_out(tmp_path: Path
         finished(tmp_path, cell, [1.0] * 4)
     (entry,) = table(cells(**lists), tmp_path, {with_it.name, without.name})
     assert list(entry["stages"]) == ["dense", "pruned", "tuned"]
-    assert entry.seeds == (1, 2)
+    assert entry.seeds == [1, 2]
 
 
 def test_nothing_finished_is_an_empty_table(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_tables_go_between_their_marks(tmp_path: Path, capsys: pytest.CaptureFix
     finished(home / "cells", cell, [1.0] * 4)
     document = SweepResults(
         settings=table([cell], home / "cells", {cell.name}), failed={},
-        cells=(CellState(name=cell.name, seed=1, chosen={}, finished=False),),
+        cells=[CellState(name=cell.name, seed=1, chosen={}, finished=False)],
     )  # fmt: skip
     (home / "sweep.json").write_text(json.dumps(document.to_json()))
     page = tmp_path / "lab.md"

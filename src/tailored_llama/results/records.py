@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -27,9 +27,9 @@ class Record(BaseModel):
             raise KeyError(key)
         return getattr(self, key)
 
-    def keys(self) -> list[str]:
+    def keys(self) -> KeysView[str]:
         """The keys that have been set, so that `{**row}` is the row as a dictionary."""
-        return [key for key in type(self).model_fields if key in self.model_fields_set]
+        return dict.fromkeys(key for key in type(self).model_fields if key in self.model_fields_set).keys()
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of `key`; `default` where there is no such key or it has no value."""

@@ -51,7 +51,7 @@ class TaskFigures(Record):
     cut: int = Field(description="Questions whose prompt was cut on the left to fit.")
     unended: int | None = Field(None, description="Written answers that ran to the last token allowed.")
     prompt: str = Field("", description="The wording.")
-    samples: tuple[Sample, ...] | None = Field(None, description="The first written answers.")
+    samples: list[Sample] | None = Field(None, description="The first written answers.")
 
 
 class CorpusFigures(Record):
@@ -89,7 +89,7 @@ class Results(Record):
 
     file: ClassVar[str] = "results.json"
     schema_version: int = Field(1, alias="schema")
-    rows: tuple[Row, ...] = Field(min_length=1)
+    rows: list[Row] = Field(min_length=1)
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
@@ -158,7 +158,7 @@ def results_of(
     if relative:
         dense = {row.prompt: row for row in rows if row.stage == "dense"}
         rows = [row.model_copy(update=recovery(row, dense[row.prompt])) for row in rows]
-    return Results(schema_version=SCHEMA, rows=tuple(rows), recipe=dict(recipe), versions=dict(versions))
+    return Results(schema_version=SCHEMA, rows=list(rows), recipe=dict(recipe), versions=dict(versions))
 
 
 def read_results(path: str | Path, content: Mapping[str, Any]) -> Results:

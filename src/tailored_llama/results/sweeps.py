@@ -34,10 +34,10 @@ class Setting(Record):
 
     group: str
     settings: dict[str, Any] = Field(description="What the sweep sets here, by key.")
-    lists: tuple[str, ...]
-    cells: tuple[str, ...]
-    seeds: tuple[int, ...]
-    tasks: tuple[str, ...]
+    lists: list[str]
+    cells: list[str]
+    seeds: list[int]
+    tasks: list[str]
     chance: float
     params: dict[str, float]
     stages: dict[StageName, StageSummary]
@@ -58,8 +58,8 @@ class SweepResults(Record):
 
     file: ClassVar[str] = "sweep.json"
 
-    settings: tuple[Setting, ...]
-    cells: tuple[CellState, ...] = ()
+    settings: list[Setting]
+    cells: list[CellState] = Field(default_factory=list)
     failed: dict[str, str] = Field(description="Why a cell could not be finished, by its name.")
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
@@ -70,7 +70,7 @@ class MatrixResults(Record):
 
     file: ClassVar[str] = "matrix.json"
 
-    columns: tuple[str, ...]
+    columns: list[str]
     tuned_in: dict[str, str] = Field(description="The wording of each row.")
     cells: dict[str, dict[str, TaskFigures]]
     means: dict[str, float]

@@ -164,7 +164,7 @@ def _assemble(
     own = [cells[row][row].main for row in tuned if row in columns]
     foreign = [cells[row][column].main for row in tuned for column in columns if row != column]
     return MatrixResults(
-        columns=tuple(columns), tuned_in={**prompts, NAME: WORDING}, cells=cells,
+        columns=list(columns), tuned_in={**prompts, NAME: WORDING}, cells=cells,
         means={row: mean(entry.main for entry in by_task.values()) for row, by_task in cells.items()},
         diagonal=mean(own) if own else None, beside=mean(foreign) if foreign else None,
         general={"source": general, "rows": recipe.tune.shots},

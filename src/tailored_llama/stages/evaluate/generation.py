@@ -36,10 +36,10 @@ def score_written(
     scores = [text_scores(w.text, e.references) for w, e in zip(written, examples, strict=True)]
     main = [score[task.metric] for score in scores]
     means = {str(metric): fmean(score[metric] for score in scores) for metric in scores[0]}
-    samples = tuple(
+    samples = [
         Sample(context=e.context, written=w.text, right=e.references[0])
         for w, e in zip(written[:SAMPLES], questions.examples, strict=False)
-    )
+    ]
     return TaskFigures.model_validate(
         {
             **means, "main": fmean(main), "metric": task.metric,

@@ -139,11 +139,11 @@ def _document(
 ) -> SweepResults:
     """Write `sweep.json` over what is finished."""
     document = SweepResults(
-        settings=tuple(table(cells, out / "cells", finished)),
-        cells=tuple(
+        settings=table(cells, out / "cells", finished),
+        cells=[
             CellState(name=cell.name, seed=cell.seed, chosen=cell.chosen, finished=cell.name in finished)
             for cell in cells
-        ),
+        ],
         failed=dict(failed), recipe=recipe.model_dump(mode="json"), versions=versions(),
     )  # fmt: skip
     checkpoint.write_json(out / SWEEP, document.to_json())

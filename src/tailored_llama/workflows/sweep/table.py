@@ -74,9 +74,9 @@ def _entry(group: str, cells: Sequence[Cell], home: Path, versus: Estimate | Non
     chance = rows["dense"][0].chance or 0.0
     first = rows["pruned"][0]
     return Setting(
-        group=group, settings=cells[0].chosen, lists=tuple(cells[0].lists),
-        cells=tuple(cell.name for cell in cells), seeds=tuple(cell.seed for cell in cells),
-        tasks=tuple(first.tasks), chance=chance,
+        group=group, settings=cells[0].chosen, lists=list(cells[0].lists),
+        cells=[cell.name for cell in cells], seeds=[cell.seed for cell in cells],
+        tasks=list(first.tasks), chance=chance,
         params={"dense": rows["dense"][0].params, "pruned": fmean(r.params for r in rows["pruned"])},
         stages={
             stage: _figures(draws[stage], draws["dense"], draws.get("dense_tuned"), chance, rows[stage])
