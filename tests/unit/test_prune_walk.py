@@ -11,6 +11,7 @@ from family_picos import pico
 from hypothesis import given, settings
 from prune_pico import SHAPES, config_of, model_of, tokens_of
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from tailored_llama import families
 from tailored_llama.checkpoint import Checkpoint, ModelWeights
@@ -45,15 +46,21 @@ def whole(model: Any, tokens: Tensor, names: Any) -> tuple[dict[str, Tensor], fl
     return dict(zip(names, gradients, strict=True)), loss.item()
 
 
-def close(ours: Tensor, theirs: Tensor) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6 * float(theirs.abs().max()) + 1e-12)
+def double(config: Any) -> PreTrainedModel:
+    """A model in double precision, but for the norms, which transformers computes in single."""
+    return model_of(config).double()
+
+
+def close(ours: Tensor, theirs: Tensor, rtol: float = 1e-5) -> None:
+    """AssertionError where gradients differ by more than rounding, which is another on each processor."""
+    torch.testing.assert_close(ours, theirs, rtol=rtol, atol=rtol * float(theirs.abs().max()))
 
 
 @settings(max_examples=12, deadline=None)
 @given(shape=SHAPES)
 def test_equals_the_whole_models_backward(shape: dict[str, Any]) -> None:
     config = config_of(**shape)
-    model, tokens = model_of(config), tokens_of(config)
+    model, tokens = double(config), tokens_of(config)
     found, loss = walked(model, tokens, range(config.num_hidden_layers))
     expected, expected_loss = whole(model, tokens, found)
     assert loss == pytest.approx(expected_loss, rel=1e-5)
@@ -65,7 +72,7 @@ def test_equals_the_whole_models_backward(shape: dict[str, Any]) -> None:
 
 def test_squares_are_of_each_samples_own_loss() -> None:
     config = config_of()
-    model, tokens = model_of(config), tokens_of(config)
+    model, tokens = double(config), tokens_of(config)
     found, _ = walked(model, tokens, range(3), per_sample=True)
     batch, _ = whole(model, tokens, found)
     each = [whole(model, row[None], found)[0] for row in tokens]
@@ -82,7 +89,7 @@ AROUND = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_parameters_around_the_layers(case: str, tied: bool, per_sample: bool) -> None:
-    model = model_of(pico(case, tie_word_embeddings=tied))
+    model = double(pico(case, tie_word_embeddings=tied))
     model.set_attn_implementation("eager")
     tokens = tokens_of(model.config, samples=3)
     names = [*AROUND[: 2 if tied else 3], "model.layers.1.input_layernorm.weight"]
@@ -113,7 +120,7 @@ def test_products_in_bf16_are_near() -> None:
 
 def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of()
-    model, tokens = model_of(config), tokens_of(config, samples=5)
+    model, tokens = double(config), tokens_of(config, samples=5)
     at_once, _ = walked(model, tokens, range(3))
     monkeypatch.setattr(walk_module, "TOKENS_AT_ONCE", 2 * tokens.shape[1])
     monkeypatch.setattr(walk_module, "LOGITS_AT_ONCE", 3 * config.vocab_size)
@@ -123,7 +130,7 @@ def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_the_chosen_layers() -> None:
-    model = model_of(config_of(num_hidden_layers=4))
+    model = double(config_of(num_hidden_layers=4))
     found, _ = walked(model, tokens_of(model.config), range(1, 3))
     expected, _ = whole(model, tokens_of(model.config), found)
     assert {int(name.split(".")[2]) for name in found} == {1, 2}
@@ -133,7 +140,7 @@ def test_only_the_chosen_layers() -> None:
 
 def test_layers_of_different_widths() -> None:
     unlike = [LayerWidths(4, 2, 24), LayerWidths(2, 1, 5), LayerWidths(2, 1, 24)]
-    model = model_of(families.with_widths(config_of(), unlike))
+    model = double(families.with_widths(config_of(), unlike))
     found, _ = walked(model, tokens_of(model.config), range(3))
     expected, _ = whole(model, tokens_of(model.config), found)
     for name, (gradient, _) in found.items():
@@ -141,7 +148,7 @@ def test_layers_of_different_widths() -> None:
 
 
 def test_tied_embeddings_from_the_disk_and_a_padding_id(tmp_path: Path) -> None:
-    model = model_of(config_of(tie_word_embeddings=True, pad_token_id=39))
+    model = double(config_of(tie_word_embeddings=True, pad_token_id=39))
     model.save_pretrained(tmp_path / "tied")
     tokens = tokens_of(model.config)
     found: dict[str, Tensor] = {}
@@ -157,7 +164,7 @@ def test_scaled_positions(rope: str) -> None:
     scaling = {"rope_type": rope, "factor": 2.0, "rope_theta": 1e4}
     if rope == "llama3":
         scaling |= {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8}
-    model = model_of(config_of(rope_parameters=scaling, max_position_embeddings=16))
+    model = double(config_of(rope_parameters=scaling, max_position_embeddings=16))
     found, _ = walked(model, tokens_of(model.config, length=12), range(3))
     expected, _ = whole(model, tokens_of(model.config, length=12), found)
     for name, (gradient, _) in found.items():
@@ -181,4 +188,4 @@ def test_half_precision_is_scored_in_single() -> None:
     expected, _ = whole(single, tokens_of(model.config), found)
     for name, gradient in found.items():
         assert gradient.dtype == torch.float32
-        close(gradient, expected[name])
+        close(gradient, expected[name], rtol=1e-3)
