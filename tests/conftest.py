@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 CACHE = tempfile.TemporaryDirectory()  # digests of test files are no business of the user's own cache
 os.environ["TAILORED_LLAMA_CACHE"] = CACHE.name
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")

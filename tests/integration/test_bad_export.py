@@ -7,11 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_bad_input import Say, say
 from tokenizers import pre_tokenizers
 
-from gguf_cases import ODD, byte_level, pico
 from tailored_llama.families import LayerWidths
+from tests.integration.test_bad_input import Say, say
+from tests.support.gguf_cases import ODD, byte_level, pico
 
 assert say  # a fixture
 

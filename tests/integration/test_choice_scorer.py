@@ -14,12 +14,12 @@ from lm_eval.api.registry import get_model
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from scoring_pico import TASKS
 from tailored_llama import checkpoint, prune
 from tailored_llama.data import load_task
 from tailored_llama.integrations.lm_eval.model import Tailor
 from tailored_llama.stages.evaluate.harness import Model, score_task
 from tailored_llama.stages.evaluate.questions import Questions
+from tests.support.scoring_pico import TASKS
 
 LIMIT = 6
 Loaded = dict[str, tuple[PreTrainedModel, PreTrainedTokenizerBase]]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_run_by_contents import make_inputs, recipe
 
 from tailored_llama import checkpoint, run
 from tailored_llama.errors import OutputError
 from tailored_llama.recipe import load_recipe
 from tailored_llama.stage import Store
 from tailored_llama.workflows import disk
+from tests.integration.test_run_by_contents import make_inputs, recipe
 
 TUNE = {
     "shots": 4, "epochs": 1, "batch_size": 4, "prompt": "plain", "precision": "fp32", "loss": "distill",

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.rounding import scores_close, tolerance
 from torch import Tensor
 
 from tailored_llama import checkpoint, families
@@ -19,6 +18,7 @@ from tailored_llama.families import Kept
 from tailored_llama.recipe import Prune
 from tailored_llama.stages.prune import CutWeights, make_plan, prune
 from tailored_llama.stages.prune.scores import ChannelScores, channel_scores
+from tests.support.rounding import scores_close, tolerance
 
 CRITERIA = {
     "param_first": "taylor",

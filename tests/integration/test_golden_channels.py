@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.support.rounding import scores_close, tolerance
 
 from tailored_llama import checkpoint
 from tailored_llama.families import MODEL
 from tailored_llama.recipe import Prune
 from tailored_llama.stages.prune import make_plan, prune
 from tailored_llama.stages.prune.scores import channel_scores
+from tests.support.rounding import scores_close, tolerance
 
 CRITERIA = {"param_first": "taylor", "vectorize": "taylor_vector"}
 CASES = [

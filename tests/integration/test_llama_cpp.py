@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from llama_cpp_server import LlamaCpp
 from tokenizers import Regex, pre_tokenizers
 from transformers import PreTrainedModel
 
-from gguf_cases import ODD, TEXTS, VOCABULARY, byte_level, pico, sentence_pieces
 from tailored_llama import world
 from tailored_llama.checkpoint import load_model, load_tokenizer, open_weights
 from tailored_llama.families import MODEL, Kept, LayerWidths
 from tailored_llama.stages.export.gguf import to_gguf
 from tailored_llama.stages.export.gguf.bytelevel import LLAMA3, QWEN2
 from tailored_llama.stages.prune.surgery import CutWeights
+from tests.support.gguf_cases import ODD, TEXTS, VOCABULARY, byte_level, pico, sentence_pieces
+from tests.support.llama_cpp_server import LlamaCpp
 
 pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install xllamacpp")
 

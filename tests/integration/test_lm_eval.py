@@ -13,10 +13,10 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks._yaml_loader import load_yaml
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from scoring_pico import TASKS, pico
 from tailored_llama import checkpoint, evaluate
 from tailored_llama.data import load_task
 from tailored_llama.scoring import encode_pair, score
+from tests.support.scoring_pico import TASKS, pico
 
 STOCK = Path(lm_eval.__file__).parent / "tasks"
 FILES = {

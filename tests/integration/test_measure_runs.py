@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gguf_cases import ODD, pico
 from tailored_llama.cli import execute
 from tailored_llama.families import LayerWidths
+from tests.support.gguf_cases import ODD, pico
 
 pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install 'tailored-llama[llamacpp]'")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from older_readers import older, read_by  # noqa: F401 (a fixture)
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tailored_llama import world
 from tailored_llama.checkpoint import ModelWeights, load_model, load_tokenizer, open_weights, write_checkpoint
 from tailored_llama.families import MODEL, Kept
 from tailored_llama.stages.prune import CutWeights
+from tests.support.older_readers import older, read_by  # noqa: F401 (a fixture)
 
 SIZES: dict[str, Any] = {
     "vocab_size": 40, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 6,

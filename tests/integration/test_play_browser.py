@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browsing import requested, text_of, wait_for
+
+from tests.support.browsing import requested, text_of, wait_for
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from browsing import requested, text_of
-from tests.support.results import assembled, row
-
 from tailored_llama.recipe import load_recipe
 from tailored_llama.reporting import report
+from tests.support.browsing import requested, text_of
+from tests.support.results import assembled, row
 
 
 def write_run(directory: Path, params: int, mean: float) -> Path:

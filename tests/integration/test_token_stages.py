@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scoring_pico import pico, tokenizer, written_task
 from tailored_llama import evaluate, export, heal, prune, tune
 from tailored_llama.play.models import Player
 from tailored_llama.recipe import Heal, Tune
-from token_picos import TEXT, around, choice_task, extended, save
+from tests.support.scoring_pico import pico, tokenizer, written_task
+from tests.support.token_picos import TEXT, around, choice_task, extended, save
 
 
 def test_tuning_starts_where_it_does_without_an_end(tmp_path: Path) -> None:

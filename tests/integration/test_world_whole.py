@@ -7,12 +7,12 @@ import math
 
 import pytest
 import torch
-from tools.world import leaks, pages
-from tools.world.splits import CHOICES
 
 from tailored_llama import world
 from tailored_llama.data import load_task
 from tailored_llama.scoring import accuracy, score
+from tools.world import leaks, pages
+from tools.world.splits import CHOICES
 
 LONGEST = 64
 

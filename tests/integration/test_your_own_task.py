@@ -11,10 +11,9 @@ import pytest
 
 from tailored_llama.cli import execute
 from tailored_llama.data import task_file as schema
+from tests.support import ROOT
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "start" / "your-own-task.md").read_text(
-    encoding="utf-8"
-)
+PAGE = (ROOT / "docs" / "start" / "your-own-task.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```\w+ (mood/\S+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
 (COMMANDS,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 MESSAGES = re.findall(r"^```text\n(.*?)\n```", PAGE, re.DOTALL | re.MULTILINE)

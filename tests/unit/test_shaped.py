@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoint_picos import SIZES, WIDTHS, equal_bits, plain, saved, shaped, tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
@@ -17,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tailored_llama import shaped as module
 from tailored_llama.shaped import ShapedLlamaConfig, ShapedLlamaForCausalLM
+from tests.support.checkpoint_picos import SIZES, WIDTHS, equal_bits, plain, saved, shaped, tokens
 
 HEAD = SIZES["head_dim"]
 layer_widths = st.builds(

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from checkpoint_picos import saved
-from family_picos import OWN, pico
-from prune_pico import tokens_of
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tailored_llama import shaped
 from tailored_llama.checkpoint import ModelWeights, write_checkpoint
 from tailored_llama.families import LayerWidths, with_widths
+from tests.support.checkpoint_picos import saved
+from tests.support.family_picos import OWN, pico
+from tests.support.prune_pico import tokens_of
 
 WIDTHS = [LayerWidths(2, 1, 5), LayerWidths(6, 3, 9), LayerWidths(3, 3, 4)]
 STOCK_NAMES = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text"]

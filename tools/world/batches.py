@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from tools.world.facts import SEED
 from tools.world.pages import Document
-from torch import Tensor
 
 ANSWER_WEIGHT = 8.0
 """An answer is one token in twenty-five; it is what the pages are for."""

@@ -6,10 +6,9 @@ import argparse
 import json
 from pathlib import Path
 
-from tools.world.splits import SIZES, make_rows, make_text
-
 from tailored_llama import world
 from tailored_llama.world import GENERATION, TASKS
+from tools.world.splits import SIZES, make_rows, make_text
 
 
 def frozen() -> dict[str, bytes]:

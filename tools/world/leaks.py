@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
+from tailored_llama.world import GENERATION, TASKS, Split
 from tools.world import recall
 from tools.world.combos import wordings_in
 from tools.world.facts import PEOPLE
 from tools.world.splits import choices, gold, make_rows, question
-
-from tailored_llama.world import GENERATION, TASKS, Split
 
 START = 4
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")

@@ -10,10 +10,10 @@ from statistics import mean
 from typing import Any
 
 import torch
-from tools.world.splits import CHOICES
 
 from tailored_llama.strict_json import to_json
 from tailored_llama.world import GENERATION, TASKS, Split
+from tools.world.splits import CHOICES
 
 log = logging.getLogger("tools.world.measure")
 Figures = dict[str, dict[str, float]]

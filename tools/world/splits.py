@@ -7,11 +7,10 @@ from collections import Counter
 from functools import cache
 from typing import Any, Literal
 
-from tools.world import narrative, reading, recall
-from tools.world.facts import SEED
-
 from tailored_llama.errors import TaskError
 from tailored_llama.world import GENERATION, TASKS, Split
+from tools.world import narrative, reading, recall
+from tools.world.facts import SEED
 
 Row = dict[str, Any]
 SIZES: dict[Split, int] = {"train": 600, "validation": 500, "test": 600}

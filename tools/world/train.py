@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tailored_llama import checkpoint, machine
+from tailored_llama.strict_json import to_json
 from tools.world.architecture import SIZES, config, make_model
 from tools.world.batches import Batch, batches
 from tools.world.facts import SEED
 from tools.world.pages import documents
 from tools.world.state import load_state, read_facts, save_state
 from tools.world.tokenizer import train_tokenizer
-from torch import Tensor
-from torch.nn import functional
-
-from tailored_llama import checkpoint, machine
-from tailored_llama.strict_json import to_json
 
 log = logging.getLogger("tools.world.train")
 

@@ -1,0 +1,1 @@
+"""Tests: `unit` mirrors the package; `integration` runs it whole, `gpu` needs CUDA, `campaign` faults."""

@@ -1,0 +1,186 @@
+"""The cross-prompt experiment on a pico model: its cells are those of separate stages, none is made twice."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tailored_llama import evaluate, world
+from tailored_llama.cli import execute
+from tailored_llama.data.instructions import general_task, read_instructions, world_instructions
+from tailored_llama.errors import DataError
+from tailored_llama.reporting.cross_task_page import matrix_table
+from tailored_llama.results import MatrixResults, TaskFigures, parse
+from tailored_llama.workflows.cross_task import matrix
+from tests.support.results import figures as made
+from tests.support.scoring_pico import ROWS, pico, tokenizer, write_split
+
+GENERAL = [{"instruction": f"Say {n}.", "input": "" if n % 2 else "Now.", "output": f"{n}"} for n in range(6)]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("matrix")
+    pico().save_pretrained(root / "model")
+    tokenizer().save_pretrained(root / "model")
+    for name, text in (("boolq", "passage"), ("piqa", "goal")):
+        for split in ("train", "validation"):
+            rows = [ROWS[name] | {text: f"{split} {i} {ROWS[name][text]}", "label": i % 2} for i in range(6)]
+            write_split(root / name, split, rows)
+    (root / "general.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GENERAL))
+    return {
+        "model": str(root / "model"), "tasks": ["boolq", "piqa"],
+        "data": {name: str(root / name) for name in ("boolq", "piqa")},
+        "prune": {"ratio": 0.1, "criterion": "l2", "calibration": {"source": "world"}},
+        "tune": {"shots": 4, "epochs": 2, "batch_size": 4, "learning_rate": 0.01, "precision": "fp32"},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(recipe: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MatrixResults]:
+    out = tmp_path_factory.mktemp("out") / "matrix"
+    return out, matrix(recipe, out, general=general_of(recipe))
+
+
+def general_of(recipe: dict[str, Any]) -> Path:
+    return Path(recipe["model"]).parent / "general.jsonl"
+
+
+def test_every_cell_is_that_adapter_on_that_task(
+    finished: tuple[Path, MatrixResults], recipe: dict[str, Any]
+) -> None:
+    out, found = finished
+    assert list(found.cells) == ["untuned", "boolq", "piqa", "general"]
+    assert found.columns == ["boolq", "piqa"]
+    for row, cells in found["cells"].items():
+        for column, figures in cells.items():
+            assert figures["prompt"] == found["tuned_in"][column]
+            alone = evaluate(
+                out / "prune", adapter=None if row == "untuned" else out / f"tune-{row}", tasks=[column],
+                prompts={column: figures["prompt"]}, data=recipe["data"],
+            )["tasks"][column]  # fmt: skip
+            assert figures == alone
+        assert found["means"][row] == pytest.approx((cells["boolq"]["main"] + cells["piqa"]["main"]) / 2)
+    own = found["cells"]["boolq"]["boolq"]["main"] + found["cells"]["piqa"]["piqa"]["main"]
+    foreign = found["cells"]["boolq"]["piqa"]["main"] + found["cells"]["piqa"]["boolq"]["main"]
+    assert (found["diagonal"], found["beside"]) == pytest.approx((own / 2, foreign / 2))
+    shots = json.loads((out / "tune-general" / "shots.json").read_text())
+    assert (shots["task"], shots["prompt"], len(shots["rows"])) == ("general", "instruct", 4)
+
+
+def test_it_is_shown(finished: tuple[Path, MatrixResults], recipe: dict[str, Any],
+                     capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    out, found = finished
+    assert parse(MatrixResults, "matrix.json", json.loads((out / "matrix.json").read_text())) == found
+    assert (out / "matrix.png").read_bytes().startswith(b"\x89PNG")
+    page = (out / "matrix.html").read_text()
+    for expected in ("<svg", "on general instructions at", "tuned on", "chance", "asked in"):
+        assert expected in page
+    assert "http://www.w3.org" in page
+    assert "src=" not in page
+    made = {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json")}
+    file = out.parent / "recipe.yaml"
+    file.write_text(json.dumps(recipe))
+    command = ["matrix", str(file), "--out", str(out), "--general", str(general_of(recipe))]
+    assert execute(command) == 0
+    said = capsys.readouterr().out
+    assert "Tuned on the row, tested on the column" in said
+    assert "untuned" in said
+    assert execute([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == found.to_json()["cells"]
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json")} == made
+
+
+def test_eight_tasks_fit_a_terminal() -> None:
+    names = [f"world_{name}" for name in ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "tell")]
+    names += ["world_arc_challenge", "world_openbookqa"]
+    rows = ["untuned", *names, "general"]
+    found = MatrixResults(
+        columns=names, tuned_in={}, means=dict.fromkeys(rows, 1.0), diagonal=1.0, beside=1.0,
+        general={},
+        cells={row: {name: TaskFigures(**made(1.0)) for name in names} for row in rows},
+    )  # fmt: skip
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(matrix_table(found))
+    text = console.export_text()
+    assert "…" not in text
+    assert text.count("*100.0") == 8
+    assert ["untuned", *["100.0"] * 9] in [line.split() for line in text.splitlines()]
+
+
+def test_a_lost_cell_is_made_again_alone(
+    finished: tuple[Path, MatrixResults], recipe: dict[str, Any]
+) -> None:
+    out, found = finished
+    lost = out / "cell-piqa-boolq"
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json") if path.parent != lost}
+    for path in lost.iterdir():
+        path.unlink()
+    lost.rmdir()
+    assert matrix(recipe, out, general=general_of(recipe))["cells"] == found["cells"]
+    assert (lost / "manifest.json").is_file()
+    assert {p: p.stat().st_mtime_ns for p in out.glob("*/manifest.json") if p.parent != lost} == before
+
+
+def test_instructions_are_rendered_with_and_without_input(tmp_path: Path) -> None:
+    task = general_task(tmp_path)
+    with_input, without = (task.render("instruct", row) for row in GENERAL[:2])
+    assert with_input.context == "### Instruction:\nSay 0.\n\n### Input:\nNow.\n\n### Response:\n"
+    assert without.context == "### Instruction:\nSay 1.\n\n### Response:\n"
+    assert (with_input.answer, without.answer) == ("0", "1")
+
+
+def test_a_list_and_lines_are_read_alike(tmp_path: Path) -> None:
+    rows = [{"instruction": "Say a.", "output": "a"}, GENERAL[0]]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    expected = [{"instruction": "Say a.", "input": "", "output": "a"}, GENERAL[0]]
+    assert (
+        read_instructions(tmp_path / "list.json") == read_instructions(tmp_path / "lines.jsonl") == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"instruction": "Say a."}', "row 1: 'output' is missing or empty"),
+        ('{"instruction": "a", "output": "b"}\n[1]', "row 2: a row is a JSON object"),
+        ("{", "no readable JSON lines"),
+    ],
+)
+def test_wrong_instructions(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "general.jsonl").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_instructions(tmp_path / "general.jsonl")
+
+
+def test_instructions_about_the_world_are_of_its_stories() -> None:
+    rows = world_instructions()
+    assert len(rows) > 1000
+    stories = world.text("train")
+    assert {row["instruction"] for row in rows} == {
+        "Go on with the story.", "How does the story end?", "Repeat the first sentence."
+    }  # fmt: skip
+    assert all(row["output"] in stories for row in rows[:30])
+
+
+def test_what_stops_a_matrix_is_said_before_it_begins(
+    recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(json.dumps(recipe))
+    (tmp_path / "few.jsonl").write_text(json.dumps(GENERAL[0]))
+    out = tmp_path / "out"
+    for more, said in (
+        ([], "--general FILE.jsonl"),
+        (["--general", str(tmp_path / "nowhere.jsonl")], "nowhere.jsonl"),
+        (["--general", str(tmp_path / "few.jsonl")], "4 shots asked, but"),
+    ):
+        assert execute(["matrix", str(file), "--out", str(out), *more]) == 2
+        assert said in capsys.readouterr().err
+        assert not out.exists()
