@@ -2,6 +2,7 @@
 
     TailorError (a ValueError)
     ├── RecipeError        a key, a value or a combination of settings
+    ├── PluginError        a plugin folder, or a file in it
     ├── CheckpointError    a model directory: missing, truncated, pickled
     │   ├── FamilyError    an architecture, or a config attribute, that is not known
     │   └── NotFiniteError weights, or what a model computes, that hold NaN or an infinity
@@ -66,6 +67,10 @@ class TailorError(ValueError):
 
 class RecipeError(TailorError):
     """A recipe key, a value or a combination that makes no sense."""
+
+
+class PluginError(TailorError):
+    """A plugin folder, or a file in it, that cannot be used."""
 
 
 class CheckpointError(TailorError):

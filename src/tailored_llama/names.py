@@ -1,10 +1,11 @@
 """Names and paths that come from outside. Each is checked once, where it is read.
 
-Both checks raise ValueError, as pydantic's validators do: `Annotated[str, AfterValidator(check_path)]`.
+The checks raise ValueError, as pydantic's validators do: `Annotated[str, AfterValidator(check_path)]`.
 """
 
 from __future__ import annotations
 
+import difflib
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -14,6 +15,8 @@ LONGEST_NAME, MOST_BYTES = 100, 120
 a digest, host and process of a partial directory) it fits in the 255 bytes of a file system."""
 LONGEST_PART, LONGEST_PATH = 255, 4096
 """Bytes of one part of a path and of a whole one, on most file systems."""
+LONGEST_WORD = 200
+"""Characters of a word that is compared with known ones."""
 SEPARATORS = "/\\"
 ELSEWHERE = '<>:"|?*'
 """No part of a file name on Windows, nor on most USB sticks."""
@@ -74,6 +77,12 @@ def same_name(names: Iterable[str]) -> str | None:
             return name
         seen.add(folded)
     return None
+
+
+def suggest(word: str, words: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"`, or nothing where no word is near."""
+    near = difflib.get_close_matches(word, list(words), n=1) if len(word) <= LONGEST_WORD else []
+    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def _has_controls(text: str) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tailored_llama.recipe import Calibration, Criterion
+from tailored_llama import plugins
+from tailored_llama.recipe import Calibration
 from tailored_llama.stages.prune import Plan, make_plan, prune
 
 STORY = "Once upon a time, there was a little girl named Lily. She loved to play outside in the sunshine."
@@ -29,7 +29,7 @@ def loss(model_directory: Path) -> float:
 
 
 @pytest.mark.parametrize("allocate", ["uniform", "global"])
-@pytest.mark.parametrize("criterion", get_args(Criterion))
+@pytest.mark.parametrize("criterion", plugins.bundled(plugins.CRITERIA))
 def test_half_of_the_parameters_by_every_criterion(
     shared: Path, stories: Path, tmp_path: Path, criterion: str, allocate: str
 ) -> None:

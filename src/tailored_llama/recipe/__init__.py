@@ -1,6 +1,7 @@
 """The recipe: one YAML that describes a whole run (schema.py), and how it is read
 (document.py, load.py)."""
 
+from tailored_llama.names import suggest
 from tailored_llama.recipe.base import MOST_TOKENS, Name, Place, Precision, Projection, Strict
 from tailored_llama.recipe.document import parse_value, read_yaml
 from tailored_llama.recipe.load import (
@@ -10,17 +11,15 @@ from tailored_llama.recipe.load import (
     load_recipe,
     override,
     settings_of,
-    suggest,
     validate,
 )
-from tailored_llama.recipe.pruning import Calibration, Criterion, Prune, Reduce, Unit
+from tailored_llama.recipe.pruning import Calibration, Prune, Reduce, Unit
 from tailored_llama.recipe.schema import Evaluate, Export, Recipe
 from tailored_llama.recipe.training import Distill, EarlyStop, Heal, HealLora, Lora, Replay, Tune
 
 __all__ = [
     "MOST_TOKENS",
     "Calibration",
-    "Criterion",
     "Distill",
     "EarlyStop",
     "Evaluate",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from tailored_llama.recipe.base import Precision
-from tailored_llama.recipe.pruning import Calibration, Criterion, Reduce, Unit
+from tailored_llama.recipe.pruning import Calibration, Reduce, Unit
 from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, Lora, LossName, Replay
 
 
@@ -22,7 +22,7 @@ class PruneKeys(TypedDict, total=False):
     of: Literal["params", "macs", "bytes", "units"]
     units: Sequence[Unit]
     layers: Sequence[int] | None
-    criterion: Criterion
+    criterion: str
     objective: Literal["lm", "margin"]
     reduce: Reduce
     allocate: Literal["uniform", "global"]

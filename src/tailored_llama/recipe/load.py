@@ -5,8 +5,7 @@ YAML is read by the 1.2 core schema: `1e-4` is a number, and `yes` a string.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,7 +13,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from tailored_llama.errors import SHOWN, RecipeError, shown
-from tailored_llama.names import check_path
+from tailored_llama.names import check_path, suggest
 from tailored_llama.recipe.document import read_yaml
 from tailored_llama.recipe.schema import Recipe
 
@@ -44,12 +43,6 @@ def find_recipe(name: str | Path) -> Path:
         f"{name}: no such recipe file, and no bundled recipe{suggest(str(name), bundled_recipes())}; "
         f"bundled: {', '.join(bundled_recipes())}"
     )
-
-
-def suggest(word: str, words: Iterable[str]) -> str:
-    """`" (did you mean 'x'?)"`, or nothing where no word is near."""
-    near = difflib.get_close_matches(word, list(words), n=1) if len(word) <= SHOWN else []
-    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def override(document: Mapping[str, Any], assignments: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from tailored_llama.plugins import CRITERIA, known_name, listed
 from tailored_llama.recipe.base import MOST_TOKENS, Place, Precision, Ratio, Strict, unit
 
-Criterion = Literal[
-    "random", "l1", "l2", "taylor", "taylor_vector", "taylor_second", "taylor_mix",
-    "wanda", "fluctuation", "activation", "block_influence",
-]  # fmt: skip
+Criterion = Annotated[str, AfterValidator(partial(known_name, CRITERIA))]
 Reduce = Literal["sum", "mean", "max", "prod", "first", "second"]
 Unit = Literal["heads", "query_heads", "mlp", "hidden", "layers"]
 Layer = Annotated[int, Field(le=10**4)]
@@ -57,10 +56,8 @@ class Prune(Strict):
     )
     criterion: Criterion = Field(
         "taylor",
-        description="how units are scored. From weights: `l1`, `l2`. From weights and gradients: `taylor` "
-        "(LLM-Pruner's param_first), `taylor_vector`, `taylor_second`, `taylor_mix`. From activations: "
-        "`wanda`, `fluctuation` (FLAP), `activation` (Minitron). For whole layers: `block_influence` "
-        "(ShortGPT). As a baseline: `random`",
+        description=f"how units are scored: {listed(CRITERIA)}, or a plugin; `tailor criteria` lists them "
+        "with their sources",
     )
     objective: Literal["lm", "margin"] = Field(
         "lm",

@@ -13,6 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.data import Task
 from tailored_llama.data.rows import row_files
+from tailored_llama.plugins import Kind
+from tailored_llama.plugins import digest as plugin_digest
 from tailored_llama.strict_json import to_json
 
 
@@ -62,6 +64,14 @@ def task_inputs(task: Task, data: str | Path | None) -> dict[str, str]:
 def _role(path: Path, place: str | Path) -> str:
     """What rows a file holds and how: `train.csv`; of a file that was named, only how."""
     return "".join(path.suffixes) if path == Path(place) else path.name
+
+
+def plugin_inputs(kind: Kind, names: Iterable[str]) -> dict[str, str]:
+    """The digests of those of `names` that are plugins: `criterion spread`. What this package has is known by
+    its version.
+    """
+    digests = {f"{kind.noun} {name}": plugin_digest(kind, name) for name in names}
+    return {role: digest for role, digest in digests.items() if digest is not None}
 
 
 def text_name(source: str, data: Mapping[str, str | Path] | None = None) -> str:

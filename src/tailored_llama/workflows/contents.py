@@ -8,8 +8,9 @@ from typing import Any
 from tailored_llama import checkpoint
 from tailored_llama.data import load_task
 from tailored_llama.errors import CheckpointError
+from tailored_llama.plugins import CRITERIA, FORMATS, LOSSES
 from tailored_llama.recipe import Recipe
-from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs, text_name
+from tailored_llama.stage.inputs import path_name, plugin_inputs, task_inputs, text_inputs, text_name
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:
@@ -26,11 +27,14 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_inputs(recipe: Recipe) -> dict[str, str]:
-    """Digests of what a run of `recipe` reads, by role: the model, the tasks, and rows and texts in files."""
+    """Digests of what a run of `recipe` reads, by role: the model, the tasks, rows and texts in files,
+    and plugins."""
     inputs = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
     for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
         task = load_task(name)
         inputs |= task_inputs(task, recipe.data.get(task.name))
+    inputs |= plugin_inputs(CRITERIA, [recipe.prune.criterion])
+    inputs |= plugin_inputs(LOSSES, recipe.tune.loss) | plugin_inputs(FORMATS, recipe.export.formats)
     inputs |= text_inputs("calibration", recipe.prune.calibration.source, recipe.data)
     if recipe.tune.replay is not None:
         inputs |= text_inputs("replay", recipe.tune.replay.source, recipe.data)

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "tailored_llama"
 
 # Lower floors first. A module may import from floors below its own, and from its own room.
 FLOORS = [
-    {"errors", "names", "progress", "machine", "strict_json", "memory"},
+    {"errors", "names", "plugins", "progress", "machine", "strict_json", "memory"},
     {"recipe", "results"},
     {"world"},
     {"shaped", "families", "data"},

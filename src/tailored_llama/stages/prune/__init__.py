@@ -5,7 +5,7 @@
 A plan can be made without cutting (`make_plan`), saved, compared and replayed.
 """
 
-from tailored_llama.stages.prune.criteria import Criterion, criteria
+from tailored_llama.stages.prune.criterion import Criterion, criteria
 from tailored_llama.stages.prune.plan import Plan, save_trajectory
 from tailored_llama.stages.prune.planner import check_request
 from tailored_llama.stages.prune.stage import make_plan, make_plans, prune

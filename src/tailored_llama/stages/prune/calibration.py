@@ -17,7 +17,7 @@ from tailored_llama.data.text_windows import calibration_tokens, check_windows
 from tailored_llama.errors import DataError, RecipeError
 from tailored_llama.recipe import Prune
 from tailored_llama.scoring import embedding_rows, example_length
-from tailored_llama.stages.prune.criteria import criterion
+from tailored_llama.stages.prune.criterion import criterion_named
 from tailored_llama.stages.prune.margin import ChoiceMargin, questions
 from tailored_llama.stages.prune.objective import Objective, Tokens
 from tailored_llama.stages.prune.reconstruct import check_samples
@@ -41,7 +41,7 @@ class Source:
         """
         if self.settings.reconstruct:
             check_samples(self.settings.calibration.samples if self.tokens is None else len(self.tokens))
-        needs = criterion(self.settings.criterion).needs
+        needs = criterion_named(self.settings.criterion).needs
         if self.settings.objective == "margin":
             self._check_margin("gradient" in needs)
             return self._margin(weights)

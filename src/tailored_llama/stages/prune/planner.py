@@ -22,7 +22,7 @@ from tailored_llama.families import (
     widths,
 )
 from tailored_llama.recipe import Prune
-from tailored_llama.stages.prune.criteria import criterion
+from tailored_llama.stages.prune.criterion import criterion_named
 from tailored_llama.stages.prune.pools import Pool
 from tailored_llama.stages.prune.reduce import over_channels
 from tailored_llama.stages.prune.scores import ChannelScores, Device, Text, channel_scores, layer_scores
@@ -79,7 +79,7 @@ def check_request(weights: Weights, settings: Prune) -> None:
             f"{there} decoder layers; the end, which is excluded, can be at most {there}"
         )
     check_kinds(weights.config, settings.units)
-    rule = criterion(settings.criterion)
+    rule = criterion_named(settings.criterion)
     if rule.layer and settings.units != ("layers",):
         raise PlanError(
             f"prune.criterion: {rule.name} scores whole layers only; choose another, or prune.units: [layers]"

@@ -15,7 +15,7 @@ from tailored_llama.families import MODEL, Group, Kind, Slice, groups
 from tailored_llama.progress import track
 from tailored_llama.recipe import Prune, Reduce
 from tailored_llama.stages.prune.activations import InputStatistics
-from tailored_llama.stages.prune.criteria import Inputs, Matrix, criterion
+from tailored_llama.stages.prune.criterion import Criterion, Inputs, Matrix, criterion_named
 from tailored_llama.stages.prune.objective import Objective, Tokens
 from tailored_llama.stages.prune.reduce import fold, over_members
 from tailored_llama.stages.prune.walk import Walk
@@ -51,7 +51,7 @@ def channel_scores(
     is that of the random criterion. Raises CheckpointError naming the tensor whose score is not a finite
     number, and PlanError for a criterion that scores whole layers only.
     """
-    chosen, rule = chosen_groups(weights, settings), criterion(settings.criterion)
+    chosen, rule = chosen_groups(weights, settings), criterion_named(settings.criterion)
     if rule.layer:
         raise PlanError(
             f"prune.criterion: {rule.name} scores whole layers, not {' and '.join(settings.units)}; choose "
@@ -59,7 +59,8 @@ def channel_scores(
         )
     if rule.group:
         generator = torch.Generator().manual_seed(seed)
-        return {(g.kind, g.layer): rule.group(g, generator)[:, None] for g in chosen}
+        drawn = {(g.kind, g.layer): _of_shape(rule, rule.group(g, generator), g.units) for g in chosen}
+        return {key: scores[:, None] for key, scores in drawn.items()}
     members = _measured(weights, chosen, settings, text, device)
     return members.reduced(rule.reduce or settings.reduce)
 
@@ -72,7 +73,7 @@ def layer_scores(
     A criterion of matrices or groups is summed over all heads and MLP channels of the layer. Otherwise as
     `channel_scores`.
     """
-    every, rule = groups(weights.config), criterion(settings.criterion)
+    every, rule = groups(weights.config), criterion_named(settings.criterion)
     start, end = settings.layers or (0, 1 + max(group.layer for group in every))
     chosen = [g for g in every if start <= g.layer < end and g.kind in ("heads", "mlp")]
     scores = dict.fromkeys(range(start, end), 0.0)
@@ -105,7 +106,7 @@ def _measured(
     weights: Weights, chosen: Sequence[Group], settings: Prune, text: Text, device: Device
 ) -> _MemberScores:
     """Scores of all members of the chosen groups, by a criterion of matrices."""
-    rule, members = criterion(settings.criterion), _MemberScores(chosen, settings)
+    rule, members = criterion_named(settings.criterion), _MemberScores(chosen, settings)
     if rule.needs == "weights":
         for name in track(list(members.owners), "magnitudes"):
             members.add(name, weights.tensor(name), None, None)
@@ -127,7 +128,7 @@ class _MemberScores:
 
     def __init__(self, chosen: Sequence[Group], settings: Prune) -> None:
         self.chosen = chosen
-        self.rule = criterion(settings.criterion)
+        self.rule = criterion_named(settings.criterion)
         self.owners: dict[str, list[tuple[Group, Slice]]] = defaultdict(list)
         for group in chosen:
             for piece in group.slices:
@@ -184,7 +185,8 @@ class _MemberScores:
             block = slice(start, start + step)
             one, two, three = (None if t is None else t[block].to(_at_least_single(t.dtype)) for t in owned)
             assert one is not None
-            yield self.rule.matrix(Matrix(one, two, three, inputs and inputs.of(block)))
+            scores = self.rule.matrix(Matrix(one, two, three, inputs and inputs.of(block)))
+            yield _of_shape(self.rule, scores, len(one))
 
     def reduced(self, how: Reduce) -> ChannelScores:
         """One score a channel for each group."""
@@ -192,6 +194,16 @@ class _MemberScores:
             (g.kind, g.layer): over_members([self.scores[s] for s in g.slices if s in self.scores], how)
             for g in self.chosen
         }
+
+
+def _of_shape(rule: Criterion, scores: Tensor, count: int) -> Float[Tensor, " count"]:
+    """`scores`, where they are one number each; PlanError otherwise: a plugin may give anything."""
+    shape = tuple(getattr(scores, "shape", ()))
+    if shape != (count,):
+        raise PlanError(
+            f"prune.criterion: {rule.name} gives scores of shape {shape}, not of ({count},); correct it"
+        )
+    return scores
 
 
 def _at_least_single(dtype: torch.dtype) -> torch.dtype:

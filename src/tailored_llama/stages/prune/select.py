@@ -17,7 +17,7 @@ from tailored_llama.errors import PlanError
 from tailored_llama.families import MODEL, Kept, Sizes
 from tailored_llama.recipe import Prune
 from tailored_llama.stages.prune.budget import CLOSE, SIZES, Tally, check_reach, even, ranked
-from tailored_llama.stages.prune.criteria import criterion
+from tailored_llama.stages.prune.criterion import criterion_named
 from tailored_llama.stages.prune.pools import Pool, Track, least_left, tracks
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def normalisation(settings: Prune) -> str:
     kind, magnitudes and activations are not. Units are compared as LLM-Pruner compares them."""
     if settings.normalise != "auto":
         return settings.normalise
-    by_size = criterion(settings.criterion).needs in ("weights", "inputs")
+    by_size = criterion_named(settings.criterion).needs in ("weights", "inputs")
     return "block" if by_size and settings.of != "units" else "none"
 
 

@@ -19,12 +19,14 @@ from tailored_llama.checkpoint.lineage import CUT, one_after_another, source_of,
 from tailored_llama.data import load_task
 from tailored_llama.families import parameter_count
 from tailored_llama.memory import memory_for
+from tailored_llama.plugins import CRITERIA
 from tailored_llama.recipe import Prune, settings_of
 from tailored_llama.recipe.keywords import PruneKeys
 from tailored_llama.stage import Out, Stage, complete
 from tailored_llama.stage.inputs import (
     merged,
     model_inputs,
+    plugin_inputs,
     task_inputs,
     text_inputs,
     text_name,
@@ -202,8 +204,9 @@ class _Request(Source):
         return settings | ({"tasks": [load_task(name).name for name in self.tasks]} if text == "task" else {})
 
     def inputs(self) -> dict[str, str]:
-        """Digests of calibration tokens, text or tasks, and of a tokenizer that was passed as an object."""
-        inputs = tokenizer_inputs(self.tokenizer)
+        """Digests of calibration tokens, text or tasks, of a tokenizer that was passed as an object, and of a
+        criterion that is a plugin."""
+        inputs = tokenizer_inputs(self.tokenizer) | plugin_inputs(CRITERIA, [self.settings.criterion])
         source = self.settings.calibration.source
         if self.tokens is not None:
             ids = self.tokens.long().cpu().numpy().tobytes()

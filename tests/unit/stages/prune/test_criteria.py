@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from tailored_llama import plugins
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import CheckpointError
 from tailored_llama.families import Group, Slice
-from tailored_llama.recipe import Criterion, Prune, Reduce
+from tailored_llama.recipe import Prune, Reduce
 from tailored_llama.stages.prune import criteria
 from tailored_llama.stages.prune import scores as measure
 from tailored_llama.stages.prune.reduce import over_members
@@ -121,6 +122,6 @@ def test_a_score_that_is_no_number_names_its_tensor() -> None:
 
 
 def test_every_criterion_of_the_recipe_is_there_with_its_source() -> None:
-    assert {c.name for c in criteria()} == set(get_args(Criterion))
+    assert {c.name for c in criteria()} == set(plugins.names(plugins.CRITERIA))
     assert all(c.reference for c in criteria())
     assert all(sum(form is not None for form in (c.matrix, c.group, c.layer)) == 1 for c in criteria())

@@ -1,18 +1,5 @@
-"""The pruning criteria, one file each. Importing this package registers them all."""
+"""The pruning criteria, one file each: the name of the file is the name of the criterion.
 
-from tailored_llama.stages.prune.criteria import (  # noqa: F401  (each registers itself)
-    activation,
-    block_influence,
-    fluctuation,
-    l1,
-    l2,
-    random,
-    taylor,
-    taylor_mix,
-    taylor_second,
-    taylor_vector,
-    wanda,
-)
-from tailored_llama.stages.prune.criteria.registry import Criterion, Inputs, Matrix, criteria, criterion
-
-__all__ = ["Criterion", "Inputs", "Matrix", "criteria", "criterion"]
+A new one is a copy of l2.py (weights alone), taylor.py (gradients), wanda.py (activations) or
+block_influence.py (whole layers). `criterion.py` says what each is given.
+"""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from tailored_llama.stages.prune.criteria.registry import Matrix, matrix_criterion
+from tailored_llama.stages.prune.criterion import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "activation",
     needs="inputs",
     reference="Muralidharan et al. 2024 (Minitron), activation-based importance, batch L2, sequence mean",
     at_outputs=True,

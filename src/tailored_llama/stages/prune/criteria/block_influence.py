@@ -6,11 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from tailored_llama.stages.prune.criteria.registry import layer_criterion
+from tailored_llama.stages.prune.criterion import layer_criterion
 
 
 @layer_criterion(
-    "block_influence",
     reference="Men et al. 2024 (ShortGPT), block influence, equation 1; scores whole layers only",
 )
 def block_influence(

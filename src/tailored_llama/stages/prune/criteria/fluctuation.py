@@ -5,11 +5,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from tailored_llama.stages.prune.criteria.registry import Matrix, matrix_criterion
+from tailored_llama.stages.prune.criterion import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "fluctuation",
     needs="inputs",
     reference="An et al. 2024 (FLAP), weighted input feature variance (WIFV), not standardised",
     at_outputs=True,

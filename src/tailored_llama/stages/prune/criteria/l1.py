@@ -5,11 +5,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from tailored_llama.stages.prune.criteria.registry import Matrix, matrix_criterion
+from tailored_llama.stages.prune.criterion import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "l1",
     needs="weights",
     reference="Li et al. 2017 (Pruning Filters for Efficient ConvNets), section 3.1",
     reduce="mean",

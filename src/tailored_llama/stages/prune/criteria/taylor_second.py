@@ -5,11 +5,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from tailored_llama.stages.prune.criteria.registry import Matrix, matrix_criterion
+from tailored_llama.stages.prune.criterion import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "taylor_second",
     needs="squared_gradient",
     reference="Ma et al. 2023 (LLM-Pruner), section 3.2, element-wise, second order alone ('param_second')",
 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from tailored_llama.stages.prune.criteria.registry import Matrix, matrix_criterion
+from tailored_llama.stages.prune.criterion import Matrix, matrix_criterion
 
 
 @matrix_criterion(
-    "wanda",
     needs="inputs",
     reference="Sun et al. 2023 (Wanda), section 3, equation 1, summed over a channel",
 )

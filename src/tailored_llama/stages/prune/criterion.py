@@ -1,4 +1,4 @@
-"""What a criterion is, and the list of them. A file of this package adds one with a decorator.
+"""What a criterion is. Each is a file of the folder criteria/, or of a plugin folder (see `plugins`).
 
 A criterion looks at one matrix of a group at a time, at the group as a whole, or at a whole decoder layer. It
 states by `needs` what has to be measured for it: nothing, the gradient of the loss, the mean squared
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from tailored_llama.families import Group
+from tailored_llama.plugins import CRITERIA, load, names
 from tailored_llama.recipe import Reduce
 
 Needs = Literal["nothing", "weights", "gradient", "squared_gradient", "inputs", "stream"]
@@ -69,7 +70,8 @@ LayerScore = Callable[
 
 @dataclass(frozen=True)
 class Criterion:
-    """A named score. One of `matrix`, `group` and `layer` is set; `reduce` overrides the recipe's reduction.
+    """A score. One of `matrix`, `group` and `layer` is set; `reduce` overrides the recipe's reduction.
+    `formula` is its definition in words.
 
     With `at_outputs` only the matrices that a unit's own output goes into are scored (o, down). A criterion
     of matrices or groups scores a whole layer too, by the sum over it; one of layers scores nothing else.
@@ -78,6 +80,7 @@ class Criterion:
     name: str
     needs: Needs
     reference: str
+    formula: str = ""
     reduce: Reduce | None = None
     matrix: MatrixScore | None = None
     group: GroupScore | None = None
@@ -85,48 +88,51 @@ class Criterion:
     at_outputs: bool = False
 
 
-_CRITERIA: dict[str, Criterion] = {}
-
-
 def matrix_criterion(
-    name: str, *, needs: Needs, reference: str, reduce: Reduce | None = None, at_outputs: bool = False
-) -> Callable[[MatrixScore], MatrixScore]:
-    """Register a score of one matrix's channels; the members of a group are reduced to one afterwards."""
+    *, needs: Needs, reference: str, reduce: Reduce | None = None, at_outputs: bool = False
+) -> Callable[[MatrixScore], Criterion]:
+    """Make a criterion of a score of one matrix's channels; the members of a group are reduced to one
+    afterwards.
+    """
     if at_outputs:
         reduce = "sum"  # of one member, which has no second
 
-    def add(score: MatrixScore) -> MatrixScore:
-        _CRITERIA[name] = Criterion(name, needs, reference, reduce, matrix=score, at_outputs=at_outputs)
-        return score
+    def made(score: MatrixScore) -> Criterion:
+        return Criterion(
+            score.__name__, needs, reference, _formula(score), reduce, matrix=score, at_outputs=at_outputs
+        )
 
-    return add
-
-
-def group_criterion(name: str, *, needs: Needs, reference: str) -> Callable[[GroupScore], GroupScore]:
-    """Register a score of a group's units as a whole."""
-
-    def add(score: GroupScore) -> GroupScore:
-        _CRITERIA[name] = Criterion(name, needs, reference, group=score)
-        return score
-
-    return add
+    return made
 
 
-def layer_criterion(name: str, *, reference: str) -> Callable[[LayerScore], LayerScore]:
-    """Register a score of whole layers by what goes in and comes out."""
+def group_criterion(*, needs: Needs, reference: str) -> Callable[[GroupScore], Criterion]:
+    """Make a criterion of a score of a group's units as a whole."""
 
-    def add(score: LayerScore) -> LayerScore:
-        _CRITERIA[name] = Criterion(name, "stream", reference, layer=score)
-        return score
+    def made(score: GroupScore) -> Criterion:
+        return Criterion(score.__name__, needs, reference, _formula(score), group=score)
 
-    return add
+    return made
+
+
+def layer_criterion(*, reference: str) -> Callable[[LayerScore], Criterion]:
+    """Make a criterion of a score of whole layers by what goes in and comes out."""
+
+    def made(score: LayerScore) -> Criterion:
+        return Criterion(score.__name__, "stream", reference, _formula(score), layer=score)
+
+    return made
+
+
+def _formula(score: Callable[..., Tensor]) -> str:
+    """The first paragraph of the docstring, on one line."""
+    return " ".join((score.__doc__ or "").partition("\n\n")[0].split())
 
 
 def criteria() -> list[Criterion]:
-    """Every criterion there is, by name."""
-    return [_CRITERIA[name] for name in sorted(_CRITERIA)]
+    """Every criterion there is, by name. Raises PluginError for a plugin that cannot be used."""
+    return [criterion_named(name) for name in names(CRITERIA)]
 
 
-def criterion(name: str) -> Criterion:
-    """The criterion of that name; the recipe has checked it."""
-    return _CRITERIA[name]
+def criterion_named(name: str) -> Criterion:
+    """The criterion of that name; the recipe has checked it. Raises PluginError."""
+    return load(CRITERIA, name, Criterion)
