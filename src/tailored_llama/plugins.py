@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import TypeVar
 
 from tailored_llama.errors import PluginError, shown
-from tailored_llama.names import same_name, suggest
+from tailored_llama.names import suggest
 
 VARIABLE = "TAILORED_LLAMA_PLUGINS"
 NAME = re.compile(r"[A-Za-z0-9]+([_-][A-Za-z0-9]+)*")
@@ -174,12 +174,13 @@ def _files(kind: Kind, folders: tuple[str, ...]) -> dict[str, Path]:
                 continue
             if not NAME.fullmatch(name):
                 raise PluginError(
-                    f"{path}: a plugin is known by the name of its file, of letters, digits and single '_' or "
+                    f"{path}: a file's name is its plugin's name: of letters and digits, with single '_' or "
                     "'-' between them; rename it"
                 )
-            if same_name([*bundled(kind), *found, name]):
-                other = found.get(name, f"a {kind.noun} of tailored_llama or of another plugin")
-                raise PluginError(f"{path}: its name is also that of {other}; rename the file")
+            same = next((n for n in (*found, *bundled(kind)) if n.casefold() == name.casefold()), None)
+            if same is not None:
+                other = found.get(same, f"the {kind.noun} {same} of tailored_llama")
+                raise PluginError(f"{path}: its name is that of {other} too; rename the file")
             found[name] = path.absolute()
     return found
 
