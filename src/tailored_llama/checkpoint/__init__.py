@@ -21,7 +21,7 @@ from tailored_llama.checkpoint.adapter import (
     merge_adapter,
     named_adapter,
 )
-from tailored_llama.checkpoint.config import TOKENIZER_KEY, load_config
+from tailored_llama.checkpoint.config import TOKENIZER_KEY
 from tailored_llama.checkpoint.digests import digest_file, in_full, moved
 from tailored_llama.checkpoint.disk import (
     check_file,
@@ -41,6 +41,7 @@ from tailored_llama.checkpoint.disk import (
 from tailored_llama.checkpoint.files import digest_directory, digests_of, read_json
 from tailored_llama.checkpoint.lineage import front_matter
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
+from tailored_llama.checkpoint.open import load_config, open_weights
 from tailored_llama.checkpoint.partial import clear_leftovers, host, is_leftover, partial_path, remove
 from tailored_llama.checkpoint.resolve import hub_id, public_name, resolve
 from tailored_llama.checkpoint.weights import (
@@ -48,7 +49,6 @@ from tailored_llama.checkpoint.weights import (
     ModelWeights,
     Weights,
     check_finite,
-    open_weights,
     require_finite_model,
     weights_digest,
     widest_dtype,

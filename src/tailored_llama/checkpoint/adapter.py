@@ -24,8 +24,9 @@ from tailored_llama.checkpoint.contents import (
 from tailored_llama.checkpoint.digests import digest_file
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.load import load_model
+from tailored_llama.checkpoint.open import open_weights
 from tailored_llama.checkpoint.shards import some
-from tailored_llama.checkpoint.weights import open_weights, require_finite, weights_digest
+from tailored_llama.checkpoint.weights import require_finite, weights_digest
 from tailored_llama.errors import CheckpointError, NotFiniteError, TuneError
 from tailored_llama.memory import out_of_memory
 

@@ -16,7 +16,6 @@ from tailored_llama.checkpoint.accepted import ALLOWED_KEY, accepted_now, rememb
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.kinds import check_wrapper, content_of, drop_quantisation, without_quantisation
 from tailored_llama.checkpoint.refused import RUNTIME_KEYS, refuse_other_files, set_aside_runtime
-from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.spelling import check_spellings
 from tailored_llama.errors import CheckpointError, FamilyError
 from tailored_llama.recipe import suggest
@@ -29,16 +28,15 @@ same files (" leading space" becomes 3 tokens instead of 2).
 """
 
 
-def load_config(
-    model: str | Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
+def read_config(
+    directory: Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
 ) -> PreTrainedConfig:
-    """The config of `model` (see `resolve`), checked: a known family with no attribute that we do not know,
-    and no value outside its range.
+    """The config in `directory`, checked: a known family with no attribute that we do not know, and no value
+    outside its range.
 
     `allow_config` names attributes to accept all the same, beside those that an earlier call accepted (see
     `accepted.py`); the config carries their names on. Raises CheckpointError, FamilyError.
     """
-    directory = resolve(model)
     path = directory / "config.json"
     if not path.is_file():
         raise CheckpointError(_without_config(directory))
@@ -72,7 +70,7 @@ def load_config(
 
 
 def check_model(model: PreTrainedModel, allow_config: Sequence[str] = ()) -> PreTrainedConfig:
-    """The config of a model in memory, checked as `load_config` does.
+    """The config of a model in memory, checked as `read_config` does.
 
     The model's own config carries the names of accepted attributes on. Where it describes quantised weights
     that the model does not have, the result is a copy without that description.

@@ -18,6 +18,8 @@ from tailored_llama.checkpoint.digests import cache_directory, digest_file
 from tailored_llama.checkpoint.disk import make_directory, require_room, write_json, write_text
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.partial import partial_path, remove
+from tailored_llama.checkpoint.weights import ModelWeights, check_finite
+from tailored_llama.checkpoint.write import write_checkpoint, write_tokenizer
 from tailored_llama.errors import CheckpointError, FamilyError, RecipeError
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
@@ -99,9 +101,6 @@ def convert_gguf(path: str | Path, out: Path, dtype: str = "bf16") -> GgufInfo:
     README.md with name and licence. The whole model is in memory in `dtype` meanwhile. Raises RecipeError
     (dtype), OutputError (room), and what `inspect_gguf` raises.
     """
-    from tailored_llama.checkpoint.weights import ModelWeights, check_finite
-    from tailored_llama.checkpoint.write import write_checkpoint, write_tokenizer
-
     if dtype not in DTYPES:
         raise RecipeError(f"import: no dtype '{dtype}'; known: {', '.join(DTYPES)}")
     info = inspect_gguf(path)

@@ -10,8 +10,8 @@ from huggingface_hub import ModelCard, try_to_load_from_cache
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import families
-from tailored_llama.checkpoint.config import load_config
 from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.open import load_config
 from tailored_llama.checkpoint.resolve import public_name, resolve
 from tailored_llama.errors import SHOWN, TailorError
 from tailored_llama.families import LayerWidths

@@ -21,12 +21,12 @@ from transformers.initialization import no_init_weights
 from tailored_llama.checkpoint.config import TOKENIZER_KEY, check_model
 from tailored_llama.checkpoint.contents import CONFIG_FILE, GENERATION_FILE, TOKENIZER_FILES, is_there
 from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.open import open_weights
 from tailored_llama.checkpoint.refused import refuse_other_files, refuse_tokenizer_code
 from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.weights import (
     Checkpoint,
     Weights,
-    open_weights,
     place_of,
     require_finite,
     require_finite_model,

@@ -105,3 +105,13 @@ def set_aside_runtime(config: PreTrainedConfig) -> None:
     config.return_dict = True
     config.output_hidden_states = False
     config.output_attentions = False
+
+
+def adapter_message(directory: Path) -> str:
+    """What to do with a directory that holds an adapter and no model."""
+    base = read_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path")
+    of = f" of {base}" if isinstance(base, str) and base else ""
+    return (
+        f"{directory} is an adapter{of} (PEFT), not a model: name its base as MODEL and this directory as "
+        "--adapter; where another program trained it, add --base-unchecked"
+    )

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tailored_llama.checkpoint.contents import ADAPTER_CONFIG, CONFIG_FILE, LICENCE_FILES, TOKENIZER_FILES
-from tailored_llama.checkpoint.files import read_json
+from tailored_llama.checkpoint.refused import adapter_message
 from tailored_llama.errors import CheckpointError, shown
 from tailored_llama.names import check_path
 
@@ -64,16 +64,6 @@ def hub_id(model: str | Path) -> str | None:
     """The hub id of `model`, also of a directory in the hub's cache; None for any other."""
     name = public_name(model)
     return name if name.count("/") == 1 and _could_be_hub_id(name) else None
-
-
-def adapter_message(directory: Path) -> str:
-    """What to do with a directory that holds an adapter and no model."""
-    base = read_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path")
-    of = f" of {base}" if isinstance(base, str) and base else ""
-    return (
-        f"{directory} is an adapter{of} (PEFT), not a model: name its base as MODEL and this directory as "
-        "--adapter; where another program trained it, add --base-unchecked"
-    )
 
 
 def _could_be_hub_id(name: str) -> bool:

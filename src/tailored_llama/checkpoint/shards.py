@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tailored_llama.checkpoint.contents import ADAPTER_CONFIG, INDEX, SINGLE, numbered_shards, weight_files
 from tailored_llama.checkpoint.files import read_json
-from tailored_llama.checkpoint.resolve import adapter_message
+from tailored_llama.checkpoint.refused import adapter_message
 from tailored_llama.errors import CheckpointError
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}

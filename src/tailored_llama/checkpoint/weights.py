@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from tailored_llama.checkpoint.config import check_model, expected_tensors, load_config
+from tailored_llama.checkpoint.config import check_model, expected_tensors, read_config
 from tailored_llama.checkpoint.digests import cached_values, digest_file
 from tailored_llama.checkpoint.files import digest_directory
 from tailored_llama.checkpoint.kinds import check_stored
 from tailored_llama.checkpoint.match import match
 from tailored_llama.checkpoint.refused import note_adapter
-from tailored_llama.checkpoint.resolve import resolve
 from tailored_llama.checkpoint.shards import DTYPES, read_tensor
-from tailored_llama.errors import CheckpointError, NotFiniteError
+from tailored_llama.errors import NotFiniteError
 from tailored_llama.progress import track
 
 
@@ -59,7 +58,7 @@ class Checkpoint:
         self, directory: str | Path, allow_config: Sequence[str] = (), *, trust_remote_code: bool = False
     ) -> None:
         self.directory = Path(directory)
-        self.config = load_config(
+        self.config = read_config(
             self.directory, allow_config=allow_config, trust_remote_code=trust_remote_code
         )
         self.trust_remote_code = trust_remote_code
@@ -114,20 +113,6 @@ class ModelWeights:
     def tensor(self, name: str) -> Tensor:
         found: Tensor = self.model.get_parameter_or_buffer(name)
         return found.detach()
-
-
-def open_weights(
-    model: str | Path | PreTrainedModel, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
-) -> Weights:
-    """The weights of a directory, hub id, `world` or model in memory. Raises CheckpointError, FamilyError."""
-    if isinstance(model, PreTrainedModel):
-        return ModelWeights(model, allow_config)
-    if isinstance(model, (str, Path)):
-        return Checkpoint(resolve(model), allow_config, trust_remote_code=trust_remote_code)
-    raise CheckpointError(
-        f"a {type(model).__name__} is no model to read; give a directory, a hub id or a transformers model "
-        "(of a peft model: merge_and_unload() first)"
-    )
 
 
 def check_finite(weights: Weights) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
+
+from tailored_llama.cli.interrupts import Interrupts, report_interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import FrameType
-
-INTERRUPTED = "interrupted; rerun the same command to resume"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 2 an error of the user's, 1 a bug, 130 interrupted."""
-    interrupts = _Interrupts()
+    interrupts = Interrupts()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from tailored_llama import machine
@@ -32,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A library that is interrupted while it is imported may raise an error of its own.
         if not interrupts.seen:
             raise
-        code = _interrupted()
+        code = report_interrupted()
     if code == 130:
         interrupts.end()
     sys.exit(code)
@@ -53,35 +51,3 @@ def _set_up_messages() -> None:
     logging.getLogger("tailored_llama").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, about each other
-
-
-class _Interrupts:
-    """What Ctrl-C does: at first it ends the process at once, since nothing has been written yet; then it
-    raises KeyboardInterrupt, which cleans up. Where the parent ignores it, as `nohup` does, so do we.
-    """
-
-    def __init__(self) -> None:
-        self.seen = False
-        self._set(lambda *_: os._exit(_interrupted()))
-
-    def raise_from_now_on(self) -> None:
-        self._set(self._raise)
-
-    def end(self) -> None:
-        """A second Ctrl-C, while the interpreter shuts down, ends it without a traceback."""
-        self._set(signal.SIG_DFL)
-
-    def _raise(self, _signal: int, _frame: FrameType | None) -> None:
-        self.seen = True
-        raise KeyboardInterrupt
-
-    @staticmethod
-    def _set(handler: object) -> None:
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, handler)  # type: ignore[arg-type]
-
-
-def _interrupted() -> int:
-    sys.stderr.write(f"tailor: {INTERRUPTED}\n")
-    sys.stderr.flush()
-    return 130

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import Abort, TyperException
 
-from tailored_llama.cli import INTERRUPTED, catalogue, runs, stages
+from tailored_llama.cli import catalogue, runs, stages
+from tailored_llama.cli.interrupts import INTERRUPTED
 from tailored_llama.errors import TailorError, one_line
 from tailored_llama.memory import describe, out_of_memory
 

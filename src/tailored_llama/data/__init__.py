@@ -8,8 +8,9 @@ Calibration, tuning, evaluation and the report all render text here: what is tra
 """
 
 from tailored_llama.data.example import Example, chance
+from tailored_llama.data.prompt import Generation, Prompt
 from tailored_llama.data.rows import NoSplitError
-from tailored_llama.data.task import Generation, Metric, Prompt, Row, Split, Task
+from tailored_llama.data.task import Metric, Row, Split, Task
 from tailored_llama.data.task_file import load_task, task_names
 
 __all__ = [

@@ -13,14 +13,10 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tailored_llama.data.rows import NoSplitError, Rows, Stored
+from tailored_llama.data.prompt import Prompt
 from tailored_llama.data.templates import names_in
-from tailored_llama.errors import DataError
-
-if TYPE_CHECKING:
-    from tailored_llama.data.task import Task
 
 COMMON = 3
 """Rows that share an input but no option, from which on the input is an instruction and no question."""
@@ -69,22 +65,22 @@ class Identity:
         return Question(text, frozenset(map(normalised, options)) if self.options else frozenset())
 
 
-def identity_of(task: Task) -> Identity:
-    """What the task file says, or else the fields that some wording shows before it asks, without those that
-    are options. Where only options are shown, it is these.
+def identity_of(
+    prompts: Iterable[Prompt], fields: Iterable[str], let: Mapping[str, str], options: str | None
+) -> Identity:
+    """The `fields` that some wording shows before it asks, without those that are options; where only options
+    are shown, these. `let` and `options` are the task's expressions; a generation task has no options.
     """
-    if task.identity is not None:
-        return Identity(task.identity, options=False)
     shown: set[str] = set()
-    offered = set() if task.options is None else names_in(task.options, expression=True)
-    for prompt in task.prompts.values():
+    offered = set() if options is None else names_in(options, expression=True)
+    for prompt in prompts:
         before, after = (names_in(source, expression=expression) for source, expression in prompt.sources())
         if prompt.partial:
             shown |= before | after
         else:
             shown |= before
-            offered |= after if task.kind == "choice" else set()
-    asked, choices = (set(task.fields) & _read(task.let, names) for names in (shown, offered))
+            offered |= set() if options is None else after
+    asked, choices = (set(fields) & _read(let, names) for names in (shown, offered))
     return Identity(tuple(sorted(asked - choices or asked)), unordered=asked <= choices)
 
 
@@ -95,26 +91,6 @@ def _read(let: Mapping[str, str], names: set[str]) -> set[str]:
         if name in found:
             found |= names_in(let[name], expression=True)
     return found
-
-
-def part_of(task: Task, rows: Rows, split: Stored) -> Rows:
-    """The rows of `split`, of a file that holds all rows of `task`; no question is in two splits.
-
-    Raises NoSplitError for a third split, and DataError where all rows ask the same.
-    """
-    assert task.source is not None
-    if split not in ("train", task.scored):
-        raise NoSplitError(
-            f"{rows.where}: task {task.name} divides it into train and {task.scored}; there is no {split}"
-        )
-    parts = divide([task.question(row) for row in rows], task.source.split, task.source.seed)
-    if not all(parts):
-        raise DataError(
-            f"{rows.where}: all {len(rows)} rows ask the same question, so they cannot be divided; give more "
-            "rows, or name the fields that tell questions apart: identity: [FIELD, ...]"
-        )
-    part = parts[0] if split == "train" else parts[1]
-    return Rows((rows[index] for index in part), rows.where, part)
 
 
 def normalised(text: str) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from tailored_llama import world
 from tailored_llama.data.formats import as_row, json_lines, parse_json
+from tailored_llama.data.prompt import Prompt
 from tailored_llama.data.rows import Source
-from tailored_llama.data.task import Prompt, Task
+from tailored_llama.data.task import Task
 from tailored_llama.data.values import read_value
 from tailored_llama.errors import DataError
 from tailored_llama.recipe.text import read_text

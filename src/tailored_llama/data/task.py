@@ -8,23 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
 from tailored_llama.data.example import Example
-from tailored_llama.data.identity import Identity, Question, identity_of, part_of
-from tailored_llama.data.rows import Rows, Source, Stored, read_rows
+from tailored_llama.data.identity import Identity, Question, divide, identity_of
+from tailored_llama.data.prompt import WRITTEN, Generation, Prompt
+from tailored_llama.data.rows import NoSplitError, Rows, Source, Stored, read_rows
 from tailored_llama.data.templates import (
     LETTERS,
     Compiled,
     RowError,
     compile_expression,
-    compile_text,
     names_in,
     texts,
 )
 from tailored_llama.data.values import FieldType, Options, json_cells, read_fields, right_place
 from tailored_llama.errors import DataError, TaskError
-from tailored_llama.recipe import MOST_TOKENS, Strict, suggest
+from tailored_llama.recipe import suggest
 
 Row = dict[str, Any]
 Split = Stored | Literal["scored"]
@@ -34,56 +32,6 @@ CHOICE_METRICS: tuple[Metric, ...] = ("acc", "acc_norm")
 TEXT_METRICS: tuple[Metric, ...] = ("exact_match", "f1", "rougeL", "exact")
 KEPT = 20_000
 """Rows of a task whose evaluated fields are kept in memory."""
-
-
-class Generation(Strict):
-    """How the answer of a generation task is written: greedily, until the first of these."""
-
-    max_new_tokens: int = Field(32, ge=1, le=MOST_TOKENS)
-    stop: tuple[str, ...] = ("\n",)
-    """Texts that end an answer, beside the end-of-sequence token; they are no part of it."""
-
-
-WRITTEN = Generation()
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """One wording: a `context` shared by all `answers`, or `contexts` that share one `answer`.
-
-    `context` and `answer` are templates, `contexts` and `answers` expressions that give a list.
-    """
-
-    name: str
-    context: str | None = None
-    answers: str = "options"
-    contexts: str | None = None
-    answer: str | None = None
-    delimiter: str = " "
-
-    @property
-    def partial(self) -> bool:
-        """Whether the contexts are compared, not the answers."""
-        return self.contexts is not None
-
-    def sources(self) -> list[tuple[str, bool]]:
-        """(template, whether it is an expression), as far as this form uses them."""
-        if self.contexts is not None:
-            return [(self.contexts, True), (self.answer or "", False)]
-        return [(self.context or "", False), (self.answers, True)]
-
-    @cached_property
-    def compiled(self) -> tuple[Compiled, Compiled]:
-        """Functions for the context(s) and the answer(s)."""
-        first, second = (compile_expression(s) if e else compile_text(s) for s, e in self.sources())
-        return first, second
-
-    def fill(self, values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """(contexts, answers without delimiter), equally many. Raises RowError."""
-        first, second = (function(values) for function in self.compiled)
-        if self.contexts is not None:
-            return texts(first), [second] * len(first)
-        return [first] * len(second), texts(second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +73,26 @@ class Task:
         rows = read_rows(self.name, self.source, name, data)
         for index, row in enumerate(rows):
             self._values(row, f"{rows.where}, row {index + 1}")
-        return rows if rows.divided else part_of(self, rows, name)
+        return rows if rows.divided else self._part(rows, name)
+
+    def _part(self, rows: Rows, split: Stored) -> Rows:
+        """The rows of `split`, of a file that holds all rows; no question is in two splits.
+
+        Raises NoSplitError for a third split, and DataError where all rows ask the same.
+        """
+        assert self.source is not None
+        if split not in ("train", self.scored):
+            raise NoSplitError(
+                f"{rows.where}: task {self.name} divides it into train and {self.scored}; there is no {split}"
+            )
+        parts = divide([self.question(row) for row in rows], self.source.split, self.source.seed)
+        if not all(parts):
+            raise DataError(
+                f"{rows.where}: all {len(rows)} rows ask the same question, so they cannot be divided; give "
+                "more rows, or name the fields that tell questions apart: identity: [FIELD, ...]"
+            )
+        part = parts[0] if split == "train" else parts[1]
+        return Rows((rows[index] for index in part), rows.where, part)
 
     def examples(self, prompt: str, rows: Sequence[Row]) -> list[Example]:
         """Every row in the wording `prompt`, in order. Rows know their file and their places in it."""
@@ -194,7 +161,9 @@ class Task:
 
     @cached_property
     def _identity(self) -> Identity:
-        return identity_of(self)
+        if self.identity is not None:
+            return Identity(self.identity, options=False)
+        return identity_of(self.prompts.values(), self.fields, self.let, self.options)
 
     def check(self) -> None:
         """TaskError for a template that reads a field nobody declares."""

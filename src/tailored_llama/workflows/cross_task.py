@@ -28,7 +28,9 @@ from tailored_llama.stage import Store, run_directory, versions
 from tailored_llama.stages.evaluate import evaluate
 from tailored_llama.stages.tune import chosen_prompt, tune
 from tailored_llama.workflows.contents import unchanged
-from tailored_llama.workflows.run import check, name_of, shrink, tune_all, wordings
+from tailored_llama.workflows.preflight import check
+from tailored_llama.workflows.steps import name_of, wordings
+from tailored_llama.workflows.tailor import shrink, tune_all
 
 UNTUNED = "untuned"
 FILE = "matrix.json"

@@ -23,12 +23,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 
 import tailored_llama.cli as cli
 
-class Interrupts(cli._Interrupts):
+class Interrupts(cli.Interrupts):
     def __init__(self):
         super().__init__()
         print("ready", flush=True)
 
-cli._Interrupts = Interrupts
+cli.Interrupts = Interrupts
 cli.main({!r})
 """
 

@@ -15,7 +15,7 @@ from tailored_llama.data import load_task, task_names
 from tailored_llama.errors import LINE, RecipeError, TaskError
 from tailored_llama.names import check_name, check_path
 from tailored_llama.recipe import load_recipe
-from tailored_llama.workflows.run import check
+from tailored_llama.workflows.preflight import check
 from tailored_llama.workflows.sweep.cells import cells_of
 
 TASK = """

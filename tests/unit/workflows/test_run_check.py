@@ -9,7 +9,7 @@ import pytest
 
 from tailored_llama.errors import RecipeError
 from tailored_llama.recipe import load_recipe
-from tailored_llama.workflows.run import check
+from tailored_llama.workflows.preflight import check
 
 TASK = """
 metric: acc

@@ -27,9 +27,11 @@ from tailored_llama.reporting import report_sweep
 from tailored_llama.results import CellState, SweepResults, read_results
 from tailored_llama.stage import Store, clear_working, is_complete_run, is_run, run_directory, versions
 from tailored_llama.workflows.contents import recipe_inputs, recipe_settings, unchanged
-from tailored_llama.workflows.run import SAME, check, tailor
+from tailored_llama.workflows.preflight import check
+from tailored_llama.workflows.steps import SAME
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
 from tailored_llama.workflows.sweep.table import table
+from tailored_llama.workflows.tailor import tailor
 
 __all__ = ["cells_of", "sweep"]
 

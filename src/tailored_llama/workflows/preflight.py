@@ -1,0 +1,69 @@
+"""What is checked before the first stage of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tailored_llama import checkpoint
+from tailored_llama.data import load_task, shots
+from tailored_llama.data.text_windows import check_source
+from tailored_llama.errors import RecipeError
+from tailored_llama.names import same_name
+from tailored_llama.recipe import Recipe
+from tailored_llama.stages.evaluate.perplexity import check_corpus, window_of
+from tailored_llama.stages.evaluate.questions import check_split
+from tailored_llama.stages.prune import check_request
+from tailored_llama.training.losses import metric_of
+from tailored_llama.training.replay import held_count
+from tailored_llama.workflows.steps import DENSE, HARNESS, SAME, cuts_of, wordings
+
+
+def check(recipe: Recipe) -> None:
+    """Find before the first long stage what would stop a later one: a split, too few rows, a prompt, a loss
+    that does not fit, a text that is not there, a cut that the model does not allow. None of it depends on
+    the seed.
+    """
+    if not recipe.tasks:
+        raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
+    if recipe.evaluate.prompt not in (SAME, HARNESS):
+        raise RecipeError(
+            f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), or only "
+            f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in that, set tune.prompt"
+        )
+    check_source(recipe.prune.calibration.source)
+    if recipe.tune.replay:
+        check_source(recipe.tune.replay.source, "tune.replay.source")
+    for entry in recipe.evaluate.perplexity:
+        check_corpus(window_of(entry, recipe.evaluate.length)[0], recipe.data)
+    held_count(recipe.tune.early_stop, recipe.tune.shots)
+    tasks = {name: load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))}
+    _check_names([task.name for task in tasks.values()])
+    for name, task in tasks.items():
+        check_split(task, recipe.evaluate.split)
+        data = recipe.data.get(task.name)
+        scored = task.rows("scored", data)
+        if name in recipe.tasks:
+            metric_of(task, recipe.tune)
+            if recipe.tune.prompt != "auto":
+                task.prompt(recipe.tune.prompt)
+            shots.draw(
+                task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
+                select=recipe.tune.select, overlap=recipe.tune.overlap,
+            )  # fmt: skip
+    if recipe.evaluate.prompt == HARNESS and not wordings(recipe, {}, HARNESS):
+        raise RecipeError(
+            f"recipe: evaluate.prompt: no task has the wording '{HARNESS}' to be scored in; set it to "
+            f"'{SAME}', or add that wording to a task file"
+        )
+    check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """RecipeError where two tasks would share a directory or a row: their names differ in no more than case,
+    or one is `dense-` and the other, which is where the unpruned model is tuned.
+    """
+    twice = same_name([*names, *(f"{DENSE}{name}" for name in names)])
+    if twice:
+        raise RecipeError(
+            f"recipe: tasks: two tasks would be called '{twice}' in this run; give one of them another name"
+        )
