@@ -19,7 +19,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -43,10 +44,12 @@ class Kind:
     folder: str
     package: str
     noun: str
+    taken: tuple[str, ...] = ()
+    """Names that have another meaning where one of this kind is named."""
 
 
 CRITERIA = Kind("criteria", "stages.prune.criteria", "criterion")
-LOSSES = Kind("losses", "training.losses", "loss")
+LOSSES = Kind("losses", "training.losses", "loss", ("replay",))
 FORMATS = Kind("formats", "stages.export.formats", "export format")
 FAMILIES = Kind("families", "families.tables", "family")
 KINDS = (CRITERIA, LOSSES, FORMATS, FAMILIES)
@@ -123,11 +126,20 @@ def use_plugins(*folders: str | Path) -> None:
     Replaces the folders of an earlier call; files that have changed since then are executed again. The files
     are code: only name folders that you trust. Raises PluginError for a folder that cannot be used.
     """
-    for cached in (_files, _source, _module):
-        cached.cache_clear()
-    os.environ[VARIABLE] = os.pathsep.join(os.path.abspath(folder) for folder in folders)
+    _set(os.pathsep.join(os.path.abspath(folder) for folder in folders))
     for kind in KINDS:
         names(kind)
+
+
+@contextmanager
+def plugins_kept() -> Iterator[None]:
+    """Leave the plugin folders as they were when the block ends."""
+    before = os.environ.get(VARIABLE)
+    try:
+        yield
+    finally:
+        if os.environ.get(VARIABLE) != before:
+            _set(before)
 
 
 def plugin_folders() -> tuple[str, ...]:
@@ -157,9 +169,13 @@ def summary(kind: Kind, name: str) -> str:
     return " ".join(text.partition("\n\n")[0].split())
 
 
-def catalogue(kind: Kind) -> Sequence[tuple[str, str, str]]:
-    """(name, first paragraph of its file's docstring, plugin file or nothing) of each."""
-    return [(name, summary(kind, name), str(plugin_file(kind, name) or "")) for name in names(kind)]
+def _set(variable: str | None) -> None:
+    for cached in (_files, _source, _module):
+        cached.cache_clear()
+    if variable:
+        os.environ[VARIABLE] = variable
+    else:
+        os.environ.pop(VARIABLE, None)
 
 
 @cache
@@ -177,7 +193,8 @@ def _files(kind: Kind, folders: tuple[str, ...]) -> dict[str, Path]:
                     f"{path}: a file's name is its plugin's name: of letters and digits, with single '_' or "
                     "'-' between them; rename it"
                 )
-            same = next((n for n in (*found, *bundled(kind)) if n.casefold() == name.casefold()), None)
+            others = (*found, *bundled(kind), *kind.taken)
+            same = next((other for other in others if other.casefold() == name.casefold()), None)
             if same is not None:
                 other = found.get(same, f"the {kind.noun} {same} of tailored_llama")
                 raise PluginError(f"{path}: its name is that of {other} too; rename the file")

@@ -18,8 +18,8 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Qwen2Con
 from tailored_llama.checkpoint import open_weights
 from tailored_llama.errors import OutputError, TailorError
 from tailored_llama.families import LayerWidths, head_dim, widths
-from tailored_llama.stages.export import onnx
-from tailored_llama.stages.export.onnx import write_onnx
+from tailored_llama.stages.export.formats import onnx
+from tailored_llama.stages.export.formats.onnx import write_onnx
 from tests.support.gguf_cases import ODD, pico
 
 TOLERANCE = 1e-4

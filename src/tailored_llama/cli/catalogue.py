@@ -1,7 +1,8 @@
-"""The verbs that say what is there: families, criteria, tasks, prompts."""
+"""The verbs that say what is there: families, criteria, losses, formats, tasks, prompts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from tailored_llama.cli import options as opt
 from tailored_llama.cli.show import show_list, show_prompts, show_ranking
+from tailored_llama.plugins import CRITERIA, FAMILIES, FORMATS, LOSSES, Kind, names, plugin_file, summary
 
 prompts_app = typer.Typer(help="The wordings of a task.", rich_markup_mode=None)
 
@@ -87,7 +89,7 @@ def families(as_json: opt.Json = False) -> None:
     """The architectures that can be cut, and their units."""
     from tailored_llama.families import describe
 
-    rows = [{"name": name, "units": list(units)} for name, units in describe().items()]
+    rows = [_row(FAMILIES, name, units=list(units)) for name, units in describe().items()]
     show_list("families", rows, as_json)
 
 
@@ -95,8 +97,35 @@ def criteria(as_json: opt.Json = False) -> None:
     """The pruning criteria and where they come from."""
     from tailored_llama.stages.prune import criteria as known
 
-    rows = [{"name": criterion.name, "reference": criterion.reference} for criterion in known()]
+    rows = [_row(CRITERIA, criterion.name, reference=criterion.reference) for criterion in known()]
     show_list("criteria", rows, as_json)
+
+
+def losses(as_json: opt.Json = False) -> None:
+    """The losses of tuning."""
+    from tailored_llama.training.loss import loss_named
+
+    _show_described(LOSSES, loss_named, as_json)
+
+
+def formats(as_json: opt.Json = False) -> None:
+    """The formats of an export."""
+    from tailored_llama.stages.export import format_named
+
+    _show_described(FORMATS, format_named, as_json)
+
+
+def _show_described(kind: Kind, check: Callable[[str], object], as_json: bool) -> None:
+    """Each with the beginning of its file; `check` finds a plugin that cannot be used."""
+    for name in names(kind):
+        check(name)
+    show_list(kind.folder, [_row(kind, name, about=summary(kind, name)) for name in names(kind)], as_json)
+
+
+def _row(kind: Kind, name: str, **about: object) -> dict[str, object]:
+    """A line of a list; of a plugin with its file."""
+    file = plugin_file(kind, name)
+    return {"name": name, **about} | ({"plugin": str(file)} if file else {})
 
 
 def tasks(as_json: opt.Json = False) -> None:
@@ -108,4 +137,4 @@ def tasks(as_json: opt.Json = False) -> None:
     show_list("tasks", rows, as_json)
 
 
-VERBS = (families, criteria, tasks)
+VERBS = (families, criteria, losses, formats, tasks)

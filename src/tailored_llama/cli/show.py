@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from tailored_llama.strict_json import to_json
@@ -54,9 +55,9 @@ def show_list(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> N
         print(to_json({title: rows}))
         return
     lines = [[", ".join(v) if isinstance(v, list) else str(v) for v in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
     for line in lines:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False)).rstrip())
 
 
 def show_prompts(task: str, examples: Mapping[str, Example], as_json: bool) -> None:

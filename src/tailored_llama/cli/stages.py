@@ -9,6 +9,7 @@ import typer
 
 from tailored_llama.cli import options as opt
 from tailored_llama.cli.show import show, show_facts, show_measured
+from tailored_llama.plugins import FORMATS, bundled
 
 
 def import_(
@@ -247,7 +248,9 @@ def export(
     model: opt.Model,
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="The artefact to write.")],
     dtype: Annotated[str, typer.Option("--dtype", help="Of gguf: f32, f16, bf16 or q8_0.")] = "f16",
-    to: Annotated[str, typer.Option("--to", help="hf (a checkpoint), gguf or onnx.")] = "hf",
+    to: Annotated[
+        str, typer.Option("--to", help=f"{', '.join(bundled(FORMATS))}, or a plugin; see `tailor formats`.")
+    ] = "hf",
     adapter: opt.Adapter = None,
     base_unchecked: opt.BaseUnchecked = False,
     results: Annotated[

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -12,6 +14,7 @@ from tailored_llama.cli import catalogue, runs, stages
 from tailored_llama.cli.interrupts import INTERRUPTED
 from tailored_llama.errors import TailorError, one_line
 from tailored_llama.memory import describe, out_of_memory
+from tailored_llama.plugins import blame, plugins_kept, use_plugins
 
 app = typer.Typer(
     name="tailor",
@@ -26,7 +29,20 @@ app.add_typer(catalogue.prompts_app, name="prompts")
 
 
 @app.callback(invoke_without_command=True)
-def _verb(context: typer.Context) -> None:
+def _verb(
+    context: typer.Context,
+    plugins: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plugins",
+            metavar="DIR",
+            help="A folder of your own criteria, losses, formats and families, whose code is executed. "
+            "Before the verb; repeatable. Default: TAILORED_LLAMA_PLUGINS.",
+        ),
+    ] = None,
+) -> None:
+    if plugins:
+        use_plugins(*plugins)
     if context.invoked_subcommand is None:
         print(context.get_help(), file=sys.stderr)
         raise typer.Exit(2)
@@ -38,22 +54,32 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     This includes what the file system refuses about a named file: a path that is too long, no permission.
     """
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
-    except TailorError as error:
-        return _say(str(error), 2)
-    except TyperException as error:
-        return _say(f"{error.format_message().rstrip('.')}; see `tailor --help`", 2)
-    except (MemoryError, OSError, RuntimeError) as error:
-        if out_of_memory(error):
-            return _say(f"{describe(error)}; use a smaller model, or a machine with more memory", 2)
-        if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
-            raise
-        return _say(f"{error.filename}: {error.strerror}; check the path and its permissions", 2)
+        with plugins_kept():
+            code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except (KeyboardInterrupt, Abort):
         code = 130
+    except Exception as error:
+        message = _explained(error)
+        if message is None:
+            raise
+        return _say(message, 2)
     if code == 130:  # typer turns KeyboardInterrupt into this exit code
         return _say(INTERRUPTED, 130)
     return code if isinstance(code, int) else 0
+
+
+def _explained(error: Exception) -> str | None:
+    """What the user can do about `error`, in one line; None where it is a bug."""
+    if isinstance(error, TailorError):
+        return str(error)
+    if isinstance(error, TyperException):
+        return f"{error.format_message().rstrip('.')}; see `tailor --help`"
+    if isinstance(error, (MemoryError, OSError, RuntimeError)) and out_of_memory(error):
+        return f"{describe(error)}; use a smaller model, or a machine with more memory"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}; check the path and its permissions"
+    of_plugin = blame(error)
+    return None if of_plugin is None else str(of_plugin)
 
 
 def _say(message: str, code: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from tailored_llama.recipe.base import Precision
 from tailored_llama.recipe.pruning import Calibration, Reduce, Unit
-from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, Lora, LossName, Replay
+from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, Lora, Replay
 
 
 class PruneKeys(TypedDict, total=False):
@@ -60,7 +60,7 @@ class TuneKeys(TypedDict, total=False):
     overlap: Literal["drop", "refuse"]
     prompt: str
     auto: Literal["untuned", "tuned"]
-    loss: LossName | Sequence[LossName] | Mapping[LossName, float]
+    loss: str | Sequence[str] | Mapping[str, float]
     distill: Distill | Mapping[str, Any]
     replay: Replay | Mapping[str, Any] | None
     early_stop: EarlyStop | Mapping[str, Any] | None

@@ -6,10 +6,12 @@ docs/reference/recipe.md is generated from them (reference.py).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from tailored_llama.plugins import FORMATS, known_name, listed
 from tailored_llama.recipe.base import MOST_TOKENS, Name, Place, Strict, unit
 from tailored_llama.recipe.pruning import Prune
 from tailored_llama.recipe.training import Heal, Tune
@@ -60,10 +62,10 @@ class Evaluate(Strict):
 class Export(Strict):
     """Release artefacts, written at the end of a run; by default none."""
 
-    formats: tuple[Literal["hf", "gguf", "onnx"], ...] = Field(
+    formats: tuple[Annotated[str, AfterValidator(partial(known_name, FORMATS))], ...] = Field(
         (),
-        description="what is written for each task: `hf`: the merged checkpoint with a model card; `gguf`: "
-        "for llama.cpp; `onnx`; none: a run keeps the adapters and the healed base",
+        description=f"what is written for each task: {listed(FORMATS)}, or a plugin; `tailor formats` "
+        "describes them; none: a run keeps the adapters and the healed base",
     )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from tailored_llama.plugins import LOSSES, known_name, listed
 from tailored_llama.recipe.base import MOST_TOKENS, PROJECTIONS, Name, Place, Projection, Strict, unit
 
-LossName = Literal["answer", "choice", "distill"]
-LOSS_NAMES: tuple[LossName, ...] = get_args(LossName)
 PRECISION = (
     "`fp32`, `bf16`, or `auto`: bf16 where the device computes it natively and, on a CPU, a timed product is "
     "at least 1.3 times as fast, else fp32; never fp16"
@@ -116,10 +115,10 @@ class Tune(Strict):
         description="the model that `prompt: auto` scores the prompts with: `untuned`: the model as it is; "
         "`tuned`: tuned on one half of the shots and scored on the other (two tunings a prompt)",
     )
-    loss: dict[LossName, Annotated[float, Field(gt=0, le=10**6)]] = Field(
+    loss: dict[str, Annotated[float, Field(gt=0, le=10**6)]] = Field(
         {"answer": 1.0},
-        description="`answer`: cross-entropy of the tokens of the right answer; `choice`: rank the choices; "
-        "`distill`: match the unpruned teacher. One name, a list of names, or names with weights",
+        description=f"what is minimised: {listed(LOSSES)}, or a plugin; `tailor losses` describes them. One "
+        "name, a list of names, or names with weights",
     )
     distill: Distill = Field(Distill(), description="settings of `loss: distill`")
     replay: Replay | None = Field(
@@ -153,8 +152,7 @@ class Tune(Strict):
         if not isinstance(named, Mapping) or not named:
             raise ValueError("name a loss, a list of losses, or losses with their weights")
         for name in named:
-            if name not in LOSS_NAMES:
-                raise ValueError(f"there is no loss '{name}'; name one or more of {', '.join(LOSS_NAMES)}")
+            known_name(LOSSES, str(name))
         return named
 
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from tailored_llama.errors import DivergedError, NotFiniteError
+from tailored_llama.errors import DivergedError, NotFiniteError, TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import can_branch, not_finite
 from tailored_llama.training.batches import Batch, Kind, Material, Shot, collate, epochs, micro_batches
 from tailored_llama.training.cpu_kernels.lora_product import fused
 from tailored_llama.training.forward import logprobs
-from tailored_llama.training.losses import LOSSES, Loss
+from tailored_llama.training.loss import Loss, loss_named
 from tailored_llama.training.precision import Precision, choose_precision
 
 logger = logging.getLogger(__name__)
@@ -206,13 +206,14 @@ def terms_of(settings: Tune) -> list[Term]:
     every token is an answer, with its share of the whole.
     """
     share = settings.replay.share if settings.replay else 0.0
+    losses = {name: loss_named(name) for name in settings.loss}
     terms = [
         Term(
-            name, LOSSES[name], (1 - share) * weight, ("shots", "texts") if name == "distill" else ("shots",)
+            name, loss, (1 - share) * settings.loss[name], ("shots", "texts") if loss.teacher else ("shots",)
         )
-        for name, weight in settings.loss.items()
+        for name, loss in losses.items()
     ]
-    return [*terms, Term("replay", LOSSES["answer"], share, ("replay",))] if share else terms
+    return [*terms, Term("replay", loss_named("answer"), share, ("replay",))] if share else terms
 
 
 def weighted(terms: Sequence[Term], parts: Mapping[str, float]) -> float:
@@ -236,7 +237,7 @@ def accumulate(
         moved = batch.to(model.device)
         values = logprobs(model, moved, precision)
         parts = {
-            term: term.loss.sum(values, moved) / counts[term.name]
+            term: _sum(term, values, moved) / counts[term.name]
             for term in terms if batch.kind in term.kinds
         }  # fmt: skip
         for term, part in parts.items():
@@ -244,6 +245,17 @@ def accumulate(
         if torch.is_grad_enabled():
             sum(term.weight * part for term, part in parts.items()).backward()  # type: ignore[union-attr]
     return {name: total.item() for name, total in totals.items()}
+
+
+def _sum(term: Term, logprobs: Tensor, batch: Batch) -> Tensor:
+    """A term summed over a batch; TuneError where that is not one number: a plugin may give anything."""
+    result = term.loss.sum(logprobs, batch)
+    if not isinstance(result, Tensor) or result.ndim:
+        shape = tuple(getattr(result, "shape", ()))
+        raise TuneError(
+            f"tune.loss: {term.name} gives {type(result).__name__} {shape}, not one sum; correct it"
+        )
+    return result
 
 
 @torch.no_grad()

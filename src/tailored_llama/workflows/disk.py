@@ -18,7 +18,7 @@ from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.training.batches import Shot, encode
 from tailored_llama.training.generation import prompts_of
 from tailored_llama.training.lora import MODULES
-from tailored_llama.training.losses import LOSSES, metric_of
+from tailored_llama.training.loss import metric_of, teaching
 from tailored_llama.training.teacher import bytes_a_place
 
 RECORD = 2_000
@@ -173,7 +173,7 @@ class _Estimate:
     def _tune_teachers(self) -> int:
         """Of all tasks together: they are kept until both tunings of each are complete."""
         tune = self.recipe.tune
-        if not any(LOSSES[name].teacher for name in tune.loss):
+        if teaching(tune) is None:
             return 0
         words, total = self._tokenizer(), 0.0
         for task in self.tasks:

@@ -12,8 +12,9 @@ from tailored_llama.names import same_name
 from tailored_llama.recipe import Recipe
 from tailored_llama.stages.evaluate.perplexity import check_corpus, window_of
 from tailored_llama.stages.evaluate.questions import check_split
+from tailored_llama.stages.export import format_named
 from tailored_llama.stages.prune import check_request
-from tailored_llama.training.losses import metric_of
+from tailored_llama.training.loss import metric_of
 from tailored_llama.training.replay import held_count
 from tailored_llama.workflows.steps import DENSE, HARNESS, SAME, cuts_of, wordings
 
@@ -35,6 +36,8 @@ def check(recipe: Recipe) -> None:
         check_source(recipe.tune.replay.source, "tune.replay.source")
     for entry in recipe.evaluate.perplexity:
         check_corpus(window_of(entry, recipe.evaluate.length)[0], recipe.data)
+    for form in recipe.export.formats:
+        format_named(form)  # a plugin that cannot be executed
     held_count(recipe.tune.early_stop, recipe.tune.shots)
     tasks = {name: load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))}
     _check_names([task.name for task in tasks.values()])

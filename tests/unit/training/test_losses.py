@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers import LlamaForCausalLM
 
+from tailored_llama import plugins
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import Request
 from tailored_llama.scoring.choices import Scored
@@ -21,7 +22,7 @@ from tailored_llama.training import generation as writing
 from tailored_llama.training import teacher
 from tailored_llama.training.batches import Distributions, Shot, collate, micro_batches, rows_of
 from tailored_llama.training.loop import accumulate, terms_of, weighted
-from tailored_llama.training.losses import LOSSES
+from tailored_llama.training.loss import loss_named
 from tests.unit.training.test_training import VOCAB, pico
 
 LENGTHS = ((4, 9, 6), (5, 5), (3, 8, 2, 7))
@@ -95,7 +96,7 @@ def another() -> LlamaForCausalLM:
     return model
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+@pytest.mark.parametrize("name", plugins.bundled(plugins.LOSSES))
 @pytest.mark.parametrize("branching", [True, False])
 @pytest.mark.parametrize("budget", [2048, 16])
 def test_losses_and_gradients_are_those_of_the_definition(
@@ -160,7 +161,7 @@ def test_the_divergence_on_what_is_kept_is_below_the_whole(seed: int, kept: int)
     batch = collate([Shot((Request(0, 0, (1, 2), (3,), cut=False),))])
     theirs, ours = torch.randn(1, VOCAB).log_softmax(-1), torch.randn(1, VOCAB).log_softmax(-1)
     values, tokens = theirs.topk(kept)
-    distill = LOSSES["distill"].sum
+    distill = loss_named("distill").sum
     whole = distill(ours, replace(batch, teacher=Distributions(theirs)))
     part = distill(ours, replace(batch, teacher=Distributions(values, tokens)))
     assert -1e-5 <= part <= whole + 1e-4

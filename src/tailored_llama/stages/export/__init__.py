@@ -16,18 +16,16 @@ from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.memory import memory_for
+from tailored_llama.plugins import FORMATS, problem
 from tailored_llama.results import Results, read_results
 from tailored_llama.scoring import embedding_rows
 from tailored_llama.stage import Out, Slot, Stage, complete
-from tailored_llama.stage.inputs import digest_of, merged, model_inputs
+from tailored_llama.stage.inputs import digest_of, merged, model_inputs, plugin_inputs
 from tailored_llama.stages.export import hub
 from tailored_llama.stages.export.card import PICTURE, Origin, card, picture
-from tailored_llama.stages.export.gguf import to_gguf
-from tailored_llama.stages.export.onnx import write_onnx
+from tailored_llama.stages.export.format import format_named
 
-__all__ = ["FORMATS", "export"]
-
-FORMATS = ("hf", "gguf", "onnx")
+__all__ = ["export", "format_named"]
 
 
 @checkpoint.takes_allow_config
@@ -49,12 +47,14 @@ def export(
     `hf`: a standalone checkpoint in the precision of the base, plain or shaped as the base is, and a
     README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
     llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
-    file. `onnx`: an fp32 graph, with tokenizer and README.md. `adapter`: a tuned directory to fold in, in
-    fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with `base_unchecked` without a look at which base it
-    was trained on, as for one that another program trained. `results`: a results.json, or its content, for
-    the card. `push_to_hub`: the repository to upload the result to; without it nothing leaves this machine.
-    `allow_config`: attributes of config.json to accept that no table knows. A model in memory is left as it
-    was, and goes without a tokenizer (so not to gguf, which needs one).
+    file. `onnx`: an fp32 graph, with tokenizer and README.md. Others are plugins.
+
+    `adapter`: a tuned directory to fold in, in fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with
+    `base_unchecked` without a look at which base it was trained on, as for one that another program trained.
+    `results`: a results.json, or its content, for the card. `push_to_hub`: the repository to upload the
+    result to; without it nothing leaves this machine. `allow_config`: attributes of config.json to accept
+    that no table knows. A model in memory is left as it was, and goes without a tokenizer (so not to gguf,
+    which needs one).
 
     Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
     that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be
@@ -78,10 +78,12 @@ def _export(
     dtype: str,
     results: str | Path | Results | Mapping[str, Any] | None,
 ) -> Path:
-    if to not in FORMATS:
-        raise OutputError(f"unknown format {to!r}; known: {', '.join(FORMATS)}")
-    if to == "gguf" and isinstance(model, PreTrainedModel):
-        raise CheckpointError("a GGUF file holds its tokenizer: export from a directory that has one")
+    unknown = problem(FORMATS, to)
+    if unknown:
+        raise OutputError(unknown)
+    form = format_named(to)
+    if form.holds_tokenizer and isinstance(model, PreTrainedModel):
+        raise CheckpointError(f"{to} holds its tokenizer: export from a directory that has one")
     source = None if isinstance(model, PreTrainedModel) else checkpoint.resolve(model)
     base = checkpoint.open_weights(model if source is None else source)
     folder = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
@@ -89,9 +91,10 @@ def _export(
     origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
     about = {key: digest_of(value) for key, value in origin.told(rows).items()}
     readers = [model_inputs("model", model if source is None else source), lambda: about]
+    readers.append(lambda: plugin_inputs(FORMATS, [to]))
     if folder is not None:
         readers.append(lambda: {"adapter": checkpoint.adapter_digest(folder)})
-    if source is not None and to != "gguf":
+    if source is not None and not form.holds_tokenizer:
         _check_tokenizer(source, base.config)
 
     def weights() -> checkpoint.Weights:
@@ -99,24 +102,19 @@ def _export(
             return base
         return _merged(model if source is None else source, base, folder, base_unchecked)
 
-    if to == "gguf" and isinstance(out, Path) and out.suffix == ".gguf":
-        return to_gguf(weights(), out, tokenizer_dir=source, dtype=dtype)
+    if form.suffix and isinstance(out, Path) and out.suffix == form.suffix:
+        form.write(weights(), out, source=source, dtype=dtype)
+        return out
 
     def produce(partial: Path) -> None:
-        if to == "hf":
-            checkpoint.write_checkpoint(weights(), partial, copy_from=source)
-        elif to == "gguf":
-            to_gguf(weights(), partial / f"model-{dtype}.gguf", tokenizer_dir=source, dtype=dtype)
-        else:
-            write_onnx(weights(), partial)
-            if source is not None:
-                checkpoint.copy_extras(source, partial)
+        file = f"model-{dtype}{form.suffix}" if form.dtypes else f"model{form.suffix}"
+        form.write(weights(), partial / file if form.suffix else partial, source=source, dtype=dtype)
         name = out.name if isinstance(out, Slot) else out.resolve().name
         checkpoint.write_text(partial / "README.md", card(name, base.config, origin, rows, to))
         picture(base.config, origin, partial / PICTURE)
 
     settings = {
-        "to": to, "dtype": dtype if to == "gguf" else None, "base_unchecked": base_unchecked,
+        "to": to, "dtype": dtype if form.dtypes else None, "base_unchecked": base_unchecked,
         "of": stage_of(model if source is None else source, adapter=folder is not None),
     }  # fmt: skip
     return complete(Stage("export", settings, merged(readers), produce), out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,6 +17,7 @@ from tailored_llama.checkpoint.lineage import CARD_KEYS, layers_before_and_after
 from tailored_llama.reporting.layer_widths import draw_layers, in_words, residual_in_words
 from tailored_llama.results import Results, Row
 from tailored_llama.stages.export import recipe_section
+from tailored_llama.stages.export.format import format_named
 from tailored_llama.stages.export.markdown import block, code, inline, table
 from tailored_llama.stages.export.recipe_section import without_places
 
@@ -84,7 +84,7 @@ def card(
         _widths(config, origin),
         _tuning(origin.shots),
         _results(results),
-        _loading(config) if form == "hf" else _LOADING[form],
+        f"## Loading\n\n{format_named(form).loading(config)}",
         recipe_section.section(
             recipe_section.recipe(origin.base, origin.plan, origin.shots, results.recipe if results else {}),
             form,
@@ -217,34 +217,9 @@ def _results(results: Results | None) -> str:
     return f"## Results\n\n{table(head, body)}\n\n{note}"
 
 
-def _loading(config: PreTrainedConfig) -> str:
-    shaped = getattr(config, "layer_widths", None) is not None
-    argument = ", trust_remote_code=True" if shaped else ""
-    # AutoTokenizer goes by the model's type, and would read the files of another type's its own way.
-    type_ = str(getattr(config, checkpoint.TOKENIZER_KEY, None) or "")
-    type_ = type_ if re.fullmatch(r"[\w.-]+", type_) else ""  # it becomes code
-    made_for = f', config=AutoConfig.for_model("{type_}")' if type_ else ""
-    lines = (
-        f"from transformers import {'AutoConfig, ' if type_ else ''}AutoModelForCausalLM, AutoTokenizer\n\n"
-        f'model = AutoModelForCausalLM.from_pretrained("path/to/this"{argument})\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("path/to/this"{made_for or argument})'
-    )
-    note = (
-        "\n\nIts layers differ in width, which `shaped.py` beside the weights builds. "
-        "With `import tailored_llama` it loads without `trust_remote_code`."
-    )
-    return f"## Loading\n\n```python\n{lines}\n```" + (note if shaped else "")
-
-
 def _perplexity(row: Row, text: str) -> str:
     figures = row.perplexity.get(text)
     return f"{figures.perplexity:.2f}" if figures else ""
-
-
-_LOADING = {
-    "gguf": "## Loading\n\nAny llama.cpp loads the `.gguf` file beside this; nothing else is needed.",
-    "onnx": "## Loading\n\n`model.onnx` and its `model.onnx.data` run in ONNX Runtime.",
-}
 
 
 def _percent(value: float | None) -> str:

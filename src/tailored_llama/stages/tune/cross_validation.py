@@ -15,7 +15,7 @@ from tailored_llama.scoring import Outcome, embedding_rows, example_length, outc
 from tailored_llama.training.batches import Material, encode
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
-from tailored_llama.training.losses import LOSSES, metric_of
+from tailored_llama.training.loss import loss_named, metric_of
 
 Asked = tuple[Task, Sequence[Example]]
 
@@ -75,7 +75,7 @@ def on_shots_alone(settings: Tune) -> Tune:
     """The settings without what a comparison does not need and half of the shots cannot bear: a teacher,
     general text, shots held out for stopping.
     """
-    losses = {name: weight for name, weight in settings.loss.items() if not LOSSES[name].teacher}
+    losses = {name: weight for name, weight in settings.loss.items() if not loss_named(name).teacher}
     return settings.model_copy(update={"loss": losses or {"answer": 1.0}, "replay": None, "early_stop": None})
 
 

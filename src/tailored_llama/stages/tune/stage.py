@@ -18,12 +18,14 @@ from tailored_llama.checkpoint.adapter import FOLDER
 from tailored_llama.checkpoint.lineage import CUT, what_was_cut
 from tailored_llama.data import Task
 from tailored_llama.errors import NotFiniteError, TuneError
+from tailored_llama.plugins import LOSSES
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stage import TRAINED, Stage, Working, complete_beside
 from tailored_llama.stage.inputs import (
     merged,
     model_inputs,
+    plugin_inputs,
     task_inputs,
     text_inputs,
     text_name,
@@ -35,7 +37,7 @@ from tailored_llama.training.batches import Material, Shot, encode
 from tailored_llama.training.generation import prompts_of
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
-from tailored_llama.training.losses import LOSSES, metric_of
+from tailored_llama.training.loss import metric_of, teaching
 from tailored_llama.training.replay import general_text, hold_out
 from tailored_llama.training.teacher import Teacher
 from tailored_llama.training.trained import kept, link_files, merged_from, write_trained
@@ -145,12 +147,13 @@ class Job:
         return Tuned(adapted, dtype, history, {**chosen.record, "cut": cut})
 
     def _needs_teacher(self) -> bool:
-        return any(LOSSES[name].teacher for name in self.settings.loss)
+        return teaching(self.settings) is not None
 
     def _teacher(self) -> Teacher:
         if self.teacher is None:
             raise TuneError(
-                "tune.loss: distill learns from the unpruned model; name it: --teacher DIR (teacher=...)"
+                f"tune.loss: {teaching(self.settings)} learns from the unpruned model; name it: --teacher "
+                "DIR (teacher=...)"
             )
         return Teacher(self.teacher, self.settings.distill, self.settings.precision, self.seed, self.device)
 
@@ -168,8 +171,10 @@ class Job:
         return tokenizer_of(self.base, self.tokenizer)
 
     def _rows(self) -> dict[str, str]:
-        """Digests of the task, its rows, general text, and a tokenizer that was passed as an object."""
+        """Digests of the task, its rows, general text, a tokenizer that was passed as an object, and losses
+        that are plugins."""
         inputs = task_inputs(self.task, self.data) | tokenizer_inputs(self.tokenizer)
+        inputs |= plugin_inputs(LOSSES, self.settings.loss)
         if self.settings.replay is not None:
             inputs |= text_inputs("replay", self.settings.replay.source, self._c4)
         return inputs

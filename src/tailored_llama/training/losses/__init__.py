@@ -1,8 +1,5 @@
-"""What tuning minimises: one file a loss, found by its name in a recipe (`tune.loss`)."""
+"""What tuning minimises, one file a loss: the name of the file is the name of the loss (`tune.loss`).
 
-from __future__ import annotations
-
-from tailored_llama.training.losses import answer, choice, distill
-from tailored_llama.training.losses.registry import LOSSES, Loss, metric_of
-
-__all__ = ["LOSSES", "Loss", "answer", "choice", "distill", "metric_of"]
+A new one is a copy of answer.py (the right answer), choice.py (all choices) or distill.py (a teacher).
+`loss.py` and `batches.py` say what each is given.
+"""

@@ -6,10 +6,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tailored_llama.training.batches import Batch
-from tailored_llama.training.losses.registry import register
+from tailored_llama.training.loss import loss
 
 
-@register("answer", per="answer")
+@loss(per="answer")
 def answer(logprobs: Float[Tensor, "places vocab"], batch: Batch) -> Float[Tensor, ""]:
     """Summed negative log-likelihood in nats of the right answers: what lm_eval's score of that choice is."""
     right = batch.gold[batch.choice]

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tailored_llama.training.batches import Batch
-from tailored_llama.training.losses.registry import register
+from tailored_llama.training.loss import loss
 
 
-@register("choice", per="questions", choices=True)
+@loss(per="questions", ranks=True)
 def choice(logprobs: Float[Tensor, "places vocab"], batch: Batch) -> Float[Tensor, ""]:
     """Summed over questions: -log softmax of the right choice among the choices' log-likelihoods in nats, for
     acc_norm per character and times the question's mean length (`Scored.probabilities` of the scorer).

@@ -6,12 +6,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tailored_llama.training.batches import Batch
-from tailored_llama.training.losses.registry import register
+from tailored_llama.training.loss import loss
 
 LEAST = 1e-6  # probability of all tokens that are not kept, as near to nothing as fp32 sums can tell
 
 
-@register("distill", per="reads", choices=True, teacher=True)
+@loss(per="reads", choices=True, teacher=True)
 def distill(logprobs: Float[Tensor, "places vocab"], batch: Batch) -> Float[Tensor, ""]:
     """KL(teacher || student) in nats, summed over every token that is read: of answers, right and wrong, and
     of the texts that the teacher wrote.

@@ -142,7 +142,7 @@ def test_a_loss_without_what_it_needs_is_said(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("tune.loss=rank", "there is no loss 'rank'; name one or more of answer, choice, distill"),
+        ("tune.loss=rank", "there is no loss 'rank'; there are answer, choice, distill"),
         ("tune.loss=[]", "name a loss, a list of losses, or losses with their weights"),
         ("tune.loss={answer: -1}", "tune.loss.answer"),
         ("tune.lora.targets=[]", "tune.lora.targets"),

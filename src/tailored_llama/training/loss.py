@@ -1,4 +1,4 @@
-"""How a loss becomes known by its name, and what it is given."""
+"""What a loss is. Each is a file of the folder losses/, or of a plugin folder (see `plugins`)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from tailored_llama.data import Task
 from tailored_llama.data.task import CHOICE_METRICS, Metric
 from tailored_llama.errors import TuneError
+from tailored_llama.plugins import LOSSES, load
 from tailored_llama.recipe import Tune
 from tailored_llama.training.batches import Batch
 
@@ -29,35 +30,40 @@ class Loss:
     per: Literal["answer", "questions", "reads"]
     choices: bool
     """Whether it reads the wrong choices too."""
+    ranks: bool
+    """Whether it compares choices, and so needs a task that has them."""
     teacher: bool
-    """Whether it needs a teacher's distributions."""
+    """Whether it needs a teacher's distributions; then it is summed over the teacher's texts as well."""
 
 
-LOSSES: dict[str, Loss] = {}
-
-
-def register(
-    name: str,
+def loss(
     *,
     per: Literal["answer", "questions", "reads"],
     choices: bool = False,
+    ranks: bool = False,
     teacher: bool = False,
-) -> Callable[[Sum], Sum]:
-    """Decorator that makes a loss known to recipes as `name`."""
+) -> Callable[[Sum], Loss]:
+    """Decorator that makes a loss of a sum over a batch."""
+    return lambda function: Loss(function, per, choices or ranks, ranks, teacher)
 
-    def add(function: Sum) -> Sum:
-        assert name not in LOSSES, name
-        LOSSES[name] = Loss(function, per, choices, teacher)
-        return function
 
-    return add
+def loss_named(name: str) -> Loss:
+    """The loss of that name; the recipe has checked it. Raises PluginError."""
+    return load(LOSSES, name, Loss)
 
 
 def metric_of(task: Task, settings: Tune) -> Metric | None:
     """What the choices of `task` are compared by, where a loss reads all; TuneError where it has none."""
-    if "choice" in settings.loss and task.metric not in CHOICE_METRICS:
+    losses = {name: loss_named(name) for name in settings.loss}
+    ranking = [name for name, loss in losses.items() if loss.ranks]
+    if ranking and task.metric not in CHOICE_METRICS:
         raise TuneError(
-            f"tune.loss: choice ranks choices, but the answers of task {task.name} are written; "
+            f"tune.loss: {ranking[0]} ranks choices, but the answers of task {task.name} are written; "
             "use answer or distill"
         )
-    return task.metric if any(LOSSES[name].choices for name in settings.loss) else None
+    return task.metric if any(loss.choices for loss in losses.values()) else None
+
+
+def teaching(settings: Tune) -> str | None:
+    """The first of the losses that needs a teacher; None where none does."""
+    return next((name for name in settings.loss if loss_named(name).teacher), None)

@@ -1,4 +1,4 @@
-"""ONNX through transformers' own exporter: one graph that reads a prompt and continues it."""
+"""One graph in fp32 that reads a prompt and continues it, through transformers' own exporter."""
 
 from __future__ import annotations
 
@@ -12,14 +12,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedConfig
 
-from tailored_llama.checkpoint import Weights, load_model, require_room, write_config, writing
+from tailored_llama.checkpoint import Weights, copy_extras, load_model, require_room, write_config, writing
 from tailored_llama.errors import TailorError
+from tailored_llama.stages.export.format import Format
 
 NEEDED = ("onnx", "onnxscript")
 READ = ("input_ids", "position_ids")
 """Inputs before the keys and values of each layer."""
 STATES = ("key", "value")
+
+
+def write(weights: Weights, out: Path, *, source: Path | None, dtype: str) -> None:
+    """Write the graph, and the tokenizer of `source` beside it."""
+    write_onnx(weights, out)
+    if source is not None:
+        copy_extras(source, out)
+
+
+def loading(config: PreTrainedConfig) -> str:
+    """One sentence."""
+    return "`model.onnx` and its `model.onnx.data` run in ONNX Runtime."
+
+
+ONNX = Format(write, loading)
 
 
 def write_onnx(weights: Weights, directory: Path) -> None:
