@@ -6,30 +6,23 @@ refused with the file, the row (from 1) and the field.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator
 
+from tailored_llama.data.cells import rows_of_cells
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Strict
 from tailored_llama.recipe.text import check_encoding, read_text
-from tailored_llama.strict_json import to_json
 
 Rowlike = dict[str, Any]
-SEPARATORS = ",;\t|"
-LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
-SHOWN = 40  # characters of a cell in a message
 FIX = (
     "write encoding: {encoding} under source: in the task file, or save the file as UTF-8 "
     "(iconv -f {encoding} -t UTF-8 FILE)"
 )
-_limit = threading.Lock()
 
 
 class Layout(Strict):
@@ -163,72 +156,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_csv(path: Path, layout: Layout) -> list[Rowlike]:
-    return _read_cells(path, layout, layout.delimiter or ",")
+def _read_csv(path: Path, layout: Layout, usual: str = ",") -> list[Rowlike]:
+    text = _text(path, layout, keep_line_ends=True)
+    return list(rows_of_cells(path, text, layout.delimiter, usual=usual, quotes=layout.quotes))
 
 
 def _read_tsv(path: Path, layout: Layout) -> list[Rowlike]:
-    return _read_cells(path, layout, layout.delimiter or "\t")
-
-
-def _read_cells(path: Path, layout: Layout, delimiter: str) -> list[Rowlike]:
-    """Every row has the header's fields, each a text; an empty cell is None."""
-    lines = _lines(path, layout, delimiter)
-    if not lines:
-        return []
-    (number, header), *others = lines
-    _check_header(header, f"{path}, line {number}", layout, delimiter)
-    for index, (number, cells) in enumerate(others, start=1):
-        if len(cells) != len(header):
-            raise DataError(_misshapen(cells, header, f"{path}, row {index} (line {number})", delimiter))
-    return [{field: cell or None for field, cell in zip(header, cells, strict=True)} for _, cells in others]
-
-
-def _lines(path: Path, layout: Layout, delimiter: str) -> list[tuple[int, list[str]]]:
-    """(line on which it ends, cells) of every row that is not blank, the header's among them."""
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if layout.quotes else csv.QUOTE_NONE
-    text = io.StringIO(_text(path, layout, keep_line_ends=True), newline="")
-    reader = csv.reader(text, delimiter=delimiter, quoting=quoting, strict=True)
-    with _limit:  # which is one of the whole process
-        before = csv.field_size_limit(LONGEST_CELL)
-        try:
-            return [(reader.line_num, cells) for cells in reader if cells]
-        except csv.Error as error:
-            raise DataError(
-                f"{path}, line {reader.line_num}: a cell's quotes are not closed, or text follows them "
-                f'({error}); double a quote within quotes (""), or write quotes: false under source:'
-            ) from None
-        finally:
-            csv.field_size_limit(before)
-
-
-def _check_header(cells: list[str], place: str, layout: Layout, delimiter: str) -> None:
-    other = next((mark for mark in SEPARATORS if mark != delimiter and mark in cells[0]), None)
-    if len(cells) == 1 and other and layout.delimiter is None:
-        raise DataError(
-            f"{place}: the header is one column '{_shown(cells[0])}'; if {other!r} separates the cells, "
-            f"write delimiter: {to_json(other)} under source: in the task file"
-        )
-    for column, name in enumerate(cells, start=1):
-        if not name.strip():
-            raise DataError(
-                f"{place}: column {column} of the header has no name; name it, or take the column out "
-                "(pandas writes such an index: use index=False)"
-            )
-        if (first := cells.index(name) + 1) < column:
-            raise DataError(
-                f"{place}: the header has the field '{name}' twice (columns {first} and {column}); rename one"
-            )
-
-
-def _misshapen(cells: list[str], header: list[str], place: str, delimiter: str) -> str:
-    counts = f"{len(cells)} cells for {len(header)} fields ({', '.join(header)})"
-    if len(cells) < len(header):
-        return f"{place}: {counts}; field '{header[len(cells)]}' is missing: add it"
-    return (
-        f"{place}: {counts}; after field '{header[-1]}' comes '{_shown(cells[len(header)])}': "
-        f"put quotes around a cell that holds {delimiter!r}"
-    )
+    return _read_csv(path, layout, usual="\t")
 
 
 def _read_parquet(path: Path, layout: Layout) -> list[Rowlike]:
@@ -240,8 +174,8 @@ def _read_parquet(path: Path, layout: Layout) -> list[Rowlike]:
         table = pyarrow.parquet.ParquetFile(path).read()
         names = table.column_names
         double = next((name for name in names if names.count(name) > 1), None)
-        rows: list[Rowlike] = [] if double is not None else table.to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        rows: list[Rowlike] = [] if double is not None else _shortest(table).to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: not a readable Parquet file ({reason})") from None
     if double is not None:
@@ -249,13 +183,23 @@ def _read_parquet(path: Path, layout: Layout) -> list[Rowlike]:
     return rows
 
 
+def _shortest(table: Any) -> Any:
+    """`table` with numbers of single and half precision as they are written: 0.1, not 0.10000000149011612."""
+    import pyarrow
+
+    for place, field in enumerate(table.schema):
+        if pyarrow.types.is_floating(field.type) and field.type.bit_width < 64:
+            single = (
+                field.type.to_pandas_dtype()
+            )  # of numpy, which prints as many digits as tell numbers apart
+            cells = table.column(place).to_pylist()
+            numbers = [None if cell is None else float(str(single(cell))) for cell in cells]
+            table = table.set_column(place, field.name, pyarrow.array(numbers, pyarrow.float64()))
+    return table
+
+
 def _text(path: Path, layout: Layout, *, keep_line_ends: bool = False) -> str:
     return read_text(path, encoding=layout.encoding, keep_line_ends=keep_line_ends, fix=FIX)
-
-
-def _shown(cell: str) -> str:
-    text = " ".join(cell.split())
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 READERS: dict[str, Callable[[Path, Layout], list[Rowlike]]] = {

@@ -17,12 +17,16 @@ from tailored_llama.data.templates import (
     Compiled,
     RowError,
     compile_expression,
+    compile_text,
+    is_variable,
     names_in,
     texts,
 )
 from tailored_llama.data.values import FieldType, Options, json_cells, read_fields, right_place
 from tailored_llama.errors import DataError, TaskError
 from tailored_llama.recipe import suggest
+from tailored_llama.errors import DataError, TaskError, shown
+from tailored_llama.recipe import MOST_TOKENS, Strict, suggest
 
 Row = dict[str, Any]
 Split = Stored | Literal["scored"]
@@ -167,6 +171,13 @@ class Task:
 
     def check(self) -> None:
         """TaskError for a template that reads a field nobody declares."""
+        for key, given in (("fields", self.fields), ("let", self.let)):
+            for name in given:
+                if not is_variable(name):
+                    raise TaskError(
+                        f"task {self.name}: {key}: {shown(name)} is no name that a template can read; choose "
+                        "one of letters, digits and _, in the file of rows too"
+                    )
         known = [*self.fields, "letters"]
         for name, source in self._sources.items():
             self._check_names(name, names_in(source, expression=True), known)
@@ -215,9 +226,13 @@ class Task:
 
     def _evaluated(self, values: dict[str, Any], place: str) -> tuple[dict[str, Any], int]:
         """The fields' `values` with those of the expressions, and the gold index."""
+        gold: Any = None
         for name, function in self._compiled.items():
             try:
                 value = function(values)
+                if name == "gold":  # which no template reads; a field may have this name
+                    gold = value
+                    continue
                 values[name] = Options(texts(value)) if name in ("options", "references") else value
             except RowError as error:
                 hint = json_cells(values, self.fields, self.types) or "correct the row"
@@ -227,7 +242,7 @@ class Task:
                 raise DataError(f"{place}: 'references' of task {self.name} is an empty list; give an answer")
             self._check_filled(values["references"], f"{place}: task {self.name}", "answer")
             return values, 0
-        options, gold = values["options"], values.pop("gold")
+        options = values["options"]
         self._check_filled(options, f"{place}: task {self.name}")
         try:
             return values, right_place(gold, len(options))

@@ -13,6 +13,8 @@ from tailored_llama.data.limits import LONGEST
 from tailored_llama.data.prompt import Generation, Prompt
 from tailored_llama.data.rows import Source
 from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Kind, Metric, Task
+from tailored_llama.data.shots import AUTO
+from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Generation, Kind, Metric, Prompt, Task
 from tailored_llama.data.values import FieldType
 from tailored_llama.errors import RecipeError, TaskError, shown
 from tailored_llama.names import check_path
@@ -117,6 +119,10 @@ class TaskFile(_Templates):
         metrics = TEXT_METRICS if generates else CHOICE_METRICS
         if self.metric not in metrics:
             raise ValueError(f"metric: a task of kind {self.kind} has one of {', '.join(metrics)}")
+        if AUTO in self.prompts:
+            raise ValueError(
+                f"prompts.{AUTO}: --prompt {AUTO} picks one of the wordings; choose another name"
+            )
         for name, prompt in self.prompts.items():
             if generates and (prompt.context is None or prompt.answers is not None):
                 raise ValueError(f"prompts.{name}: of a task of kind generation a prompt has only a context")

@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from tailored_llama.data import limits
-from tailored_llama.data.values import whole_number
+from tailored_llama.data.values import as_written, whole_number
 from tailored_llama.errors import SHOWN, TaskError, shown
 
 T = TypeVar("T")
@@ -95,10 +95,12 @@ def _printed(_context: Context, value: Any) -> Any:
 
 
 def _present(value: Any) -> Any:
-    """`value`, which a template prints or a list holds; ValueError for null and NaN, which are no text."""
+    """`value`, which a template prints or a list holds, a list or mapping as its JSON; ValueError for null
+    and NaN, which are no text.
+    """
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"a value is {'null' if value is None else value}, which is no text")
-    return value
+    return as_written(value) if isinstance(value, list | tuple | dict) else value
 
 
 def _limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,6 +126,16 @@ def names_in(source: str, *, expression: bool) -> set[str]:
     """The variables that `source` reads. Raises TaskError where it is no valid Jinja2."""
     text = f"{{{{ {source} }}}}" if expression else source
     return _valid(source, lambda: _undeclared(ENVIRONMENT.parse(text)))
+
+
+def is_variable(name: str) -> bool:
+    """Whether a template can read a value of this name. Of `self`, `none` and `a.b` it would read another."""
+    if name == "self" or not name.isidentifier():
+        return False
+    try:
+        return name in ENVIRONMENT.globals or names_in(name, expression=True) == {name}
+    except TaskError:
+        return False
 
 
 def _undeclared(tree: nodes.Template) -> set[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
-from tailored_llama.data.formats import parse_json
+from tailored_llama.data.formats import WrittenFloat, parse_json
 from tailored_llama.errors import OutputError
 from tailored_llama.recipe import suggest
 from tailored_llama.strict_json import to_json
@@ -78,6 +78,20 @@ def whole_number(value: Any) -> int:
     if isinstance(value, str) and (match := WHOLE.fullmatch(value)):
         return int(match[1])
     raise ValueError(f"invalid literal for a whole number: {value!r}")
+
+
+def as_written(value: Any) -> str:
+    """A list or mapping as JSON, in which numbers are written as in the file. Raises ValueError for bytes."""
+    if isinstance(value, dict):
+        pairs = (f"{as_written(str(key))}: {as_written(entry)}" for key, entry in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(as_written, value))}]"
+    if isinstance(value, bytes):
+        raise ValueError("a value is bytes, not text; store it as a string")
+    if isinstance(value, WrittenFloat):
+        return value.written
+    return to_json(value, ensure_ascii=False, default=str)
 
 
 class Options(list[str]):

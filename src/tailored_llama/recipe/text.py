@@ -20,6 +20,10 @@ MARKS = {
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",  # before UTF-16, whose marks they contain
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
 }  # fmt: skip
+ESCAPES = {b"\x1b$B": "iso-2022-jp", b"\x1b$@": "iso-2022-jp", b"\x1b$)C": "iso-2022-kr"}
+"""Of encodings whose bytes are all ASCII, and so valid UTF-8."""
+OF_NAMES = ("unicode-escape", "raw-unicode-escape", "idna", "punycode")
+"""Python's encodings that are none of files: of source code and of host names."""
 MAGIC = {
     b"PK\x03\x04": "an Excel workbook or a ZIP archive; export it as CSV (UTF-8)",
     b"PAR1\x15": "a Parquet file; give it the suffix .parquet",
@@ -65,9 +69,9 @@ def decode(data: bytes, *, encoding: str | None = None, fix: str = CONVERT) -> s
     for magic, what in MAGIC.items():
         if data.startswith(magic):
             raise ValueError(f"it is {what}")
-    wide = _wide(data) if encoding is None else None
-    if wide:
-        raise ValueError(_likely(data, wide, fix))
+    other = _other(data) if encoding is None else None
+    if other:
+        raise ValueError(_likely(data, other, fix))
     try:
         return data.decode(encoding or UTF8).removeprefix("\ufeff")
     except UnicodeError as problem:
@@ -78,6 +82,8 @@ def check_encoding(name: str) -> str:
     """`name`, or ValueError where it is no encoding of text that Python knows."""
     try:
         "a".encode(name)
+        if codecs.lookup(name).name in OF_NAMES:
+            raise LookupError
     except (LookupError, UnicodeError, ValueError):
         raise ValueError("no encoding of text that Python knows; one is cp1252, latin-1 or utf-16") from None
     return name
@@ -106,13 +112,17 @@ def _likely(data: bytes, encoding: str, fix: str) -> str:
     return f"it is likely {encoding} ('{shown}'); {fix.format(encoding=encoding)}"
 
 
-def _wide(data: bytes) -> str | None:
-    """UTF-16 or UTF-32, by the byte order mark, or by a first line of ASCII with a zero beside each byte.
+def _other(data: bytes) -> str | None:
+    """UTF-16 or UTF-32, by the byte order mark, or by a first line of ASCII with a zero beside each byte; or
+    an encoding that switches between character sets by escape sequences.
 
-    Such text without a mark is valid UTF-8 that is full of NUL characters.
+    Such text without a mark is valid UTF-8 that is full of NUL characters or escapes.
     """
     for mark, name in MARKS.items():
         if data.startswith(mark):
+            return name
+    for escape, name in ESCAPES.items():
+        if escape in data and _decoded(data, name) is not None:
             return name
     for name, end in (("utf-16-le", b"\n\0"), ("utf-16-be", b"\0\n")):
         line, found, _ = data.partition(end)

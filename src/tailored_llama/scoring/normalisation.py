@@ -12,17 +12,22 @@ import unicodedata
 ARTICLES = frozenset(("a", "an", "the"))
 QUOTES = "`´"
 """Symbols by Unicode, quotation marks by use."""
-ALIKE = str.maketrans({"−": "-", "⁄": "/", "∕": "/", "٫": ".", "٬": ","})
-"""Minus sign, slashes of fractions, and Arabic separators as ASCII has them; dashes and wide forms are found
-by what Unicode says of them.
+ALIKE = str.maketrans({
+    "−": "-", "⁄": "/", "∕": "/", "٫": ".", "٬": ",", "٪": "%", "؉": "‰", "؊": "‱",
+    **dict.fromkeys("\u00ad\u200b\u2060\ufeff\ufe0e\ufe0f", None),
+})  # fmt: skip
+"""Minus sign, slashes of fractions, and Arabic separators and percent signs in their usual form; what has no
+width and no meaning goes. Dashes and wide forms are found by what Unicode says of them.
 """
+UNITS = "%‰‱′″‴"
+"""Behind a number: percent; minutes and seconds, feet and inches."""
 THOUSANDS = re.compile(r"(?<!\d)(?<!\d[,.'’])\d{1,3}(?:(?:[,'’]\d{3})+|(?:,\d{2})+,\d{3})(?!\d|[,'’]\d)")
 """A number in groups of three digits, or of two and three as in India."""
 LEADING_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
 GAP = "\0"
 BETWEEN_NUMBERS = re.compile(rf"(?<=\d){GAP}+(?=\d)")
 """Where punctuation went; two numbers do not become one."""
-SPACED = re.compile(r"(?<=\d)\s+-\s+(?=\d)|(?<=\d)\s+(?=[%‰])")
+SPACED = re.compile(r"(?<=\d)\s+-\s+(?=\d)|(?<=\d)\s+(?=[%‰‱])")
 """White space in a range (`5 - 10`) and before a percent sign."""
 UNSPACED = (
     (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x31F0, 0x31FF),
@@ -35,8 +40,9 @@ def normalised(text: str) -> str:
     """Without case, punctuation, articles and spare white space (Rajpurkar et al. 2016, SQuAD).
 
     Punctuation is what Unicode calls so. It stays where it is part of a number: signs, decimal points,
-    slashes, colons, ranges and percent; commas between thousands go. Symbols (`+`, `$`, `=`, emoji) stay, and
-    so does the # of `C#`. Of a text of articles or punctuation alone these stay: it equals only itself.
+    slashes, colons, ranges, percent, minutes and seconds; commas between thousands go. Symbols (`+`, `$`,
+    `=`, emoji) stay, and so does the # of `C#`. Of a text of articles or punctuation alone these stay: it
+    equals only itself.
     """
     folded = unicodedata.normalize("NFC", _alike(text).casefold())
     folded = SPACED.sub(lambda found: found[0].strip(), folded)
@@ -44,7 +50,8 @@ def normalised(text: str) -> str:
     folded = LEADING_POINT.sub("0.", folded)
     bare = "".join(char if _stays(folded, place) else GAP for place, char in enumerate(folded))
     words = BETWEEN_NUMBERS.sub(" ", bare).replace(GAP, "").split()
-    return " ".join([word for word in words if word not in ARTICLES] or words or folded.split())
+    kept = [word for word in words if word not in ARTICLES] or words or folded.split()
+    return " ".join(kept) or text.strip()
 
 
 def _alike(text: str) -> str:
@@ -53,7 +60,7 @@ def _alike(text: str) -> str:
     def form(char: str) -> str:
         wide = unicodedata.decomposition(char).startswith(("<wide>", "<narrow>"))
         plain = unicodedata.normalize("NFKC", char) if wide else char
-        return "-" if unicodedata.category(plain) == "Pd" else plain
+        return "-" if unicodedata.category(plain[-1]) == "Pd" else plain
 
     return "".join(map(form, unicodedata.normalize("NFC", text).translate(ALIKE)))
 
@@ -65,14 +72,11 @@ def _stays(text: str, place: int) -> bool:
         return char not in QUOTES
     if _is_number(before) and _is_number(after):
         return char in ".-/:%"
-    match char:
-        case "-":
-            return _is_signed(text[place + 1 :]) and (not _is_word(before) or _is_exponent(text[:place]))
-        case "%" | "‰":
-            return _is_number(before)
-        case "#":
-            return before.isalpha() and not _is_word(after)
-    return False
+    if char == "-":
+        return _is_signed(text[place + 1 :]) and (not _is_word(before) or _is_exponent(text[:place]))
+    if char == "#":
+        return before.isalpha() and not _is_word(after)
+    return char in UNITS and _is_number(before)
 
 
 def _is_number(char: str) -> bool:

@@ -98,6 +98,40 @@ def test_values_of_json_keep_their_type(tmp_path: Path) -> None:
         example(tmp_path, row | {"label": True}, fields, options="choices", gold="label", name="train.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ({"name": "Anna", "adult": False, "job": None}, '{"name": "Anna", "adult": false, "job": null}'),
+        (["é", 2.5, True, {"a": []}], '["é", 2.5, true, {"a": []}]'),
+    ],
+)
+def test_lists_and_mappings_are_printed_as_json(tmp_path: Path, cell: Any, shown: str) -> None:
+    assert example(tmp_path, {"text": cell}, "[text]", name="train.jsonl").context == shown
+    found = example(tmp_path, {"text": [cell, "a"]}, "[text]", options="text", name="train.jsonl")
+    assert found.answers == (f" {shown}", " a")
+
+
+def test_numbers_in_a_list_are_printed_as_they_are_written(tmp_path: Path) -> None:
+    assert example(tmp_path, {"text": "[2.50, 1e5]"}, "{text: list}").context == "[2.50, 1e5]"
+
+
+NAMES = ["self", "none", "None", "true", "not", "a b", "a-b", "label.1", "1st"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("key", ["fields", "let"])
+def test_names_that_a_template_would_read_as_something_else(tmp_path: Path, name: str, key: str) -> None:
+    fields, let = ("[text]", f'let: {{"{name}": text}}') if key == "let" else (f'[text, "{name}"]', "")
+    with pytest.raises(TaskError, match=rf"yaml: task \w+: {key}: '{name}' is no name that a template"):
+        example(tmp_path, {"text": "a"}, fields, task=TASK + let)
+
+
+@pytest.mark.parametrize("name", ["class", "loop", "range", "dict", "gold", "context", "values", "über"])
+def test_other_names_are_read(tmp_path: Path, name: str) -> None:
+    task = TASK.replace("{{ text }}", f"{{{{ {name} }}}}")
+    assert example(tmp_path, {name: "a"}, f"[{name}]", task=task, name="train.jsonl").context == "a"
+
+
 def test_a_field_that_is_the_options_is_a_list(tmp_path: Path) -> None:
     cells = {"text": "a", "choices": '["x", 2.50]', "label": "1"}
     found = example(tmp_path, cells, "[text, choices, label]", options="choices", gold="label | int")

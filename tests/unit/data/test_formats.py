@@ -120,6 +120,9 @@ def own(directory: Path, text: str, name: str = "train.csv", task: str = TASK) -
         ('mood,text\nsad,"closed" and on\n', r"line 2: .*, or text follows them"),
         ("mood,text\nsad,\n", r"row 1: field 'text' of task own is missing \(null, or an empty cell\)"),
         ('mood,text\nsad,a\n"",b\n', r"row 2: field 'mood' of task own is missing"),
+        ('mood,text\nsad,a\nsad, "b"\n', "line 3: a space stands before the quotes of '\"b\"'"),
+        ('mood,text\nsad, "a, b"\n', "line 2: a space stands before the quotes of '\"a'"),
+        ('mood,text\n "sad",b\n', "line 2: a space stands before the quotes"),
         ("mood,text\n\n", "no rows for task own"),
         ("", "no rows for task own"),
     ],
@@ -137,6 +140,12 @@ def test_any_line_ends_and_blank_lines_at_the_end(tmp_path: Path, end: str) -> N
     assert rows == [{"mood": "sad", "text": "a"}, {"mood": "happy", "text": "b"}]
 
 
+@pytest.mark.parametrize("cell", [' "a"', ' "a", "b"', 'He wrote, "a"', ' "a" b'])
+def test_a_space_before_quotes_that_are_doubled_is_text(tmp_path: Path, cell: str) -> None:
+    doubled = cell.replace('"', '""')
+    assert own(tmp_path, f'mood,text\nsad,"{doubled}"\n') == [{"mood": "sad", "text": cell}]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "source"),
     [
@@ -151,6 +160,7 @@ def test_other_ways_to_write_cells(tmp_path: Path, name: str, text: str, source:
 
 
 @pytest.mark.parametrize("source", ['{files: ., delimiter: ";;"}', "{files: ., delimiter: '\"'}",
+                                    "{files: ., encoding: idna}", "{files: ., encoding: unicode_escape}",
                                     "{files: ., encoding: utf9}", "{files: ., encoding: base64}",
                                     "{files: ., split: 0.5}", "{file: a.csv, split: 1.5}"])  # fmt: skip
 def test_a_source_that_makes_no_sense(tmp_path: Path, source: str) -> None:
@@ -207,3 +217,17 @@ def test_parquet_is_read_as_it_is(tmp_path: Path) -> None:
         write_parquet(path, [{"mood": "sad", "text": value}])  # type: ignore[dict-item]
         with pytest.raises(DataError, match=f"row 1: field 'text' of task own {says}"):
             task.rows("train")
+
+
+def test_numbers_of_half_a_word_are_read_as_they_are_written(tmp_path: Path) -> None:
+    for kind in (pyarrow.float16(), pyarrow.float32(), pyarrow.float64()):
+        cells = pyarrow.array([0.1, 2.5, None], pyarrow.float64()).cast(kind)
+        pyarrow.parquet.write_table(pyarrow.table([cells], names=["text"]), tmp_path / "a.parquet")
+        assert [row["text"] for row in read_file(tmp_path / "a.parquet", Layout())] == [0.1, 2.5, None]
+
+
+def test_a_time_that_python_does_not_have(tmp_path: Path) -> None:
+    cells = pyarrow.array([2**62], pyarrow.timestamp("ms"))
+    pyarrow.parquet.write_table(pyarrow.table([cells], names=["text"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="a.parquet: not a readable Parquet file"):
+        read_file(tmp_path / "a.parquet", Layout())

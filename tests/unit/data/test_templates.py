@@ -95,7 +95,7 @@ def test_the_limits_are_seconds() -> None:
         ("{{ '%s' | format(n) }}{{ 'In 2024: {} {x}'.format(n, x=1) }}", "5In 2024: 5 1"),
         ("{{ options | map('upper') | join(', ') }}", "SAD, HAPPY"),
         ("{{ d | tojson }}{{ d.k | sum }}{{ d.get('z', 3) }}", '{"k": [1, 2]}33'),
-        ("{{ options[::-1] }}{{ options.index('happy') }}", "['happy', 'sad']1"),
+        ("{{ options[::-1] }}{{ options.index('happy') }}", '["happy", "sad"]1'),
         ("{% for o in options %}{{ loop.index }}{{ loop.cycle('a', 'b') }} {% endfor %}", "1a 2b "),
         ("{% for k, v in d.items() %}{{ k }}={{ v }}{% endfor %}", "k=[1, 2]"),
         ("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(1) }}{{ m(text[:4]) }}", "<1><some>"),

@@ -43,6 +43,8 @@ TEXTS = {
     "utf-16-le": "The rain ruined it: é.",
     "utf-16-be": "The rain ruined it: é.",
     "utf-32": "The rain ruined it: é.",
+    "iso2022_jp": "雨がピクニックを台無しにした。",
+    "iso2022_kr": "비가 소풍을 망쳤다.",
 }
 SUFFIXES = {
     "csv": 'text,mood\r\n"{}",sad\r\n',
