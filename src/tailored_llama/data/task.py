@@ -17,16 +17,13 @@ from tailored_llama.data.templates import (
     Compiled,
     RowError,
     compile_expression,
-    compile_text,
     is_variable,
     names_in,
     texts,
 )
 from tailored_llama.data.values import FieldType, Options, json_cells, read_fields, right_place
-from tailored_llama.errors import DataError, TaskError
-from tailored_llama.recipe import suggest
 from tailored_llama.errors import DataError, TaskError, shown
-from tailored_llama.recipe import MOST_TOKENS, Strict, suggest
+from tailored_llama.recipe import suggest
 
 Row = dict[str, Any]
 Split = Stored | Literal["scored"]

@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from tailored_llama.data.limits import LONGEST
 from tailored_llama.data.prompt import Generation, Prompt
 from tailored_llama.data.rows import Source
-from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Kind, Metric, Task
 from tailored_llama.data.shots import AUTO
 from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Generation, Kind, Metric, Prompt, Task
 from tailored_llama.data.values import FieldType
