@@ -13,7 +13,7 @@ from tailored_llama.data.limits import LONGEST
 from tailored_llama.data.prompt import Generation, Prompt
 from tailored_llama.data.rows import Source
 from tailored_llama.data.shots import AUTO
-from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Generation, Kind, Metric, Prompt, Task
+from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Kind, Metric, Task
 from tailored_llama.data.values import FieldType
 from tailored_llama.errors import RecipeError, TaskError, shown
 from tailored_llama.names import check_path

@@ -229,5 +229,5 @@ def test_numbers_of_half_a_word_are_read_as_they_are_written(tmp_path: Path) -> 
 def test_a_time_that_python_does_not_have(tmp_path: Path) -> None:
     cells = pyarrow.array([2**62], pyarrow.timestamp("ms"))
     pyarrow.parquet.write_table(pyarrow.table([cells], names=["text"]), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="a.parquet: not a readable Parquet file"):
+    with pytest.raises(DataError, match=r"a.parquet: not a readable Parquet file"):
         read_file(tmp_path / "a.parquet", Layout())
