@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Export,
         Heal,
         HealLora,
+        HealText,
         Lora,
         Prune,
         Recipe,
@@ -62,6 +63,7 @@ __all__ = [
     "Export",
     "Heal",
     "HealLora",
+    "HealText",
     "Lora",
     "Plan",
     "Prune",
@@ -90,8 +92,8 @@ _HOMES = {
     "workflows.run": ("run",), "workflows.cross_task": ("matrix",), "reporting": ("report",),
     "profiling": ("measure",),
     "recipe": (
-        "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "Lora", "Prune",
-        "Recipe", "Replay", "Tune",
+        "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "HealText", "Lora",
+        "Prune", "Recipe", "Replay", "Tune",
     ),
 }  # fmt: skip
 _HOME_OF = {name: (module, name) for module, names in _HOMES.items() for name in names}

@@ -172,6 +172,9 @@ def evaluate(
     ] = None,
     adapter: opt.Adapter = None,
     base_unchecked: opt.BaseUnchecked = False,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="MODEL", help="Unpruned, for evaluate.kl.")
+    ] = None,
     out: opt.OptionalOut = None,
     recipe: opt.BaseRecipe = None,
     sets: opt.Set = None,
@@ -186,7 +189,7 @@ def evaluate(
     flags = {
         "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
         "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
-        **opt.allow_flag(allow_config),
+        "evaluate.kl": True if reference else None, **opt.allow_flag(allow_config),
     }  # fmt: skip
     wanted = opt.recipe_of(recipe, sets, flags, model)
     settings = wanted.evaluate
@@ -197,12 +200,9 @@ def evaluate(
 
     with in_full(verify):
         row = evaluate_stage(
-            model, tasks=settings.tasks or wanted.tasks, perplexity=settings.perplexity, data=wanted.data,
-            # Alone there is no tuned wording to be the same as.
-            prompt=None if settings.prompt == "same" else settings.prompt,
-            length=settings.length, limit=settings.limit, fewshot=settings.fewshot, seed=wanted.seed,
-            split=settings.split, batch_size=settings.batch_size, out=out, adapter=adapter,
-            base_unchecked=base_unchecked, allow_config=wanted.allow_config,
+            model, tasks=settings.tasks or wanted.tasks, settings=settings, data=wanted.data,
+            seed=wanted.seed, out=out, adapter=adapter, base_unchecked=base_unchecked, reference=reference,
+            allow_config=wanted.allow_config,
         )  # fmt: skip
     show(results_of([row], wanted.model_dump(mode="json"), versions(), relative=False), as_json)
 

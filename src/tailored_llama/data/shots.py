@@ -20,6 +20,8 @@ from tailored_llama.recipe import Tune
 
 AUTO = "auto"
 """The prompt that is chosen by how well the model understands each wording."""
+RESERVED = 200
+"""Training rows of a task that settings are chosen by, at most half of them."""
 logger = logging.getLogger(__name__)
 Select = Literal["balanced", "diverse"]
 Overlap = Literal["drop", "refuse"]
@@ -46,6 +48,7 @@ def draw(
     scored: Sequence[Row] = (),
     select: Select = "balanced",
     overlap: Overlap = "drop",
+    reserve: bool = False,
 ) -> Shots:
     """`k` of the training `rows`, the same ones for the same seed.
 
@@ -54,7 +57,8 @@ def draw(
     and a warning names them.
     Within its label a row is drawn at random (`balanced`), or, but for the first of all, as the one that is
     most unlike all that were drawn before (`diverse`). A training row that asks a question of `scored`
-    (identity.py says when it is the same) is left out (`drop`) or is an error (`refuse`).
+    (identity.py says when it is the same) is left out (`drop`) or is an error (`refuse`). With `reserve` the
+    rows that `reserved` gives are left out too.
 
     Raises DataError where fewer than `k` rows are left, or, for `refuse`, where a row is in both splits.
     """
@@ -71,9 +75,13 @@ def draw(
         logger.info(
             "task %s: %d training rows reappear in the scored split and are not drawn", task.name, dropped
         )
+    if reserve:
+        kept = _reserved(task, free)
+        free = [index for index in free if index not in kept]
     if k > len(free):
         also = f" ({dropped} more reappear in the scored split)" if dropped else ""
         fewer = f"ask for fewer (--shots {len(free)})" if free else "give other rows"
+        also += f" ({len(kept)} more are reserved: tune.reserve)" if reserve else ""
         other = ", or name the fields that tell questions apart: identity: [FIELD, ...]" if dropped else ""
         raise DataError(f"{k} shots asked, but {where} has {len(free)} training rows{also}; {fewer}{other}")
     random.Random(seed).shuffle(free)
@@ -102,15 +110,33 @@ def draw(
     return Shots(rows=drawn, indices=indices, dropped=dropped, unseen=unseen)
 
 
+def reserved(task: Task, rows: Sequence[Row], scored: Sequence[Row] = ()) -> Rows:
+    """The training `rows` to choose settings by: RESERVED of them or half, the same ones for every seed.
+
+    None of them asks a question of `scored`; `draw` with `reserve` draws none of them.
+    """
+    where, numbers = getattr(rows, "where", f"task {task.name}"), getattr(rows, "numbers", range(len(rows)))
+    again = _again(task, rows, scored)
+    kept = sorted(_reserved(task, [index for index in range(len(rows)) if not again[index]]))
+    return Rows((rows[index] for index in kept), where, [numbers[index] for index in kept])
+
+
+def _reserved(task: Task, free: Sequence[int]) -> set[int]:
+    order = list(free)
+    random.Random(f"reserved {task.name}").shuffle(order)
+    return set(order[: min(RESERVED, len(order) // 2)])
+
+
 def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None) -> Shots:
     """The rows that a tuning with these settings trains on."""
     return draw(
-        task, task.rows("train", data), settings.shots, seed, scored=_scored_rows(task, data),
-        select=settings.select, overlap=settings.overlap,
+        task, task.rows("train", data), settings.shots, seed, scored=scored_rows(task, data),
+        select=settings.select, overlap=settings.overlap, reserve=settings.reserve,
     )  # fmt: skip
 
 
-def _scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
+def scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
+    """The rows of the scored split; none where there is no such split."""
     try:
         return task.rows("scored", data)
     except NoSplitError:

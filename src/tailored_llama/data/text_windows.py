@@ -60,7 +60,7 @@ def calibration_tokens(
         return encoder()(text)
 
     if source == "c4":
-        windows = _from_rows(_c4_texts(seed), settings, encode, draw, "c4")
+        windows = _from_rows(c4_texts(seed), settings, encode, draw, "c4")
     elif source == "world":
         from tailored_llama import world
 
@@ -112,10 +112,15 @@ def _from_text(path: Path, settings: Calibration, encode: Encode, draw: random.R
 
 
 def _from_jsonl(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
-    texts = [_text_of(line, f"{path}, row {number}") for number, line in enumerate(lines, start=1)]
+    texts = jsonl_texts(path)
     draw.shuffle(texts)
     return _from_rows(texts, settings, encode, draw, str(path))
+
+
+def jsonl_texts(path: Path) -> list[str]:
+    """The `text` of every row of a .jsonl file; DataError naming the row that has none."""
+    lines = [line for line in read_text(path).split("\n") if line.strip()]
+    return [_text_of(line, f"{path}, row {number}") for number, line in enumerate(lines, start=1)]
 
 
 def _text_of(line: str, place: str) -> str:
@@ -129,6 +134,15 @@ def _text_of(line: str, place: str) -> str:
 
 
 def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
+    ids = from_safetensors(path)
+    if ids.ndim == 2 and (ids.shape[0] < settings.samples or ids.shape[1] < settings.length):
+        raise _too_short(str(path), settings, f"input_ids are {list(ids.shape)}")
+    windows: Tensor = ids[: settings.samples, : settings.length] if ids.ndim == 2 else ids
+    return windows
+
+
+def from_safetensors(path: Path) -> Tensor:
+    """The `input_ids` of a .safetensors file as they are; DataError where it has none."""
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -139,18 +153,16 @@ def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: r
         raise DataError(
             f"{path}: no input_ids, only {', '.join(tensors) or 'nothing'}; store ids [n, length]"
         )
-    ids = tensors["input_ids"]
-    if ids.ndim == 2 and (ids.shape[0] < settings.samples or ids.shape[1] < settings.length):
-        raise _too_short(str(path), settings, f"input_ids are {list(ids.shape)}")
-    windows: Tensor = ids[: settings.samples, : settings.length] if ids.ndim == 2 else ids
-    return windows
+    ids: Tensor = tensors["input_ids"]
+    return ids
 
 
 IDS = ".safetensors"
 READERS = {".txt": _from_text, ".jsonl": _from_jsonl, IDS: _from_safetensors}
 
 
-def _c4_texts(seed: int) -> Iterator[str]:
+def c4_texts(seed: int) -> Iterator[str]:
+    """The hub's rows of C4, shuffled by `seed`."""
     try:
         stream = load_dataset(*C4, split="train", streaming=True)
         for row in stream.shuffle(seed=seed, buffer_size=SHUFFLED):

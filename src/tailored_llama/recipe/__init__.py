@@ -15,7 +15,7 @@ from tailored_llama.recipe.load import (
 )
 from tailored_llama.recipe.pruning import Calibration, Prune, Reduce, Unit
 from tailored_llama.recipe.schema import Evaluate, Export, Recipe
-from tailored_llama.recipe.training import Distill, EarlyStop, Heal, HealLora, Lora, Replay, Tune
+from tailored_llama.recipe.training import Distill, EarlyStop, Heal, HealLora, HealText, Lora, Replay, Tune
 
 __all__ = [
     "MOST_TOKENS",
@@ -26,6 +26,7 @@ __all__ = [
     "Export",
     "Heal",
     "HealLora",
+    "HealText",
     "Lora",
     "Name",
     "Place",

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypedDict
 from tailored_llama.recipe.base import Precision
 from tailored_llama.recipe.pruning import Calibration, Reduce, Unit
 from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, Lora, Replay
+from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, HealText, Lora, LossName, Replay
 
 
 class PruneKeys(TypedDict, total=False):
@@ -42,9 +43,10 @@ class HealKeys(TypedDict, total=False):
 
     rounds: int
     texts: int
+    text: HealText | Mapping[str, Any] | None
     length: int
     top_k: int
-    lora: HealLora | Mapping[str, Any]
+    lora: HealLora | Mapping[str, Any] | None
     epochs: int
     learning_rate: float
     warmup: float
@@ -58,6 +60,7 @@ class TuneKeys(TypedDict, total=False):
     shots: int
     select: Literal["balanced", "diverse"]
     overlap: Literal["drop", "refuse"]
+    reserve: bool
     prompt: str
     auto: Literal["untuned", "tuned"]
     loss: str | Sequence[str] | Mapping[str, float]
@@ -81,4 +84,7 @@ class EvaluateKeys(TypedDict, total=False):
     limit: int | None
     fewshot: int
     batch_size: Literal["auto"] | int
-    split: Literal["scored", "validation"]
+    split: Literal["scored", "validation", "train"]
+    windows: int | None
+    kl: bool
+    precision: Literal["stored", "fp32"]

@@ -52,10 +52,26 @@ class Evaluate(Strict):
         description="rows of one forward pass; `auto`: about 2048 tokens. A lower number takes less memory",
         json_schema_extra=unit("rows"),
     )
-    split: Literal["scored", "validation"] = Field(
+    split: Literal["scored", "validation", "train"] = Field(
         "scored",
         description="`scored`: the split that the task is reported on; `validation`: to choose settings by, "
-        "refused for a task that is reported on it",
+        "refused for a task that is reported on it; `train`: to choose settings by, the training rows that "
+        "`tune.reserve` keeps apart",
+    )
+    windows: int | None = Field(
+        None, ge=1, le=10**9,
+        description="score only the first windows of each corpus; none: all",
+        json_schema_extra=unit("windows"),
+    )  # fmt: skip
+    kl: bool = Field(
+        False,
+        description="with each perplexity, the mean Kullback-Leibler divergence of the predictions from the "
+        "unpruned model's, in nats a token",
+    )
+    precision: Literal["stored", "fp32"] = Field(
+        "stored",
+        description="`stored`: compute in the precision of the checkpoint; `fp32`: convert it first, which a "
+        "CPU without instructions for bf16 computes several times as fast",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tailored_llama.plugins import LOSSES, known_name, listed
 from tailored_llama.recipe.base import MOST_TOKENS, PROJECTIONS, Name, Place, Projection, Strict, unit
@@ -51,6 +51,13 @@ class Distill(Strict):
     top_k: int = Field(64, ge=1, le=2**24, description=TOP_K, json_schema_extra=unit("tokens"))
 
 
+def general_source(source: str) -> str:
+    """`source`, or ValueError for rows of tasks."""
+    if source == "task":
+        raise ValueError("general text is no rows of tasks; name c4, world or a file")
+    return source
+
+
 class Replay(Strict):
     """General text mixed into every step, so that the model keeps its general language."""
 
@@ -65,12 +72,7 @@ class Replay(Strict):
         description="length of a window of general text", json_schema_extra=unit("tokens"),
     )  # fmt: skip
 
-    @field_validator("source")
-    @classmethod
-    def _general(cls, source: str) -> str:
-        if source == "task":
-            raise ValueError("general text is replayed, no rows of tasks; name c4, world or a file")
-        return source
+    _general = field_validator("source")(general_source)
 
 
 class EarlyStop(Strict):
@@ -107,6 +109,11 @@ class Tune(Strict):
         description="training rows that are also in the scored split: `drop`: they are not drawn, and "
         "counted; `refuse`: they are an error",
     )
+    reserve: bool = Field(
+        False,
+        description="draw no shots from the rows that `evaluate.split: train` scores: of each task 200 "
+        "training rows, or half of them where there are fewer than 400, the same ones for every seed",
+    )
     prompt: Name = Field(
         "auto", description="name of a prompt, or `auto`: the one in which the model answers the shots best"
     )
@@ -141,7 +148,7 @@ class Tune(Strict):
     @property
     def drawing(self) -> dict[str, Any]:
         """What decides which rows are the shots and in which wordings they may be put."""
-        return {key: getattr(self, key) for key in ("shots", "select", "overlap", "prompt")}
+        return {key: getattr(self, key) for key in ("shots", "select", "overlap", "reserve", "prompt")}
 
     @field_validator("loss", mode="before")
     @classmethod
@@ -164,9 +171,27 @@ class HealLora(Lora):
     dropout: float = Field(0, ge=0, lt=1, description="dropout probability of the adapters' input")
 
 
+class HealText(Strict):
+    """General text that the pruned model reads beside what the unpruned model generates."""
+
+    source: Place = Field(
+        "c4", description="`c4`, `world` or a file, as for `prune.calibration.source`; not `task`"
+    )
+    pieces: int = Field(
+        1000, ge=1, le=10**7,
+        description="pieces of the text, or as many as it has, the same ones for the same seed",
+        json_schema_extra=unit("pieces"),
+    )  # fmt: skip
+    length: int = Field(
+        128, ge=2, le=MOST_TOKENS, description="length of a piece", json_schema_extra=unit("tokens")
+    )
+
+    _general = field_validator("source")(general_source)
+
+
 class Heal(Strict):
     """Distillation of the pruned model from the unpruned one after each of `rounds` cuts (healing: Gromov et
-    al. 2024), on text that the unpruned model generates from the shots' prompts.
+    al. 2024), on text that the unpruned model generates from the shots' prompts, on general text, or on both.
     """
 
     rounds: int = Field(
@@ -176,16 +201,23 @@ class Heal(Strict):
         "`trajectory` or a `floor` below 1", json_schema_extra=unit("cuts"),
     )  # fmt: skip
     texts: int = Field(
-        3000, ge=1, le=10**7,
+        3000, ge=0, le=10**7,
         description="texts that the unpruned model generates for each round, from the prompts of all tasks, "
-        "each wording once", json_schema_extra=unit("texts"),
+        "each wording once; 0 only with `heal.text`", json_schema_extra=unit("texts"),
     )  # fmt: skip
+    text: HealText | None = Field(
+        None, description="general text to learn from as well; none: what the unpruned model generates alone"
+    )
     length: int = Field(
         40, ge=2, le=MOST_TOKENS,
         description="new tokens that it generates for each text", json_schema_extra=unit("tokens"),
     )  # fmt: skip
     top_k: int = Field(64, ge=1, le=2**24, description=TOP_K, json_schema_extra=unit("tokens"))
-    lora: HealLora = Field(HealLora(), description="the adapters, merged into the model after each round")
+    lora: HealLora | None = Field(
+        HealLora(),
+        description="the adapters, merged into the model after each round; none: all weights of the decoder "
+        "layers are trained, at a learning rate of a tenth",
+    )
     epochs: int = Field(
         2, ge=1, le=10**5, description="passes over the texts, with AdamW", json_schema_extra=unit("epochs")
     )
@@ -195,3 +227,9 @@ class Heal(Strict):
         16, ge=1, le=10**6, description="texts of a step", json_schema_extra=unit("texts")
     )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=PRECISION)
+
+    @model_validator(mode="after")
+    def _something_to_read(self) -> Heal:
+        if not self.texts and self.text is None:
+            raise ValueError("heal.texts: 0 leaves nothing to learn from; name heal.text as well")
+        return self

@@ -39,14 +39,15 @@ NOTHING = "\N{EN DASH}"
 def line(entry: Setting) -> list[str]:
     """The cells of one setting's line."""
     stages, params = entry.stages, entry.params
-    tuned, versus = stages["tuned"], entry.versus_first
+    last, versus = entry.last, entry.versus_first
     before: tuple[StageName, ...] = ("dense", "dense_tuned", "pruned", "healed")
     return [
         entry.group or "the recipe",
         str(len(entry.seeds)),
         f"{100 * params['pruned'] / params['dense']:.1f}%",
         *(f"{100 * stages[stage].mean.value:.1f}" if stage in stages else NOTHING for stage in before),
-        *(spanned(tuned[key]) for key in ("mean", "recovery", "recovery_above_chance", "of_dense_tuned")),
+        spanned(stages["tuned"].mean) if "tuned" in stages else NOTHING,
+        *(spanned(last[key]) for key in ("recovery", "recovery_above_chance", "of_dense_tuned")),
         spanned(versus, sign="+") if versus else "",
         perplexities(stages),
     ]
@@ -55,7 +56,7 @@ def line(entry: Setting) -> list[str]:
 def perplexities(stages: Mapping[StageName, StageSummary]) -> str:
     """Of the first text that was measured: dense, what tuning began with, tuned."""
     shown: tuple[StageName, ...] = ("dense", "healed" if "healed" in stages else "pruned", "tuned")
-    values = [next(iter(stages[stage].perplexity.values()), None) for stage in shown]
+    values = [next(iter(stages[stage].perplexity.values()), None) for stage in shown if stage in stages]
     return ", ".join(f"{value:.1f}" for value in values if value is not None)
 
 

@@ -44,7 +44,7 @@ def sweep_page(document: SweepResults) -> str:
             for key in AXES if (lines := lines_of(entries, key))
         ],
         tasks=entries[0].tasks if entries else [],
-        per_task=[(entry.group, entry.stages["tuned"].tasks) for entry in entries],
+        per_task=[(entry.group, entry.last.tasks) for entry in entries],
         perplexity=[
             (entry.group, {s: entry.stages[s].perplexity for s in STAGES if s in entry.stages})
             for entry in entries if entry.stages["dense"].perplexity
@@ -102,12 +102,10 @@ def curve(lines: Sequence[Line], key: str) -> str:
         figure.legend(loc="outside upper left", ncols=3)
     said = [
         (f"{name}, " if name else "")
-        + ", ".join(f"{place(e, key):g}: {100 * e.stages['tuned'].mean.value:.0f}" for e in own)
+        + ", ".join(f"{place(e, key):g}: {100 * e.last.mean.value:.0f}" for e in own)
         for name, own in shown
     ]
-    return as_svg(
-        figure, f"curve-{key}", f"Tuned accuracy in percent against {AXES[key]}: {'; '.join(said)}."
-    )
+    return as_svg(figure, f"curve-{key}", f"Accuracy in percent against {AXES[key]}: {'; '.join(said)}.")
 
 
 def _but(entry: Setting, key: str) -> str:

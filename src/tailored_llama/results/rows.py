@@ -61,6 +61,9 @@ class CorpusFigures(Record):
     tokens: int | None = None
     windows: int | None = None
     length: int = Field(description="Tokens of a window.")
+    kl: float | None = Field(
+        None, description="Mean divergence from the unpruned model's predictions, in nats a token."
+    )
 
 
 class Row(Record):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from tailored_llama.results.records import Record
-from tailored_llama.results.rows import StageName, TaskFigures
+from tailored_llama.results.rows import STAGES, StageName, TaskFigures
 
 
 class Estimate(Record):
@@ -27,6 +27,9 @@ class StageSummary(Record):
     of_dense_tuned: Estimate | None = Field(description="Over the dense model with the same tuning.")
     tasks: dict[str, float]
     perplexity: dict[str, float]
+    kl: dict[str, float] | None = Field(
+        None, description="Mean divergence from the unpruned model's predictions, in nats a token, by text."
+    )
 
 
 class Setting(Record):
@@ -41,7 +44,14 @@ class Setting(Record):
     chance: float
     params: dict[str, float]
     stages: dict[StageName, StageSummary]
-    versus_first: Estimate | None = Field(None, description="Tuned mean minus that of the first setting.")
+    versus_first: Estimate | None = Field(
+        None, description="Mean of the last stage minus that of the first setting."
+    )
+
+    @property
+    def last(self) -> StageSummary:
+        """The stage that the setting is compared by: `tuned`, unless the sweep tunes nothing."""
+        return self.stages[max(self.stages, key=STAGES.index)]
 
 
 class CellState(Record):

@@ -21,6 +21,8 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
         settings["evaluate"]["tasks"] = [load_task(name).name for name in recipe.evaluate.tasks]
     settings["evaluate"]["perplexity"] = [path_name(entry) for entry in recipe.evaluate.perplexity]
     settings["prune"]["calibration"]["source"] = text_name(recipe.prune.calibration.source, recipe.data)
+    if recipe.heal is not None and recipe.heal.text is not None:
+        settings["heal"]["text"]["source"] = text_name(recipe.heal.text.source, recipe.data)
     if recipe.tune.replay is not None:
         settings["tune"]["replay"]["source"] = text_name(recipe.tune.replay.source, recipe.data)
     return settings
@@ -36,6 +38,8 @@ def recipe_inputs(recipe: Recipe) -> dict[str, str]:
     inputs |= plugin_inputs(CRITERIA, [recipe.prune.criterion])
     inputs |= plugin_inputs(LOSSES, recipe.tune.loss) | plugin_inputs(FORMATS, recipe.export.formats)
     inputs |= text_inputs("calibration", recipe.prune.calibration.source, recipe.data)
+    if recipe.heal is not None and recipe.heal.text is not None:
+        inputs |= text_inputs("heal text", recipe.heal.text.source, recipe.data)
     if recipe.tune.replay is not None:
         inputs |= text_inputs("replay", recipe.tune.replay.source, recipe.data)
     for number, entry in enumerate(recipe.evaluate.perplexity, start=1):

@@ -142,12 +142,10 @@ def _tune_general(recipe: Recipe, pruned: Path, store: Store, rows: list[dict[st
 def _cell(
     recipe: Recipe, pruned: Path, row: str, adapter: Path | None, task: str, prompt: str, store: Store
 ) -> TaskFigures:
-    settings = recipe.evaluate
+    settings = recipe.evaluate.model_copy(update={"perplexity": (), "kl": False})
     measured = evaluate(
         pruned, adapter=adapter, tasks=(task,), prompts={task: prompt}, data=recipe.data,
-        limit=settings.limit, fewshot=settings.fewshot, seed=recipe.seed, split=settings.split,
-        batch_size=settings.batch_size,
-        out=store.slot(f"cell-{row}-{name_of(task)}"),
+        settings=settings, seed=recipe.seed, out=store.slot(f"cell-{row}-{name_of(task)}"),
     )  # fmt: skip
     (figures,) = measured.tasks.values()
     return TaskFigures.model_validate(

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from tailored_llama import checkpoint
 from tailored_llama.data import Task, load_task
 from tailored_llama.data.shots import AUTO
-from tailored_llama.recipe import Recipe
+from tailored_llama.recipe import Heal, Recipe
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.training.batches import Shot, encode
 from tailored_llama.training.generation import prompts_of
@@ -131,7 +131,7 @@ class _Estimate:
         tune, tasks = recipe.tune, len(self.tasks)
         steps = 2 * tasks * tune.epochs * ceil(tune.shots / tune.batch_size)
         if recipe.heal:
-            steps += self.rounds * recipe.heal.epochs * ceil(recipe.heal.texts / recipe.heal.batch_size)
+            steps += self.rounds * recipe.heal.epochs * ceil(_sequences(recipe.heal) / recipe.heal.batch_size)
         wordings = 2 if recipe.evaluate.prompt == "same" else 1
         rows = wordings * (3 + 2 * tasks)
         scored = list(map(load_task, recipe.evaluate.tasks or recipe.tasks))
@@ -156,7 +156,8 @@ class _Estimate:
         ]
         tokens = ENDED * heal.texts * (heal.length + PROMPT * sum(lengths) / len(lengths) - 1)
         each = bytes_a_place(embedding_rows(self.weights.config), heal.top_k)
-        return int(tokens * each)
+        general = heal.text.pieces * heal.text.length if heal.text else 0
+        return int((tokens + general) * each)
 
     def _shots(self, task: Task, words: PreTrainedTokenizerBase, *, every: bool) -> list[list[Shot]]:
         """The shots as token ids, in each wording that may be taken; with `every`, all of their choices."""
@@ -185,3 +186,8 @@ class _Estimate:
                 mean = sum(map(len, prompts)) / len(prompts)
                 total += ENDED * tune.distill.texts * (tune.distill.length + PROMPT * mean - 1)
         return int(total * bytes_a_place(embedding_rows(self.weights.config), tune.distill.top_k))
+
+
+def _sequences(heal: Heal) -> int:
+    """Texts and pieces that healing reads in an epoch."""
+    return heal.texts + (heal.text.pieces if heal.text else 0)

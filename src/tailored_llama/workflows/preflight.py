@@ -32,6 +32,8 @@ def check(recipe: Recipe) -> None:
             f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in that, set tune.prompt"
         )
     check_source(recipe.prune.calibration.source)
+    if recipe.heal and recipe.heal.text:
+        check_source(recipe.heal.text.source, "heal.text.source")
     if recipe.tune.replay:
         check_source(recipe.tune.replay.source, "tune.replay.source")
     for entry in recipe.evaluate.perplexity:
@@ -39,6 +41,10 @@ def check(recipe: Recipe) -> None:
     for form in recipe.export.formats:
         format_named(form)  # a plugin that cannot be executed
     held_count(recipe.tune.early_stop, recipe.tune.shots)
+    if recipe.evaluate.split == "train" and not recipe.tune.reserve:
+        raise RecipeError(
+            "recipe: evaluate.split: train scores rows that no shot may be drawn from; set tune.reserve: true"
+        )
     tasks = {name: load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))}
     _check_names([task.name for task in tasks.values()])
     for name, task in tasks.items():
@@ -51,7 +57,7 @@ def check(recipe: Recipe) -> None:
                 task.prompt(recipe.tune.prompt)
             shots.draw(
                 task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
-                select=recipe.tune.select, overlap=recipe.tune.overlap,
+                select=recipe.tune.select, overlap=recipe.tune.overlap, reserve=recipe.tune.reserve,
             )  # fmt: skip
     if recipe.evaluate.prompt == HARNESS and not wordings(recipe, {}, HARNESS):
         raise RecipeError(

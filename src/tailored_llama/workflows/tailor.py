@@ -17,18 +17,27 @@ from tailored_llama.workflows.steps import HARNESS, SAME, cuts_of, name_of, word
 
 
 def tailor(
-    recipe: Recipe, store: Store, asked: Sequence[str] = (SAME, HARNESS), *, dense_tuned: bool = True
+    recipe: Recipe,
+    store: Store,
+    asked: Sequence[str] = (SAME, HARNESS),
+    *,
+    dense_tuned: bool = True,
+    tuned: bool = True,
 ) -> tuple[Results, Path, dict[str, Path]]:
     """Prune, heal, tune and evaluate: `results.json`, the directory that tuning began with, and each task's
     adapter on it.
 
     Of a recipe that scores in the tuned wording (`same`), the wordings in `asked` are scored. Without
-    `dense_tuned` the unpruned model is not tuned, which takes half of the time.
+    `dense_tuned` the unpruned model is not tuned, which takes half of the time. Without `tuned` no model is:
+    the rows are those of whole models, in lm_eval's wording.
     """
     dense = checkpoint.resolve(recipe.model)
     small = shrink(recipe, dense, store)
     store.release()
     base = [*small.values()][-1]
+    if not tuned:
+        rows = evaluate_all(recipe, {"dense": dense, **small}, {}, {}, HARNESS, store, texts=True)
+        return results_of(rows, recipe.model_dump(mode="json"), versions()), base, {}
     adapters = {"tuned": tune_all(recipe, base, store, "tune")}
     # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
     prompts = {task: chosen_prompt(adapter) for task, adapter in adapters["tuned"].items()}
@@ -38,9 +47,11 @@ def tailor(
         bases["dense_tuned"] = dense
     store.release(everything=True)  # not before: both tunings of a task ask the teacher the same
     bases["tuned"] = base
-    rows: list[Row] = []
+    rows = []
     for wording in asked if recipe.evaluate.prompt == SAME else (HARNESS,):
-        rows += evaluate_all(recipe, bases, adapters, prompts, wording, store)
+        # Perplexity knows no wording: it is measured once.
+        texts = wording == recipe.evaluate.prompt
+        rows += evaluate_all(recipe, bases, adapters, prompts, wording, store, texts=texts)
     return results_of(rows, recipe.model_dump(mode="json"), versions()), base, adapters["tuned"]
 
 
@@ -87,9 +98,11 @@ def evaluate_all(
     prompts: Mapping[str, str],
     wording: str,
     store: Store,
+    *,
+    texts: bool,
 ) -> list[Row]:
     """The rows of one wording: each model alone or, where its row has `adapters`, with each of them, and with
-    all of them together.
+    all of them together. With `texts` their perplexities are measured too.
     """
     asked = wordings(recipe, prompts, wording)
     scored = tuple(asked)
@@ -98,16 +111,15 @@ def evaluate_all(
 
     def row(stage: str, tasks: tuple[str, ...], task: str | None = None) -> Row:
         settings, base = recipe.evaluate, bases[stage]
+        if not texts:
+            settings = settings.model_copy(update={"perplexity": (), "kl": False})
         tuned_to = name_of(task) if task else None
         name = "-".join(part for part in ("evaluate", stage, wording, tuned_to) if part)
         adapter = adapters[stage][task] if task else None
-        # Perplexity knows no wording: it is measured once.
-        corpora = settings.perplexity if wording == settings.prompt else ()
         chosen = {t: asked[t] for t in tasks}
         measured = evaluate(
-            base, adapter=adapter, tasks=tasks, prompts=chosen, data=recipe.data, limit=settings.limit,
-            perplexity=corpora, length=settings.length, fewshot=settings.fewshot, seed=recipe.seed,
-            split=settings.split, batch_size=settings.batch_size, out=store.slot(name),
+            base, adapter=adapter, tasks=tasks, prompts=chosen, data=recipe.data, settings=settings,
+            reference=recipe.model, seed=recipe.seed, out=store.slot(name),
         )  # fmt: skip
         return measured.model_copy(update={"stage": stage, "task_tuned": tuned_to, "prompt": wording})
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.data import Task, load_task
-from tailored_llama.errors import CheckpointError, NotFiniteError
+from tailored_llama.errors import CheckpointError, NotFiniteError, RecipeError
 from tailored_llama.machine import peak_gpu_memory, peak_memory, reset_peak
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Evaluate, settings_of
@@ -47,6 +47,7 @@ def evaluate(
     prompts: Mapping[str, str] | None = None,
     adapter: str | Path | None = None,
     base_unchecked: bool = False,
+    reference: ModelLike | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     data: Mapping[str, str | Path] | None = None,
     seed: int = 42,
@@ -61,13 +62,14 @@ def evaluate(
     to theirs. The defaults are the recipe's, with one difference: outside a run there is no tuned wording, so
     `prompt: same` stands for each task's stock wording (lm_eval's, or the first of a task without it).
 
-    Weights are used in the precision they are stored in. Tasks are asked in the wording `prompts[task]`, else
-    `prompt`. `adapter` (a tuned
-    directory, or its `adapter/`) is merged into the model in memory first, and with `base_unchecked` without
-    a look at which base it was trained on, as for one that another program trained. A model in memory comes
+    Weights are used in the precision they are stored in, unless `precision` is `fp32`. With `kl` the
+    perplexities come with the divergence from the predictions of `reference`, the unpruned model. Tasks are
+    asked in the wording `prompts[task]`, else `prompt`. `adapter` (a tuned directory, or its `adapter/`) is
+    merged into the model in memory first, and with `base_unchecked` without a look at which base it was
+    trained on, as for one that another program trained. A model in memory comes
     with its `tokenizer`. `allow_config` names attributes of config.json to accept that no table knows.
     `limit` scores the first rows of each split, which is the task's scored one or, to choose by,
-    `validation`; `length` is a perplexity window in tokens, where a corpus does not name its own
+    `validation` or `train`; `length` is a perplexity window in tokens, where a corpus does not name its own
     (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory stays where it is. With
     `out`, writes `results.json` there, and `right.json` (by task how right each question was answered), and
     returns at once what is there already where the same was requested of the same files.
@@ -84,8 +86,13 @@ def evaluate(
     asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
     places = {name: str(path) for name, path in (data or {}).items()}
     tuned = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
+    if chosen.kl and reference is None:
+        raise RecipeError(
+            "evaluate.kl: a divergence is from another model; name the unpruned one (--reference MODEL)"
+        )
 
     in_memory = isinstance(model, PreTrainedModel)
+    reusable = not in_memory and not isinstance(reference, PreTrainedModel)
 
     def measure() -> Measured:
         started = time.perf_counter()
@@ -93,10 +100,11 @@ def evaluate(
         questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
         texts = _texts(perplexity, length, places)
         try:
-            loaded = _load(model, tuned, device, base_unchecked)
+            loaded = _load(model, tuned, device, base_unchecked, chosen.precision)
         except NotFiniteError as error:  # what would have been scored first is what cannot be scored
             raise NotFiniteError(f"{_first(questions, texts)}: {error}") from None
         words = tokenizer or _tokenizer_of(model)
+        other = _reference(chosen, reference, loaded) if texts else None
         scored = _score(loaded, words, questions, batch_size)
         figures = {name: entry for name, (entry, _) in scored.items()}
         gpu = peak_gpu_memory(loaded.device)
@@ -106,7 +114,7 @@ def evaluate(
             tasks=figures, prompt="same" if prompts else prompt or _one_for_all(asked),
             mean=_mean([entry.main for entry in figures.values()]),
             chance=_mean([entry.chance for entry in figures.values()]),
-            perplexity=_perplexities(loaded, words, texts),
+            perplexity=_perplexities(loaded, words, texts, most=chosen.windows, reference=other),
             seconds=round(time.perf_counter() - started, 3), peak_memory=peak_memory(),
             **({} if gpu is None else {"peak_gpu_memory": gpu}),
         )  # fmt: skip
@@ -119,10 +127,13 @@ def evaluate(
         "tasks": {task.name: wording for task, wording in asked.items()},
         "perplexity": [path_name(entry) for entry in perplexity], "length": length, "limit": limit,
         "fewshot": fewshot, "batch_size": batch_size, "split": split, "base_unchecked": base_unchecked,
+        "windows": chosen.windows, "kl": chosen.kl, "precision": chosen.precision,
     }  # fmt: skip
 
     def inputs() -> dict[str, str]:
         read = {} if in_memory else {"model": checkpoint.digest_directory(checkpoint.resolve(model))}
+        if chosen.kl and reference is not None and not isinstance(reference, PreTrainedModel):
+            read["reference"] = checkpoint.digest_directory(checkpoint.resolve(reference))
         if tuned:
             read["adapter"] = checkpoint.adapter_digest(tuned)
         for task in asked:
@@ -142,7 +153,7 @@ def evaluate(
     # Without examples before the questions nothing is drawn, and a row is the same for every seed. What a
     # model in memory holds is in no file: it is never taken for what was measured before.
     stage = Stage(
-        "evaluate", about, inputs, produce, seed=seed if fewshot else None, reusable=not in_memory
+        "evaluate", about, inputs, produce, seed=seed if fewshot else None, reusable=reusable
     )  # fmt: skip
     row = _read_row(complete(stage, out), perplexity)
     return row.model_copy(update={"stage": stage_of(model, adapter=bool(adapter))})
@@ -216,10 +227,17 @@ def _texts(entries: Sequence[str], length: int, places: Mapping[str, str]) -> di
 
 
 def _perplexities(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Mapping[str, tuple[str, int]]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Mapping[str, tuple[str, int]],
+    *,
+    most: int | None,
+    reference: PreTrainedModel | None,
 ) -> dict[str, CorpusFigures]:
     return {
-        name: CorpusFigures.model_validate(measure_perplexity(model, tokenizer, text, length, name))
+        name: CorpusFigures.model_validate(
+            measure_perplexity(model, tokenizer, text, length, name, most=most, reference=reference)
+        )
         for name, (text, length) in texts.items()
     }
 
@@ -230,15 +248,40 @@ def _first(questions: Sequence[Questions], texts: Mapping[str, Any]) -> str:
 
 
 def _load(
-    model: ModelLike, adapter: Path | None, device: str | None, base_unchecked: bool
+    model: ModelLike,
+    adapter: Path | None,
+    device: str | None,
+    base_unchecked: bool,
+    precision: Literal["stored", "fp32"],
 ) -> PreTrainedModel:
-    place = device or _device_of(model)
+    place, wide = device or _device_of(model), precision == "fp32"
     if adapter is None:
-        return checkpoint.load_model(model, device=place)
+        loaded = checkpoint.load_model(model, device=place)
+        if not wide or loaded.dtype == torch.float32:
+            return loaded
+        own = copy.deepcopy(loaded) if isinstance(model, PreTrainedModel) else loaded
+        return own.float()
     # Adapters are put into the model's own modules: a model of the caller's is left as it was.
     base = copy.deepcopy(model) if isinstance(model, PreTrainedModel) else model
     adapted = checkpoint.load_tuned(base, adapter, base_unchecked=base_unchecked, device=place)
+    if wide:
+        adapted = adapted.float()
     return checkpoint.merge_adapter(adapted, adapted.dtype).eval()
+
+
+def _reference(
+    settings: Evaluate, reference: ModelLike | None, model: PreTrainedModel
+) -> PreTrainedModel | None:
+    """The model that predictions are compared with, where `settings` ask for it."""
+    if not settings.kl or reference is None:
+        return None
+    other = _load(reference, None, str(model.device), base_unchecked=False, precision=settings.precision)
+    if model.config.vocab_size != other.config.vocab_size:
+        raise CheckpointError(
+            f"the reference has a vocabulary of {other.config.vocab_size}, the model of "
+            f"{model.config.vocab_size}; name the unpruned model that it was cut from"
+        )
+    return other
 
 
 def _device_of(model: ModelLike) -> str:

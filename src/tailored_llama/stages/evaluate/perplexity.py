@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import world
@@ -45,10 +45,20 @@ NAMES = (*HUB, "world")
 
 
 def perplexity(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, text: str, length: int, name: str = "text"
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str,
+    length: int,
+    name: str = "text",
+    *,
+    most: int | None = None,
+    reference: PreTrainedModel | None = None,
 ) -> dict[str, float | int]:
     """`perplexity` of `text`, with the number of predicted `tokens`, of `windows`, and their `length` in
-    tokens.
+    tokens. `most` windows are read, or all.
+
+    With a `reference` of the same vocabulary also `kl`: the mean over predicted tokens of
+    KL(reference || model), in nats.
 
     Raises DataError where a window does not fit into the model or the text does not fill one, CheckpointError
     where the text has a token that the model does not have, NotFiniteError for a model that gives no finite
@@ -64,9 +74,10 @@ def perplexity(
     count = len(ids) // length
     if not count:
         raise DataError(f"{name} has {len(ids)} tokens, less than one window of {length}; give a longer text")
+    count = min(count, most or count)
     windows = ids[: count * length].view(count, length)
     check_ids(windows.flatten().tolist(), embedding_rows(model), tokenizer, f"corpus {name}")
-    total, done = 0.0, 0
+    total, divergence, done = 0.0, 0.0, 0
     with torch.inference_mode():
         size = max(1, BATCH_TOKENS // length)
         for batch in track(torch.split(windows, size), f"perplexity of {name}"):
@@ -78,14 +89,29 @@ def perplexity(
                     model, f"perplexity of {name}, {_window(logits, done)}", f"the loss is {loss}"
                 )
             total += loss
+            if reference is not None:
+                divergence += _divergence(logits, reference, batch)
             done += len(batch)
     tokens = count * (length - 1)
-    return {
+    found: dict[str, float | int] = {
         "perplexity": math.exp(min(total / tokens, 700.0)),
         "tokens": tokens,
         "windows": count,
         "length": length,
     }
+    return found if reference is None else {**found, "kl": divergence / tokens}
+
+
+def _divergence(logits: Tensor, reference: PreTrainedModel, batch: Tensor) -> float:
+    """The sum of KL(reference || model) over all predictions, where the model's are `logits` [windows,
+    tokens, vocabulary]; window by window, which holds one window's distributions in fp32.
+    """
+    total = 0.0
+    for own, ids in zip(logits, batch, strict=True):
+        theirs = reference(input_ids=ids[None].to(reference.device), use_cache=False).logits[0, :-1]
+        expected = log_softmax(theirs.float().to(own.device), dim=-1)
+        total += float(kl_div(log_softmax(own.float(), dim=-1), expected, log_target=True, reduction="sum"))
+    return total
 
 
 def _window(logits: Tensor, done: int) -> str:

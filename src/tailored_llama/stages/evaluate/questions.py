@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tailored_llama.data import Example, Prompt, Task
-from tailored_llama.data.shots import draw
+from tailored_llama.data.shots import draw, reserved, scored_rows
 from tailored_llama.errors import TaskError
 
-Asked = Literal["scored", "validation"]
+Asked = Literal["scored", "validation", "train"]
 
 
 def check_split(task: Task, split: Asked) -> None:
@@ -39,13 +39,17 @@ class Questions:
         split: Asked = "scored",
     ) -> Questions:  # fmt: skip
         """The first `limit` rows of the split, with `fewshot` training rows drawn by `seed` before each, the
-        same ones before all. Raises TaskError and DataError as Task and `check_split` do.
+        same ones before all; of `train` the rows that are reserved (shots.reserved). Raises TaskError and
+        DataError as Task and `check_split` do.
         """
         check_split(task, split)
         rows = task.rows(split, data)
+        apart = split == "train"
+        if apart:
+            rows = reserved(task, rows, scored_rows(task, data))
         shots: list[Example] = []
         if fewshot:
-            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows)
+            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows, reserve=apart)
             shots = task.examples(prompt, drawn.rows)
         examples = task.examples(prompt, rows)[:limit]
         return cls(task, task.prompt(prompt), examples, shots, f"task {task.name}, {rows.where}")

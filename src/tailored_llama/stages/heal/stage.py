@@ -9,6 +9,7 @@ are used, no answer is trained on; where a wording puts the choices into the pro
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -25,22 +26,39 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint.lineage import CUT, what_was_cut
 from tailored_llama.data import Task, load_task
+from tailored_llama.data.passages import passages
 from tailored_llama.data.shots import AUTO, draw_shots
-from tailored_llama.errors import TuneError
+from tailored_llama.errors import DataError, TuneError
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Heal, Tune, settings_of
 from tailored_llama.recipe.keywords import HealKeys
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stage import TRAINED, Out, Stage, Working, complete, complete_beside
-from tailored_llama.stage.inputs import merged, model_inputs, task_inputs, tokenizer_inputs
-from tailored_llama.training.base_model import HISTORY, Base, load_base, tokenizer_of, write_model
-from tailored_llama.training.batches import Material, encode
+from tailored_llama.stage.inputs import (
+    merged,
+    model_inputs,
+    task_inputs,
+    text_inputs,
+    text_name,
+    tokenizer_inputs,
+)
+from tailored_llama.training.base_model import (
+    HISTORY,
+    Base,
+    load_base,
+    tokenizer_of,
+    write_history,
+    write_model,
+)
+from tailored_llama.training.batches import Material, Shot, encode, windows
 from tailored_llama.training.generation import prompts_of
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
 from tailored_llama.training.teacher import Teacher
 from tailored_llama.training.trained import kept, link_files, merged_from, write_trained
+from tailored_llama.training.whole import unfreeze
 
+log = logging.getLogger(__name__)
 STAGE = "heal"
 TEXTS = "texts.json"
 SHOWN = 20
@@ -123,15 +141,17 @@ def heal(
 
 @dataclass(frozen=True)
 class _Healed:
-    adapted: PeftModel
+    trained: PreTrainedModel | PeftModel
     dtype: torch.dtype
     history: list[dict[str, Any]]
     record: dict[str, Any]
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model with the adapter folded in."""
-        return checkpoint.merge_adapter(self.adapted.float(), self.dtype)
+        """The model in the dtype of its base, with the adapter folded in where one was trained."""
+        if isinstance(self.trained, PeftModel):
+            return checkpoint.merge_adapter(self.trained.float(), self.dtype)
+        return self.trained.requires_grad_(False).to(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -157,13 +177,27 @@ class _Job:
         }  # fmt: skip
         inputs = [model_inputs("base", self.base), model_inputs("teacher", self.teacher), self._rows]
         read = merged(inputs)
+        if self.settings.text is not None:
+            settings["text"]["source"] = text_name(self.settings.text.source, self.data)
+        if self.settings.lora is None:
+            return Stage(STAGE, settings, read, self._write_whole, seed=self.seed, working=self.working)
         trained = Stage(TRAINED, {**settings, "of": STAGE}, read, self._write, seed=self.seed)
         merge = partial(self._merge, trained)
         return Stage(STAGE, settings, read, merge, seed=self.seed, working=self.working)
 
     def _write(self, folder: Path) -> None:
         healed = self.run(folder.parent)
-        write_trained(healed.adapted, self.base, healed.history, folder, TEXTS, healed.record)
+        assert isinstance(healed.trained, PeftModel)
+        write_trained(healed.trained, self.base, healed.history, folder, TEXTS, healed.record)
+
+    def _write_whole(self, folder: Path) -> None:
+        """Train all weights, and write the model: there is nothing to merge."""
+        healed = self.run(folder.parent)
+        self.working.trained()
+        write_model(healed.model, folder, self.base, self.tokenizer)
+        write_history(healed.history, folder)
+        checkpoint.write_json(folder / TEXTS, healed.record, indent=1)
+        self._write_lineage(folder)
 
     def _merge(self, stage: Stage, folder: Path) -> None:
         """Train, in a directory of its own, so that a merge that fails loses nothing; then merge."""
@@ -172,33 +206,59 @@ class _Job:
         with kept(trained, folder):
             link_files(trained, folder, [HISTORY, TEXTS])
             write_model(merged_from(self.base, trained, self.device), folder, self.base, self.tokenizer)
-            told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
-            if told:
-                rounds = told.get("heal", {}).get("rounds", 0) + 1
-                how = self.settings.model_dump(mode="json") | {"rounds": rounds}
-                checkpoint.write_json(folder / CUT, {**told, "heal": how})
+            self._write_lineage(folder)
+
+    def _write_lineage(self, folder: Path) -> None:
+        told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+        if told:
+            rounds = told.get("heal", {}).get("rounds", 0) + 1
+            how = self.settings.model_dump(mode="json") | {"rounds": rounds}
+            checkpoint.write_json(folder / CUT, {**told, "heal": how})
 
     def run(self, cache: Path | None) -> _Healed:
         """Have the teacher write and say what it expects, then train; torch's generators stay as they are."""
         tokenizer = tokenizer_of(self.base, self.tokenizer)
         config = checkpoint.open_weights(self.base).config
-        prompts = self._prompts(tokenizer, config)
+        prompts = self._prompts(tokenizer, config) if self.settings.texts else []
         seed = random.Random(f"{self.seed} {self.round}").getrandbits(32)
         asked = Teacher(self.teacher, self.settings, self.settings.precision, seed, self.device)
         with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
-            _, texts = asked.teach([], Path(place), tokenizer, embedding_rows(config), prompts, self.working)
+            general, written = asked.teach(
+                self._general_text(tokenizer, config, seed), Path(place), tokenizer, embedding_rows(config),
+                prompts, self.working,
+            )  # fmt: skip
+        texts = [*written, *general]
         model, dtype = load_base(self.base, self.settings.precision, self.device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            adapted = attach(model, self.settings.lora)
-            history = fit(adapted, Material(texts), self._training(), seed=self.seed, title="heal")
-        written = [[text.choices[0].ids[0], *text.choices[0].answer] for text in texts]
+            lora = self.settings.lora
+            trained = attach(model, lora) if lora is not None else unfreeze(model)
+            history = fit(trained, Material(texts), self._training(), seed=self.seed, title="heal")
+        read = [[text.choices[0].ids[0], *text.choices[0].answer] for text in texts]
         record = {
             "round": self.round, "tasks": [task.name for task in self.tasks], "prompts": len(prompts),
-            "texts": len(texts), "tokens": sum(map(len, written)),
-            "examples": [tokenizer.decode(ids) for ids in written[:SHOWN]],
+            "texts": len(written), "pieces": len(general), "tokens": sum(map(len, read)),
+            "examples": [tokenizer.decode(ids) for ids in read[:SHOWN]],
         }  # fmt: skip
-        return _Healed(adapted, dtype, history, record)
+        return _Healed(trained, dtype, history, record)
+
+    def _general_text(
+        self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, seed: int
+    ) -> list[Shot]:
+        text = self.settings.text
+        if text is None:
+            return []
+        length = min(text.length + 1, int(config.max_position_embeddings))  # the last is predicted, not read
+        try:
+            pieces = passages(
+                text.source, text.pieces, length, tokenizer, vocabulary=embedding_rows(config), seed=seed,
+                data=self.data,
+            )  # fmt: skip
+        except DataError as error:
+            raise DataError(f"heal.text: {error}") from None
+        if len(pieces) < text.pieces:
+            log.info("heal.text: %d pieces are all that the text has", len(pieces))
+        return windows(pieces)
 
     def _prompts(self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> list[tuple[int, ...]]:
         """What stands before the answers of every task's shots, in each wording that tuning may take."""
@@ -217,12 +277,14 @@ class _Job:
         return found
 
     def _training(self) -> Tune:
-        own = ("lora", "epochs", "learning_rate", "warmup", "batch_size", "precision")
+        own = ("epochs", "learning_rate", "warmup", "batch_size", "precision")
         return Tune(loss="distill", **{key: getattr(self.settings, key) for key in own})
 
     def _rows(self) -> dict[str, str]:
         """Digests of the tasks, their rows, and a tokenizer that was passed as an object."""
         inputs = tokenizer_inputs(self.tokenizer)
+        if self.settings.text is not None:
+            inputs |= text_inputs("text", self.settings.text.source, self.data)
         for task in self.tasks:
             inputs |= task_inputs(task, self.data.get(task.name))
         return inputs

@@ -28,7 +28,7 @@ from tailored_llama.results import CellState, SweepResults, read_results
 from tailored_llama.stage import Store, clear_working, is_complete_run, is_run, run_directory, versions
 from tailored_llama.workflows.contents import recipe_inputs, recipe_settings, unchanged
 from tailored_llama.workflows.preflight import check
-from tailored_llama.workflows.steps import SAME
+from tailored_llama.workflows.steps import HARNESS, SAME, wordings
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
 from tailored_llama.workflows.sweep.table import table
 from tailored_llama.workflows.tailor import tailor
@@ -44,19 +44,14 @@ log = logging.getLogger(__name__)
 def sweep(recipe: Recipe, out: Path) -> SweepResults:
     """Run every cell of `recipe` that is not finished in `out`; returns the contents of `sweep.json`.
 
-    Tasks are scored in the tuned wording only. A cell whose tuning diverges, whose model gives no finite
+    Tasks are scored in the tuned wording only or, of a sweep that tunes nothing (`sweep.tuned: false`), in
+    lm_eval's. A cell whose tuning diverges, whose model gives no finite
     numbers or that runs out of memory is noted under `failed`, and the others go on. `sweep.json` is written
     anew after every cell. Raises RecipeError before anything is written for a sweep that makes no sense or a
     cell that could not run to its end.
     """
     cells = cells_of(recipe)
-    if recipe.evaluate.prompt != SAME:
-        raise RecipeError("sweep: it scores in the tuned wording only; leave evaluate.prompt at 'same'")
-    if len({(cell.recipe.tasks, cell.recipe.evaluate.model_dump_json()) for cell in cells}) > 1:
-        raise RecipeError(
-            "sweep: settings are compared on the same questions; leave tasks and evaluate out of its lists "
-            "and variants"
-        )
+    _check(recipe, cells)
     for settled in {cell.recipe.model_dump_json(exclude={"seed"}): cell.recipe for cell in cells}.values():
         check(settled)
     out = out.resolve()
@@ -97,6 +92,21 @@ def sweep(recipe: Recipe, out: Path) -> SweepResults:
     return document
 
 
+def _check(recipe: Recipe, cells: Sequence[Cell]) -> None:
+    """RecipeError for settings that cannot be compared with one another."""
+    if recipe.evaluate.prompt != SAME:
+        raise RecipeError("sweep: it scores in the tuned wording only; leave evaluate.prompt at 'same'")
+    if not cells[0].tuned and not wordings(recipe, {}, HARNESS):
+        raise RecipeError(
+            f"sweep.tuned: false scores in the wording '{HARNESS}', which no task of the recipe has"
+        )
+    if len({(cell.recipe.tasks, cell.recipe.evaluate.model_dump_json()) for cell in cells}) > 1:
+        raise RecipeError(
+            "sweep: settings are compared on the same questions; leave tasks and evaluate out of its lists "
+            "and variants"
+        )
+
+
 def _release(recipe: Recipe, out: Path) -> None:
     """Remove the teacher's distributions, which no cell needs any more, unless all is kept."""
     if recipe.keep == "needed":
@@ -118,7 +128,7 @@ def _is_finished(cell: Cell, out: Path) -> bool:
 def _lacks_dense_tuned(cell: Cell, out: Path) -> bool:
     path = out / "cells" / cell.name / "results.json"
     rows = read_results(path, checkpoint.read_json(path)).rows
-    return cell.dense_tuned and all(row.stage != "dense_tuned" for row in rows)
+    return cell.tuned and cell.dense_tuned and all(row.stage != "dense_tuned" for row in rows)
 
 
 def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
@@ -130,7 +140,9 @@ def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
             return False
         (home / "results.json").unlink(missing_ok=True)
         store = Store(home, out / "stages", check=unchanged(recipe))
-        results, _, _ = tailor(recipe, store, (SAME,), dense_tuned=cell.dense_tuned)
+        results, _, _ = tailor(
+            recipe, store, (SAME,), dense_tuned=cell.dense_tuned, tuned=cell.tuned
+        )  # fmt: skip
         checkpoint.write_json(home / "results.json", results.to_json())
         store.clear()
     return True

@@ -14,7 +14,7 @@ from tailored_llama.recipe import Recipe, is_section, load_recipe
 
 MOST = 500
 """Cells that a sweep may have unless `max_cells` says otherwise."""
-VARIANTS, MAX_CELLS, SEED, FAIR = "variants", "max_cells", "seed", "dense_tuned"
+VARIANTS, MAX_CELLS, SEED, FAIR, TUNED = "variants", "max_cells", "seed", "dense_tuned", "tuned"
 MOST_EVER = 100_000
 LONGEST, LONGEST_CELL = 40, 200
 """Characters of a value in a cell's name, and of the whole name."""
@@ -34,6 +34,8 @@ class Cell:
     """The keys that were swept over values, not set by a variant."""
     dense_tuned: bool = True
     """Whether the unpruned model is tuned too."""
+    tuned: bool = True
+    """Whether anything is tuned; else the rows are those of the unpruned, pruned and healed model."""
 
     @property
     def name(self) -> str:
@@ -53,9 +55,7 @@ def cells_of(recipe: Recipe) -> list[Cell]:
         raise RecipeError(
             f"sweep.{MAX_CELLS}: a number of cells, 1 to {MOST_EVER}, is needed (it is {shown(most)})"
         )
-    fair = axes.pop(FAIR, True)
-    if not isinstance(fair, bool):
-        raise RecipeError(f"sweep.{FAIR}: true or false is needed (it is {shown(fair)})")
+    fair, tuned = (_switch(axes, key) for key in (FAIR, TUNED))
     variants = _variants(axes.pop(VARIANTS, {"": {}}), [*axes])
     seeds = _values(SEED, axes.pop(SEED, [recipe.seed]))
     lists = {key: _values(key, values) for key, values in axes.items()}
@@ -80,9 +80,16 @@ def cells_of(recipe: Recipe) -> list[Cell]:
         group = ",".join(part for part in parts if part)
         settled = load_recipe(base, [*changes.items(), *chosen.items(), (SEED, seed)])
         picked = {**({"variant": variant} if variant else {}), **changes, **chosen}
-        found.append(Cell(group, settled.seed, picked, settled, tuple(lists), fair))
+        found.append(Cell(group, settled.seed, picked, settled, tuple(lists), fair, tuned))
     _check_names([cell.name for cell in found])
     return found
+
+
+def _switch(axes: dict[str, Any], key: str) -> bool:
+    value = axes.pop(key, True)
+    if not isinstance(value, bool):
+        raise RecipeError(f"sweep.{key}: true or false is needed (it is {shown(value)})")
+    return value
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -103,7 +110,7 @@ def check_assigned(recipe: Recipe, keys: Iterable[str]) -> None:
         return
     axes = _axes(dict(recipe.sweep))
     variants = _variants(axes.pop(VARIANTS, {"": {}}), [])
-    swept = [key for key in axes if key not in (MAX_CELLS, FAIR)]
+    swept = [key for key in axes if key not in (MAX_CELLS, FAIR, TUNED)]
     swept += [key for changes in variants.values() for key in changes]
     for key in keys:
         other = next((other for other in swept if _nested(key, other)), None)

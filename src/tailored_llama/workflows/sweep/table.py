@@ -47,7 +47,8 @@ def _versus(cells: Sequence[Cell], first: Sequence[Cell], home: Path) -> Estimat
     if not common:
         return None
     pair = [[cell for cell in side if cell.seed in common] for side in (cells, first)]
-    own, other = (_draws("tuned", _results(side, home), side, home) for side in pair)
+    last = _stages(_results([*pair[0], *pair[1]], home))[-1]
+    own, other = (_draws(last, _results(side, home), side, home) for side in pair)
     return _estimate(difference(own, other))
 
 
@@ -66,9 +67,7 @@ def _draws(stage: StageName, results: Sequence[Results], cells: Sequence[Cell], 
 
 def _entry(group: str, cells: Sequence[Cell], home: Path, versus: Estimate | None) -> Setting:
     results = _results(cells, home)
-    # Where the unpruned model is tuned later, some cells have that row and some do not yet: what all have.
-    there = set.intersection(*({row.stage for row in content.rows} for content in results))
-    stages = [stage for stage in STAGES if stage in there]
+    stages = _stages(results)
     rows = {stage: [_row(content, stage) for content in results] for stage in stages}
     draws = {stage: _draws(stage, results, cells, home) for stage in stages}
     chance = rows["dense"][0].chance or 0.0
@@ -86,6 +85,14 @@ def _entry(group: str, cells: Sequence[Cell], home: Path, versus: Estimate | Non
     )  # fmt: skip
 
 
+def _stages(results: Sequence[Results]) -> list[StageName]:
+    """The stages that all results have: where the unpruned model is tuned later, some cells have that row and
+    some do not yet.
+    """
+    there = set.intersection(*({row.stage for row in content.rows} for content in results))
+    return [stage for stage in STAGES if stage in there]
+
+
 def _figures(
     own: Draws, dense: Draws, dense_tuned: Draws | None, chance: float, rows: list[Row]
 ) -> StageSummary:
@@ -101,7 +108,19 @@ def _figures(
         perplexity={
             name: fmean(row.perplexity[name].perplexity for row in rows) for name in rows[0].perplexity
         },
+        **_divergences(rows),
     )
+
+
+def _divergences(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """The mean divergence from the unpruned model on each text, where it was measured."""
+    found = {name: [row.perplexity[name].kl for row in rows] for name in rows[0].perplexity}
+    means = {
+        name: fmean(v for v in values if v is not None)
+        for name, values in found.items()
+        if None not in values
+    }
+    return {"kl": means} if means else {}
 
 
 def _row(results: Results, stage: StageName) -> Row:
