@@ -12,8 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from tailored_llama.recipe.base import Precision
 from tailored_llama.recipe.pruning import Calibration, Reduce, Unit
-from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, Lora, Replay
-from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, HealText, Lora, LossName, Replay
+from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, HealText, Lora, Replay
 
 
 class PruneKeys(TypedDict, total=False):
