@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, Unpack
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint.lineage import stage_of
 from tailored_llama.data import Task, load_task
-from tailored_llama.errors import CheckpointError, NotFiniteError, RecipeError
+from tailored_llama.errors import NotFiniteError, RecipeError
 from tailored_llama.machine import peak_gpu_memory, peak_memory, reset_peak
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Evaluate, settings_of
@@ -22,13 +20,13 @@ from tailored_llama.recipe.keywords import EvaluateKeys
 from tailored_llama.results import CorpusFigures, Row, TaskFigures, read_results, results_of
 from tailored_llama.stage import Out, Stage, complete, versions
 from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs
+from tailored_llama.stages.evaluate.models import ModelLike, load, reference_of, tokenizer_of
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
 from tailored_llama.stages.evaluate.questions import Questions
 
 __all__ = ["evaluate"]
 
-ModelLike: TypeAlias = str | Path | PreTrainedModel
 # A row of results.json, and for each task the score of every question, in order.
 Measured: TypeAlias = tuple[Row, dict[str, list[float]]]
 RIGHT = "right.json"
@@ -100,11 +98,11 @@ def evaluate(
         questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
         texts = _texts(perplexity, length, places)
         try:
-            loaded = _load(model, tuned, device, base_unchecked, chosen.precision)
+            loaded = load(model, tuned, device, base_unchecked, chosen.precision)
         except NotFiniteError as error:  # what would have been scored first is what cannot be scored
             raise NotFiniteError(f"{_first(questions, texts)}: {error}") from None
-        words = tokenizer or _tokenizer_of(model)
-        other = _reference(chosen, reference, loaded) if texts else None
+        words = tokenizer or tokenizer_of(model)
+        other = reference_of(chosen, reference, loaded) if texts else None
         scored = _score(loaded, words, questions, batch_size)
         figures = {name: entry for name, (entry, _) in scored.items()}
         gpu = peak_gpu_memory(loaded.device)
@@ -245,57 +243,6 @@ def _perplexities(
 def _first(questions: Sequence[Questions], texts: Mapping[str, Any]) -> str:
     """What is scored first, for a message."""
     return f"{questions[0].place}, row 1" if questions else f"perplexity of {', '.join([*texts][:1])}"
-
-
-def _load(
-    model: ModelLike,
-    adapter: Path | None,
-    device: str | None,
-    base_unchecked: bool,
-    precision: Literal["stored", "fp32"],
-) -> PreTrainedModel:
-    place, wide = device or _device_of(model), precision == "fp32"
-    if adapter is None:
-        loaded = checkpoint.load_model(model, device=place)
-        if not wide or loaded.dtype == torch.float32:
-            return loaded
-        own = copy.deepcopy(loaded) if isinstance(model, PreTrainedModel) else loaded
-        return own.float()
-    # Adapters are put into the model's own modules: a model of the caller's is left as it was.
-    base = copy.deepcopy(model) if isinstance(model, PreTrainedModel) else model
-    adapted = checkpoint.load_tuned(base, adapter, base_unchecked=base_unchecked, device=place)
-    if wide:
-        adapted = adapted.float()
-    return checkpoint.merge_adapter(adapted, adapted.dtype).eval()
-
-
-def _reference(
-    settings: Evaluate, reference: ModelLike | None, model: PreTrainedModel
-) -> PreTrainedModel | None:
-    """The model that predictions are compared with, where `settings` ask for it."""
-    if not settings.kl or reference is None:
-        return None
-    other = _load(reference, None, str(model.device), base_unchecked=False, precision=settings.precision)
-    if model.config.vocab_size != other.config.vocab_size:
-        raise CheckpointError(
-            f"the reference has a vocabulary of {other.config.vocab_size}, the model of "
-            f"{model.config.vocab_size}; name the unpruned model that it was cut from"
-        )
-    return other
-
-
-def _device_of(model: ModelLike) -> str:
-    if isinstance(model, PreTrainedModel):
-        return str(model.device)
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:
-    if isinstance(model, PreTrainedModel):
-        raise CheckpointError(
-            "a model in memory is evaluated with its tokenizer: evaluate(model, tokenizer=...)"
-        )
-    return checkpoint.load_tokenizer(model)
 
 
 def _mean(values: Sequence[float]) -> float | None:
