@@ -195,7 +195,7 @@ def test_results_are_written_once(
     assert results["rows"] == [row.to_json()]
     assert results["versions"]["lm_eval"]
     assert json.loads((out / "manifest.json").read_text())["stage"] == "evaluate"
-    monkeypatch.setattr(sys.modules[evaluate.__module__], "_load", None)
+    monkeypatch.setattr(sys.modules[evaluate.__module__], "load", None)
     assert evaluate(directory, **asked) == row
     with pytest.raises(TypeError):  # other settings are measured anew
         evaluate(directory, **asked, limit=1)
