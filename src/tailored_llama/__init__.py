@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tailored_llama.plugins import use_plugins
     from tailored_llama.profiling import measure
     from tailored_llama.recipe import (
         Calibration,
@@ -82,6 +83,7 @@ __all__ = [
     "report",
     "run",
     "tune",
+    "use_plugins",
 ]
 
 # Public names by the module that has them. None is also the name of a module of this package, which would
@@ -90,7 +92,7 @@ _HOMES = {
     "stages.prune": ("prune", "Plan"), "stages.heal": ("heal",), "stages.tune": ("tune",),
     "stages.evaluate": ("evaluate",), "stages.export": ("export",), "stages.import_gguf": ("import_gguf",),
     "workflows.run": ("run",), "workflows.cross_task": ("matrix",), "reporting": ("report",),
-    "profiling": ("measure",),
+    "profiling": ("measure",), "plugins": ("use_plugins",),
     "recipe": (
         "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "HealText", "Lora",
         "Prune", "Recipe", "Replay", "Tune",

@@ -225,7 +225,7 @@ def _module(kind: Kind, name: str, path: Path | None) -> ModuleType:
 
 def _executed(kind: Kind, path: Path) -> ModuleType:
     log.info("plugin %s", path)
-    module = ModuleType(f"tailored_llama_plugins.{kind.folder}.{path.stem}")
+    module = ModuleType(f"tailored_llama_{kind.folder}_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses look their module up
     try:

@@ -3,9 +3,10 @@
 This file travels inside every shaped checkpoint and is all that is needed to load it with
 `trust_remote_code=True`, so it imports only torch and transformers.
 
-A family joins with one line in FAMILIES. The stock model is built first and then each of its decoder layers
-anew, from a copy of the config that carries the layer's own widths; everything else (embeddings, rotary
-positions, cache, heads, loss, generation) is the stock class's own. Works with transformers 4.57 and 5.
+The classes of a family are made of its stock ones when they are needed. The stock model is built first and
+then each of its decoder layers anew, from a copy of the config that carries the layer's own widths; the rest
+(embeddings, rotary positions, cache, heads, loss, generation) is the stock class's own. Works with
+transformers 4.57 and 5.
 """
 
 import copy
@@ -192,44 +193,53 @@ STOCK = {
 """Auto class -> the stock classes that it loads, by their config. Those for question answering are left out:
 theirs call the backbone by another name, and would not find the weights of a causal model."""
 
-FAMILIES: dict[str, Family] = {
-    stock.model_type: _shaped(stock)
-    for stock in (
-        transformers.LlamaConfig,
-        transformers.MistralConfig,
-        transformers.Qwen2Config,
-        transformers.Qwen3Config,
-        transformers.Phi3Config,
-        transformers.Gemma2Config,
-        transformers.Gemma3TextConfig,
-    )
-}
-"""Stock model type -> its shaped classes."""
+FAMILIES: dict[str, Family] = {}
+"""Stock model type -> its shaped classes, of the types that were needed so far."""
 
-for _family in FAMILIES.values():
-    # `auto_map` names them as members of this file.
-    globals().update({made.__name__: made for made in (_family.config, *_family.models.values())})
-ShapedLlamaConfig: Any = FAMILIES["llama"].config
-ShapedLlamaForCausalLM: Any = FAMILIES["llama"].models["AutoModelForCausalLM"]
+
+def family(model_type: str) -> Family:
+    """The shaped classes of a stock model type. KeyError where transformers has no such type."""
+    if model_type not in FAMILIES:
+        made = FAMILIES[model_type] = _shaped(transformers.CONFIG_MAPPING[model_type])
+        # `auto_map` names them as members of this file.
+        globals().update({kind.__name__: kind for kind in (made.config, *made.models.values())})
+    return FAMILIES[model_type]
+
+
+def __getattr__(name: str) -> Any:
+    """A class that is named in `auto_map` and was not needed before."""
+    if name.startswith("Shaped"):
+        stock: Any = getattr(transformers, name.removeprefix("Shaped"), None)
+        config = getattr(stock, "config_class", stock)
+        if hasattr(config, "model_type"):
+            family(config.model_type)
+        if name in globals():
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def auto_map(config: Any) -> dict[str, str]:
     """The entry of a shaped config.json by which each Auto class finds its class in this file."""
-    family = FAMILIES[config.model_type.removeprefix("shaped_")]
-    classes = {"AutoConfig": family.config, **family.models}
+    shaped = family(config.model_type.removeprefix("shaped_"))
+    classes = {"AutoConfig": shaped.config, **shaped.models}
     return {auto: f"shaped.{made.__name__}" for auto, made in classes.items()}
 
 
-def register() -> None:
-    """Make the Auto classes of this process load shaped checkpoints. Harmless when called again."""
-    for config, models in FAMILIES.values():
+def register(*model_types: str) -> None:
+    """Make the Auto classes of this process load shaped checkpoints of these stock types, or of all in
+    FAMILIES. Harmless when called again.
+    """
+    for model_type in model_types or tuple(FAMILIES):
+        config, models = family(model_type)
         AutoConfig.register(config.model_type, config, exist_ok=True)
         for auto, model in models.items():
             getattr(transformers, auto).register(config, model, exist_ok=True)
 
 
 if __package__ == "tailored_llama":
-    # Of a copy that travels with a checkpoint transformers uses the classes for that checkpoint alone.
-    register()
+    # Of a copy that travels with a checkpoint transformers uses the classes for that checkpoint alone. No
+    # statement: transformers requires every package that an import statement of a copy names.
+    plugins = __import__(f"{__package__}.plugins", fromlist=["plugins"])
+    register(*plugins.bundled(plugins.FAMILIES))
 
-__all__ = ["FAMILIES", "ShapedLlamaConfig", "ShapedLlamaForCausalLM", "auto_map", "register"]
+__all__ = ["FAMILIES", "auto_map", "family", "register"]

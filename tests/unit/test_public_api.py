@@ -14,7 +14,7 @@ import tailored_llama
 
 FUNCTIONS = [
     "evaluate", "export", "heal", "import_gguf", "matrix", "measure", "plan", "prune", "report", "run",
-    "tune",
+    "tune", "use_plugins",
 ]  # fmt: skip
 SETTINGS = [
     "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "Lora", "Prune",

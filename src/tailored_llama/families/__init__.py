@@ -1,18 +1,9 @@
 """What may be cut together is stated here, not traced: one table of slices a family, one file a family.
 
-A new LLaMA-like family is a `Family` in a file of its own, imported below: its projections in member order,
-the config attributes it reads, and what its stock class accepts.
+A new LLaMA-like family is a `Family` in a file of its own in tables/, or in a plugin folder: its projections
+in member order, the config attributes it reads, and what its stock class accepts.
 """
 
-from tailored_llama.families import (  # noqa: F401  (each registers its table)
-    gemma2,
-    gemma3,
-    llama,
-    mistral,
-    phi3,
-    qwen2,
-    qwen3,
-)
 from tailored_llama.families.attributes import check_config, unknown_attributes
 from tailored_llama.families.dimensions import head_dim, widths
 from tailored_llama.families.groups import check_kinds, groups, in_layer, layer_of, rescaling

@@ -57,8 +57,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "longrope": ("short_factor", "long_factor"),
 }
 SCALING = frozenset(key for keys in NEEDS.values() for key in keys)
-PHI3_TYPES = {"default": "default", "longrope": "longrope", "su": "longrope", "yarn": "longrope"}
-"""What Phi-3's config reads each type as; it knows no others."""
 LAYER_TYPES = ("full_attention", "sliding_attention")
 
 
@@ -95,7 +93,7 @@ def rope_problems(content: Mapping[str, Any], head_dim: int) -> Iterator[str]:
 
 def _scaling(content: Mapping[str, Any], name: str, rope: Rope, head_dim: int, share: float) -> Iterator[str]:
     family = family_named(str(content["model_type"]))
-    kinds = PHI3_TYPES if family.name == "phi3" else {kind: kind for kind in NEEDS}
+    kinds = family.rope_types or {kind: kind for kind in NEEDS}
     if rope.kind not in kinds:
         yield f"{name}: there is no type {rope.kind[:40]!r}; known: {', '.join(kinds)}"
         return

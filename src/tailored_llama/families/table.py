@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from tailored_llama.errors import FamilyError
+from tailored_llama.errors import FamilyError, PluginError
+from tailored_llama.plugins import FAMILIES, load, names, plugin_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -114,7 +117,8 @@ class Family:
     attributes in `per_layer` list something for each decoder layer. `plain` are the families whose stock
     class can carry a cut with all layers alike, best first; `shaped` those whose shaped form can carry any
     other. A stock class takes the widths that `takes` allows, and computes the same as another family's with
-    its own attributes set to `fills`.
+    its own attributes set to `fills`. `rope_types` are the types of rotary scaling that its config
+    knows, and what it reads each as; None: those of transformers.
     """
 
     name: str
@@ -133,31 +137,44 @@ class Family:
     expects: Mapping[str, Any] = field(default_factory=dict)
     takes: Callable[[PreTrainedConfig, LayerWidths, int], bool] = any_widths
     fills: Mapping[str, Any] = field(default_factory=dict)
-
-
-_FAMILIES: dict[str, Family] = {}
-
-
-def register(family: Family) -> Family:
-    """Add a family to the tables; the files of this package call it."""
-    assert family.name not in _FAMILIES, family.name
-    _FAMILIES[family.name] = family
-    return family
+    rope_types: Mapping[str, str] | None = None
 
 
 def family_named(name: str, where: str = "config.json") -> Family:
-    """The family of a model_type, plain or shaped. Raises FamilyError with what there is."""
+    """The family of a model_type, plain or shaped. Raises FamilyError with what there is, and PluginError."""
     plain = name.removeprefix("shaped_")
-    if plain not in _FAMILIES:
+    if plain not in family_names():
         raise FamilyError(
             f"{where}: no table of slices for the architecture '{name}'; known: {', '.join(family_names())}"
         )
-    return _FAMILIES[plain]
+    table, path = load(FAMILIES, plain, Family), plugin_file(FAMILIES, plain)
+    if path is not None:
+        _join(table, plain, path)
+    return table
+
+
+@cache
+def _join_once(path: Path, name: str) -> None:
+    from tailored_llama import shaped
+
+    try:
+        shaped.register(name)
+    except KeyError:
+        raise PluginError(
+            f"{path}: transformers has no model_type {name!r}; the file and its table have transformers' name"
+        ) from None
+
+
+def _join(table: Family, name: str, path: Path) -> None:
+    """Check a plugin's table, and make the shaped classes of its architecture."""
+    if table.name != name:
+        raise PluginError(f"{path}: its table has the name {table.name!r}; file and table have one name")
+    _join_once(path, name)
 
 
 def family_names() -> Sequence[str]:
     """The architectures that can be cut, by transformers' model_type."""
-    return sorted(_FAMILIES)
+    return names(FAMILIES)
 
 
 def architecture(name: str) -> str:
@@ -167,4 +184,4 @@ def architecture(name: str) -> str:
 
 def describe() -> dict[str, list[Kind]]:
     """The unit kinds that each family can be cut by; `query_heads` where the config has grouped queries."""
-    return {name: list(get_args(Kind)) for name in family_names()}
+    return {family_named(name).name: list(get_args(Kind)) for name in family_names()}

@@ -47,6 +47,7 @@ def measure(
     from tailored_llama import checkpoint
     from tailored_llama.profiling.sizes import sizes
     from tailored_llama.stage import Stage, complete, versions
+    from tailored_llama.stage.inputs import merged, model_inputs
 
     _check(models, batches, backends, repeats, new)
     settings: dict[str, Any] = {
@@ -76,8 +77,8 @@ def measure(
         return found()
 
     def inputs() -> dict[str, str]:
-        named = enumerate(models, start=1)
-        return {f"model {n}": checkpoint.digest_directory(checkpoint.resolve(model)) for n, model in named}
+        named = enumerate(map(checkpoint.resolve, models), start=1)
+        return merged(model_inputs(f"model {n}", model) for n, model in named)()
 
     made = Stage(
         "measure",

@@ -11,9 +11,10 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
+from tailored_llama.checkpoint.contents import CONFIG_FILE
 from tailored_llama.data import Task
 from tailored_llama.data.rows import row_files
-from tailored_llama.plugins import Kind
+from tailored_llama.plugins import FAMILIES, Kind
 from tailored_llama.plugins import digest as plugin_digest
 from tailored_llama.strict_json import to_json
 
@@ -25,12 +26,24 @@ def digest_of(content: Any) -> str:
 
 def model_inputs(role: str, model: Path | PreTrainedModel) -> Callable[[], dict[str, str]]:
     """The digest of a checkpoint directory (config, weights, tokenizer), looked at each time it is called;
-    of a model in memory that of its weights, computed here.
+    of a model in memory that of its weights, computed here. With that of its family where that is a plugin.
     """
     if isinstance(model, PreTrainedModel):
         known = {role: checkpoint.weights_digest(checkpoint.open_weights(model))}
+        known |= family_inputs(model.config.model_type)
         return lambda: known
-    return lambda: {role: checkpoint.digest_directory(model)}
+    return lambda: {role: checkpoint.digest_directory(model), **directory_family(model)}
+
+
+def directory_family(directory: Path) -> dict[str, str]:
+    """The digest of the family of the checkpoint in `directory`, where that is a plugin."""
+    path = directory / CONFIG_FILE
+    return family_inputs(str(checkpoint.read_json(path).get("model_type"))) if path.is_file() else {}
+
+
+def family_inputs(model_type: str) -> dict[str, str]:
+    """The digest of the family of a model type, plain or shaped, where that is a plugin."""
+    return plugin_inputs(FAMILIES, [model_type.removeprefix("shaped_")])
 
 
 def tokenizer_inputs(tokenizer: PreTrainedTokenizerBase | None) -> dict[str, str]:

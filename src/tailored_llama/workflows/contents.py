@@ -10,7 +10,14 @@ from tailored_llama.data import load_task
 from tailored_llama.errors import CheckpointError
 from tailored_llama.plugins import CRITERIA, FORMATS, LOSSES
 from tailored_llama.recipe import Recipe
-from tailored_llama.stage.inputs import path_name, plugin_inputs, task_inputs, text_inputs, text_name
+from tailored_llama.stage.inputs import (
+    model_inputs,
+    path_name,
+    plugin_inputs,
+    task_inputs,
+    text_inputs,
+    text_name,
+)
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, Any]:
@@ -31,7 +38,7 @@ def recipe_settings(recipe: Recipe) -> dict[str, Any]:
 def recipe_inputs(recipe: Recipe) -> dict[str, str]:
     """Digests of what a run of `recipe` reads, by role: the model, the tasks, rows and texts in files,
     and plugins."""
-    inputs = {"model": checkpoint.digest_directory(checkpoint.resolve(recipe.model))}
+    inputs = model_inputs("model", checkpoint.resolve(recipe.model))()
     for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))):
         task = load_task(name)
         inputs |= task_inputs(task, recipe.data.get(task.name))

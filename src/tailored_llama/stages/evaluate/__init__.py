@@ -19,7 +19,7 @@ from tailored_llama.recipe import Evaluate, settings_of
 from tailored_llama.recipe.keywords import EvaluateKeys
 from tailored_llama.results import CorpusFigures, Row, TaskFigures, read_results, results_of
 from tailored_llama.stage import Out, Stage, complete, versions
-from tailored_llama.stage.inputs import path_name, task_inputs, text_inputs
+from tailored_llama.stage.inputs import model_inputs, path_name, task_inputs, text_inputs
 from tailored_llama.stages.evaluate.models import ModelLike, load, reference_of, tokenizer_of
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
@@ -129,9 +129,9 @@ def evaluate(
     }  # fmt: skip
 
     def inputs() -> dict[str, str]:
-        read = {} if in_memory else {"model": checkpoint.digest_directory(checkpoint.resolve(model))}
+        read = {} if in_memory else model_inputs("model", checkpoint.resolve(model))()
         if chosen.kl and reference is not None and not isinstance(reference, PreTrainedModel):
-            read["reference"] = checkpoint.digest_directory(checkpoint.resolve(reference))
+            read |= model_inputs("reference", checkpoint.resolve(reference))()
         if tuned:
             read["adapter"] = checkpoint.adapter_digest(tuned)
         for task in asked:

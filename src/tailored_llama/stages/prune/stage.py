@@ -24,6 +24,7 @@ from tailored_llama.recipe import Prune, settings_of
 from tailored_llama.recipe.keywords import PruneKeys
 from tailored_llama.stage import Out, Stage, complete
 from tailored_llama.stage.inputs import (
+    family_inputs,
     merged,
     model_inputs,
     plugin_inputs,
@@ -265,5 +266,5 @@ def _source(model: Model, weights: Weights) -> dict[str, Any]:
 def _model_inputs(weights: Weights) -> Callable[[], dict[str, str]]:
     if isinstance(weights, Checkpoint):
         return model_inputs("model", weights.directory)
-    known = {"model": checkpoint.weights_digest(weights)}
+    known = {"model": checkpoint.weights_digest(weights), **family_inputs(weights.config.model_type)}
     return lambda: known

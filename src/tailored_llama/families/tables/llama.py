@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailored_llama.families.table import Family, Kind, Member, heads_divide, register
+from tailored_llama.families.table import Family, Kind, Member, heads_divide
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -96,16 +96,14 @@ def biases(config: PreTrainedConfig) -> frozenset[str]:
     return frozenset(attention | mlp)
 
 
-LLAMA = register(
-    Family(
-        name="llama",
-        architecture="LlamaForCausalLM",
-        members=MEMBERS,
-        known=KNOWN,
-        inert=INERT,
-        plain=("llama", "mistral"),
-        shaped=("llama",),
-        biases=biases,
-        takes=heads_divide,
-    )
+LLAMA = Family(
+    name="llama",
+    architecture="LlamaForCausalLM",
+    members=MEMBERS,
+    known=KNOWN,
+    inert=INERT,
+    plain=("llama", "mistral"),
+    shaped=("llama",),
+    biases=biases,
+    takes=heads_divide,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailored_llama.families.llama import INERT, KNOWN, NO_BIASES
-from tailored_llama.families.table import Family, Kind, LayerWidths, Member, register
+from tailored_llama.families.table import Family, Kind, LayerWidths, Member
+from tailored_llama.families.tables.llama import INERT, KNOWN, NO_BIASES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -34,18 +34,17 @@ def takes(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
     return implied or not config.rope_parameters.get("long_factor")
 
 
-PHI3 = register(
-    Family(
-        name="phi3",
-        architecture="Phi3ForCausalLM",
-        members=MEMBERS,
-        known=KNOWN - {"attention_bias", "mlp_bias"}
-        | {"sliding_window", "original_max_position_embeddings", "partial_rotary_factor"},
-        inert=INERT | {"embd_pdrop", "resid_pdrop"},  # dropout, in training only
-        plain=("phi3",),
-        shaped=("phi3",),
-        # Of the code that its first checkpoints came with.
-        expects={**NO_BIASES, "lm_head_bias": False, "full_attn_mod": 1, "interpolate_factor": 1},
-        takes=takes,
-    )
+PHI3 = Family(
+    name="phi3",
+    architecture="Phi3ForCausalLM",
+    members=MEMBERS,
+    known=KNOWN - {"attention_bias", "mlp_bias"}
+    | {"sliding_window", "original_max_position_embeddings", "partial_rotary_factor"},
+    inert=INERT | {"embd_pdrop", "resid_pdrop"},  # dropout, in training only
+    plain=("phi3",),
+    shaped=("phi3",),
+    # Of the code that its first checkpoints came with.
+    expects={**NO_BIASES, "lm_head_bias": False, "full_attn_mod": 1, "interpolate_factor": 1},
+    takes=takes,
+    rope_types={"default": "default", "longrope": "longrope", "su": "longrope", "yarn": "longrope"},
 )

@@ -8,8 +8,8 @@ the shaped form is the only one.
 
 from __future__ import annotations
 
-from tailored_llama.families.llama import INERT, KNOWN, MEMBERS, biases
-from tailored_llama.families.table import Family, heads_divide, register
+from tailored_llama.families.table import Family, heads_divide
+from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
 
 GEMMA_KNOWN = KNOWN - {"mlp_bias", "hidden_act"} | {
     "hidden_activation",
@@ -29,21 +29,19 @@ NORMS = (
     "post_feedforward_layernorm",
 )
 
-GEMMA2 = register(
-    Family(
-        name="gemma2",
-        architecture="Gemma2ForCausalLM",
-        members=MEMBERS,
-        known=GEMMA_KNOWN,
-        inert=GEMMA_INERT | {"sliding_window_size"},  # which no class reads
-        plain=("gemma2",),
-        shaped=("gemma2",),
-        biases=biases,
-        expects={"mlp_bias": False},
-        norms=NORMS,
-        norm_shift=1.0,
-        scaled_embedding=True,
-        per_layer=("layer_types",),
-        takes=heads_divide,
-    )
+GEMMA2 = Family(
+    name="gemma2",
+    architecture="Gemma2ForCausalLM",
+    members=MEMBERS,
+    known=GEMMA_KNOWN,
+    inert=GEMMA_INERT | {"sliding_window_size"},  # which no class reads
+    plain=("gemma2",),
+    shaped=("gemma2",),
+    biases=biases,
+    expects={"mlp_bias": False},
+    norms=NORMS,
+    norm_shift=1.0,
+    scaled_embedding=True,
+    per_layer=("layer_types",),
+    takes=heads_divide,
 )

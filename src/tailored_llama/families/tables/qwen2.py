@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailored_llama.families.llama import INERT, KNOWN, MEMBERS
-from tailored_llama.families.table import Family, register
+from tailored_llama.families.table import Family
+from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -20,17 +20,15 @@ def biases(config: PreTrainedConfig) -> frozenset[str]:
     return BIASED
 
 
-QWEN2 = register(
-    Family(
-        name="qwen2",
-        architecture="Qwen2ForCausalLM",
-        members=MEMBERS,
-        known=KNOWN - {"attention_bias", "mlp_bias"} | WINDOWS,
-        inert=INERT | {"use_mrope"},
-        plain=("qwen2",),
-        shaped=("qwen2",),
-        biases=biases,
-        expects={"mlp_bias": False},
-        per_layer=("layer_types",),
-    )
+QWEN2 = Family(
+    name="qwen2",
+    architecture="Qwen2ForCausalLM",
+    members=MEMBERS,
+    known=KNOWN - {"attention_bias", "mlp_bias"} | WINDOWS,
+    inert=INERT | {"use_mrope"},
+    plain=("qwen2",),
+    shaped=("qwen2",),
+    biases=biases,
+    expects={"mlp_bias": False},
+    per_layer=("layer_types",),
 )

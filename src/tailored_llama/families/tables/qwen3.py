@@ -1,0 +1,24 @@
+"""Qwen3 (Yang et al. 2025): Qwen2 without its biases, and with a norm on each head of q and k.
+
+The norms' vectors have head_dim entries and serve all heads alike, so no unit owns any of them.
+"""
+
+from __future__ import annotations
+
+from tailored_llama.families.table import Family
+from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
+from tailored_llama.families.tables.qwen2 import WINDOWS
+
+QWEN3 = Family(
+    name="qwen3",
+    architecture="Qwen3ForCausalLM",
+    members=MEMBERS,
+    known=KNOWN - {"mlp_bias"} | WINDOWS,
+    inert=INERT,
+    plain=("qwen3",),
+    shaped=("qwen3",),
+    biases=biases,
+    expects={"mlp_bias": False},
+    per_layer=("layer_types",),
+    head_norms=True,
+)
