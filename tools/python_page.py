@@ -64,7 +64,8 @@ def signature(name: str, function: Callable[..., Any]) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY and not star:
             star = True
             lines.append("    *,\n")
-        mark = {parameter.VAR_KEYWORD: "**", parameter.VAR_POSITIONAL: "*"}.get(parameter.kind, "")
+        mark = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        mark = "*" if parameter.kind is parameter.VAR_POSITIONAL else mark
         default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
         lines.append(f"    {mark}{parameter.name}: {parameter.annotation}{default},\n")
     return f"{name}(\n{''.join(lines)}) -> {found.return_annotation}"
