@@ -239,7 +239,7 @@ def register(*model_types: str) -> None:
 if __package__ == "tailored_llama":
     # Of a copy that travels with a checkpoint transformers uses the classes for that checkpoint alone. No
     # statement: transformers requires every package that an import statement of a copy names.
-    plugins = __import__(f"{__package__}.plugins", fromlist=["plugins"])
+    plugins = __import__("tailored_llama.plugins", fromlist=["plugins"])
     register(*plugins.bundled(plugins.FAMILIES))
 
 __all__ = ["FAMILIES", "auto_map", "family", "register"]
