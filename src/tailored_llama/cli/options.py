@@ -10,6 +10,7 @@ import typer
 
 from tailored_llama.errors import RecipeError, shown
 from tailored_llama.recipe import Recipe, load_recipe, parse_value
+from tailored_llama.recipe.local_data import places_in
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A local directory, a hub id, or `world`.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="The directory to write.")]
@@ -20,6 +21,12 @@ BaseRecipe = Annotated[
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Set any recipe key, e.g. tune.epochs=10. Repeatable."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", help="Local rows and texts: a sub-directory for each task or text."
+    ),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of shots, calibration and adapters.")]
 Ratio = Annotated[float | None, typer.Option("--ratio", help="How much goes: between 0 and 1.")]
@@ -79,10 +86,16 @@ def allow_flag(names: Sequence[str] | None) -> dict[str, Any]:
 
 
 def recipe_of(
-    base: str | None, sets: Sequence[str] | None, flags: dict[str, Any], model: str | None = None
+    base: str | None,
+    sets: Sequence[str] | None,
+    flags: dict[str, Any],
+    model: str | None = None,
+    data: Path | None = None,
 ) -> Recipe:
-    """The recipe a verb works by: `base` (or the defaults), with `--set` and the flags on top."""
-    wanted = assignments(sets, {"model": model, **flags})
+    """The recipe a verb works by: `base` (or the defaults), with `--data`, `--set` and the flags on top."""
+    places = places_in(data) if data is not None else {}
+    wanted = [(f"data.{name}", place) for name, place in places.items()]
+    wanted += assignments(sets, {"model": model, **flags})
     return load_recipe(base if base is not None else {}, wanted)
 
 

@@ -18,6 +18,7 @@ from tailored_llama.recipe import Recipe
 def run(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A path, or the name of a bundled recipe.")],
     out: opt.Out,
+    data: opt.Data = None,
     sets: opt.Set = None,
     ratio: opt.Ratio = None,
     criterion: opt.CriterionName = None,
@@ -35,7 +36,7 @@ def run(
         **opt.prune_flags(ratio, criterion, layers), "tune.shots": shots, "tune.prompt": prompt,
         "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
     }  # fmt: skip
-    wanted = opt.recipe_of(recipe, sets, flags)
+    wanted = opt.recipe_of(recipe, sets, flags, data=data)
     from tailored_llama.workflows.sweep.cells import check_assigned
 
     check_assigned(wanted, [key for key, _ in opt.assignments(sets, flags)])

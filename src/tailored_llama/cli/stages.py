@@ -68,6 +68,7 @@ def prune(
     out: opt.Out,
     plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE.json", help="Cut by it.")] = None,
     recipe: opt.BaseRecipe = None,
+    data: opt.Data = None,
     sets: opt.Set = None,
     ratio: opt.Ratio = None,
     criterion: opt.CriterionName = None,
@@ -82,6 +83,7 @@ def prune(
         sets,
         {**opt.prune_flags(ratio, criterion, layers), **opt.allow_flag(allow_config), "seed": seed},
         model,
+        data,
     )
     from tailored_llama.checkpoint import read_json
     from tailored_llama.stages.prune import prune as prune_stage
@@ -100,6 +102,7 @@ def heal(
     teacher: Annotated[str, typer.Option("--teacher", metavar="MODEL", help="The model before the cut.")],
     out: opt.Out,
     recipe: opt.BaseRecipe = None,
+    data: opt.Data = None,
     sets: opt.Set = None,
     shots: opt.Shots = None,
     round: Annotated[int, typer.Option("--round", min=1, max=1000, help="Each has text of its own.")] = 1,
@@ -109,7 +112,7 @@ def heal(
 ) -> None:
     """Distil a cut model from the unpruned one, on text that the unpruned one writes."""
     wanted = opt.recipe_of(
-        recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model
+        recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model, data
     )
     from tailored_llama.checkpoint import read_json
     from tailored_llama.stages.heal import heal as heal_stage
@@ -130,6 +133,7 @@ def tune(
         str | None, typer.Option("--teacher", metavar="MODEL", help="Unpruned, for tune.loss=distill.")
     ] = None,
     recipe: opt.BaseRecipe = None,
+    data: opt.Data = None,
     sets: opt.Set = None,
     shots: opt.Shots = None,
     prompt: opt.PromptName = None,
@@ -143,6 +147,7 @@ def tune(
         sets,
         {"tune.shots": shots, "tune.prompt": prompt, "seed": seed, **opt.allow_flag(allow_config)},
         model,
+        data,
     )
     from tailored_llama.stages.tune import chosen_prompt
     from tailored_llama.stages.tune import tune as tune_stage
@@ -177,6 +182,7 @@ def evaluate(
     ] = None,
     out: opt.OptionalOut = None,
     recipe: opt.BaseRecipe = None,
+    data: opt.Data = None,
     sets: opt.Set = None,
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
@@ -191,7 +197,7 @@ def evaluate(
         "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
         "evaluate.kl": True if reference else None, **opt.allow_flag(allow_config),
     }  # fmt: skip
-    wanted = opt.recipe_of(recipe, sets, flags, model)
+    wanted = opt.recipe_of(recipe, sets, flags, model, data)
     settings = wanted.evaluate
     from tailored_llama.checkpoint import in_full
     from tailored_llama.results import results_of

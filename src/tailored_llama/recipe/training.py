@@ -231,5 +231,5 @@ class Heal(Strict):
     @model_validator(mode="after")
     def _something_to_read(self) -> Heal:
         if not self.texts and self.text is None:
-            raise ValueError("heal.texts: 0 leaves nothing to learn from; name heal.text as well")
+            raise ValueError("texts: 0 leaves nothing to learn from; name a text as well")
         return self

@@ -48,7 +48,7 @@ def test_help_is_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tailored_llama.cli.options.recipe_of", interrupt)

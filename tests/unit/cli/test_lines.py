@@ -62,7 +62,7 @@ def test_an_interrupt_while_the_libraries_load_is_one_line(tmp_path: Path, delay
 def test_an_interrupt_in_a_verb_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tailored_llama.cli.options.recipe_of", interrupt)
