@@ -42,6 +42,13 @@ def release() -> None:
         trim(0)
 
 
+def default_device() -> str:
+    """Where models go that are read from the disk: the GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def reset_peak() -> None:
     """Begin a new peak, so that one measurement does not show the one before. Without effect where not
     Linux.

@@ -6,15 +6,18 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TypeVar
 
 T = TypeVar("T")
+_quiet = ContextVar("quiet", default=False)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
     """Yield `items` under a bar on stderr; silent where stderr is no terminal or TAILOR_QUIET is set."""
-    if os.environ.get("TAILOR_QUIET") or not sys.stderr.isatty():
+    if _quiet.get() or os.environ.get("TAILOR_QUIET") or not sys.stderr.isatty():
         yield from items
         return
     from rich.console import Console
@@ -25,6 +28,19 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         yield from bar.track(items, total=total, description=description)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No bars, and no messages of ours below warnings: for work that the user did not request."""
+    log = logging.getLogger("tailored_llama")
+    token, level = _quiet.set(True), log.level
+    log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+        log.setLevel(level)
 
 
 @lru_cache(maxsize=1024)

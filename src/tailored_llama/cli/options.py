@@ -55,6 +55,12 @@ BaseUnchecked = Annotated[
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read every file again before what is there is reused.")
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="List the stages, which exist, and the time and disk of the rest; write nothing."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
 
 MOST = 10**9

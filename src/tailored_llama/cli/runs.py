@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tailored_llama.cli import options as opt
-from tailored_llama.cli.show import show, show_matrix
+from tailored_llama.cli.show import show, show_matrix, show_outlook
 from tailored_llama.recipe import Recipe
 
 
@@ -29,9 +29,13 @@ def run(
     seed: opt.Seed = None,
     allow_config: opt.AllowConfig = None,
     verify: opt.Verify = False,
+    dry: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
-    """All stages of a recipe; resumes what is complete."""
+    """All stages of a recipe; resumes what is complete.
+
+    Before it starts it prints an estimate of its time and disk, and with each stage the time that is left.
+    """
     flags = {
         **opt.prune_flags(ratio, criterion, layers), "tune.shots": shots, "tune.prompt": prompt,
         "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
@@ -40,22 +44,27 @@ def run(
     from tailored_llama.workflows.sweep.cells import check_assigned
 
     check_assigned(wanted, [key for key, _ in opt.assignments(sets, flags)])
-    _run(wanted, out, as_json, verify)
+    _run(wanted, out, as_json, verify, dry)
 
 
 def demo(
     out: opt.Out = Path("runs/demo"),
     sets: opt.Set = None,
     seed: opt.Seed = None,
+    dry: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
     """Run the bundled recipe on the bundled model and tasks: no network, a few minutes on two cores."""
-    _run(opt.recipe_of("demo", sets, {"seed": seed}), out, as_json)
+    _run(opt.recipe_of("demo", sets, {"seed": seed}), out, as_json, dry=dry)
 
 
-def _run(recipe: Recipe, out: Path, as_json: bool, verify: bool = False) -> None:
+def _run(recipe: Recipe, out: Path, as_json: bool, verify: bool = False, dry: bool = False) -> None:
+    from tailored_llama.workflows.run import dry_run
     from tailored_llama.workflows.run import run as run_pipeline
 
+    if dry:
+        show_outlook(dry_run(recipe, out, verify=verify), as_json)
+        return
     show(run_pipeline(recipe, out, verify=verify), as_json)
     print(f"report: {out / 'report.html'}", file=sys.stderr)
 

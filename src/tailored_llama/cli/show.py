@@ -11,6 +11,8 @@ from tailored_llama.strict_json import to_json
 if TYPE_CHECKING:
     from tailored_llama.data import Example
     from tailored_llama.results import MatrixResults, Results, SweepResults
+    from tailored_llama.workflows.outlook import Outlook
+    from tailored_llama.workflows.sweep.outlook import SweepOutlook
 
 
 def show(result: Results | SweepResults, as_json: bool) -> None:
@@ -26,6 +28,22 @@ def show(result: Results | SweepResults, as_json: bool) -> None:
     console = Console()
     for table in sweep_tables(result) if isinstance(result, SweepResults) else tables(result):
         console.print(table)
+
+
+def show_outlook(found: Outlook | SweepOutlook, as_json: bool) -> None:
+    """What a run will do: one JSON object, or its stages with a sum below them."""
+    if as_json:
+        print(to_json(found.to_json()))
+        return
+    from rich.console import Console
+
+    from tailored_llama.cli.outlook import outlook_tables
+
+    console = Console()
+    for table in outlook_tables(found):
+        console.print(table)
+    print(found.line)
+    print(f"({found.how})")
 
 
 def show_matrix(results: MatrixResults, as_json: bool) -> None:

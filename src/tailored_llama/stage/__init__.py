@@ -8,7 +8,7 @@ run which is moved or copied, or whose inputs moved, is still complete.
 from tailored_llama.stage.frame import Stage, complete_at
 from tailored_llama.stage.manifest import MANIFEST, Manifest, Output, fingerprint, read_manifest, versions
 from tailored_llama.stage.run import RECIPE, is_complete_run, is_run, run_directory
-from tailored_llama.stage.store import Out, Slot, Store, complete, complete_beside
+from tailored_llama.stage.store import NotComplete, Out, Slot, Store, Survey, complete, complete_beside
 from tailored_llama.stage.working import TEACHER, TRAINED, Working, clear_working
 
 __all__ = [
@@ -17,11 +17,13 @@ __all__ = [
     "TEACHER",
     "TRAINED",
     "Manifest",
+    "NotComplete",
     "Out",
     "Output",
     "Slot",
     "Stage",
     "Store",
+    "Survey",
     "Working",
     "clear_working",
     "complete",

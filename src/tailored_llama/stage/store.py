@@ -107,6 +107,29 @@ class Store:
             link.symlink_to(target)
 
 
+class NotComplete(Exception):  # noqa: N818 (an answer, no error)
+    """A stage that a survey looked for is not there."""
+
+
+class Survey(Store):
+    """A store in which nothing is computed or written: a stage that is not complete raises NotComplete.
+
+    `found` are the directories of those that are, by name.
+    """
+
+    def __init__(self, out: str | Path, shared: str | Path | None = None) -> None:
+        super().__init__(out, shared)
+        self.found: dict[str, Path] = {}
+
+    def complete(self, name: str, stage: Stage) -> Path:
+        """The directory of `stage` where it is complete."""
+        place = self.out / name if self.shared is None else shared_path(self.shared, name, stage)
+        if not is_complete(stage, place, log_level=logging.DEBUG):
+            raise NotComplete(name)
+        self.found[name] = place
+        return place
+
+
 @dataclass(frozen=True)
 class Slot:
     """A place in a store, which has a path only once it is known what goes there."""

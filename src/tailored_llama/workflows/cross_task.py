@@ -23,17 +23,20 @@ from tailored_llama.errors import RecipeError
 from tailored_llama.names import same_name
 from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.reporting import report_matrix
-from tailored_llama.results import MatrixResults, TaskFigures, mean
-from tailored_llama.stage import Store, run_directory, versions
+from tailored_llama.results import MatrixResults, Row, TaskFigures, mean
+from tailored_llama.stage import NotComplete, Slot, Store, run_directory, versions
 from tailored_llama.stages.evaluate import evaluate
-from tailored_llama.stages.tune import chosen_prompt, tune
+from tailored_llama.stages.tune import tune
 from tailored_llama.workflows.contents import unchanged
+from tailored_llama.workflows.course import cut_steps, tune_steps
+from tailored_llama.workflows.outlook import Pace, outlook, start
 from tailored_llama.workflows.preflight import check
-from tailored_llama.workflows.steps import name_of, wordings
-from tailored_llama.workflows.tailor import shrink, tune_all
+from tailored_llama.workflows.steps import Made, Step, cuts_of, last_cut, name_of, prompts_of, tuned, wordings
+from tailored_llama.workflows.tailor import complete_all
+from tailored_llama.workflows.workload import Workload
 
 UNTUNED = "untuned"
-FILE = "matrix.json"
+FILE, ROWS = "matrix.json", "train.jsonl"
 LONGEST_CELL = 160
 """Bytes of the name of a cell's directory."""
 
@@ -61,29 +64,23 @@ def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> MatrixResu
     check(recipe)
     _check_names([*map(name_of, dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ()))))])
     instructions = _instructions(recipe, general)
+    folder = out.resolve() / NAME
+    shared, tuning, cells = [*cut_steps(recipe), *tune_steps(recipe)], _tuning(recipe, folder), _cells(recipe)
+    every = [step for row in cells.values() for step in row.values()]
+    ahead = outlook(Workload(recipe), [*shared, tuning, *every], out)
+    start(ahead.line, ahead.need, ahead.there, out)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
         keep = recipe.keep == "all"
         store, own = (
             Store(out, owner=owner, check=unchanged(recipe), keep=keep) for owner in ("run", "matrix")
         )
-        pruned = [*shrink(recipe, checkpoint.resolve(recipe.model), store).values()][-1]
-        tuned = tune_all(recipe, pruned, store, "tune")
-        prompts = {task: chosen_prompt(adapter) for task, adapter in tuned.items()}
-        asked = wordings(recipe, prompts, recipe.evaluate.prompt)
-        adapters: dict[str, Path | None] = {
-            UNTUNED: None,
-            **{name_of(task): adapter for task, adapter in tuned.items()},
-            NAME: _tune_general(recipe, pruned, own, instructions),
-        }
+        made, pace = Made(), Pace.of(ahead.stages)
+        complete_all(shared, made, store, pace)
+        checkpoint.write_lines(folder / ROWS, instructions)
+        complete_all([tuning], made, own, pace)
         store.release(everything=True)
-        cells = {
-            row: {
-                name_of(task): _cell(recipe, pruned, row, adapter, task, asked[task], own) for task in asked
-            }
-            for row, adapter in adapters.items()
-        }
-        tuned_in = {name_of(task): prompt for task, prompt in prompts.items()}
-        results = _assemble(recipe, cells, tuned_in, str(general or "world"))
+        complete_all(every, made, own, pace)
+        results = _assemble(recipe, cells, made, str(general or "world"))
         checkpoint.write_json(out / FILE, results.to_json())
         own.clear()
         report_matrix(results, out)
@@ -125,40 +122,73 @@ def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, 
     return rows
 
 
-def _tune_general(recipe: Recipe, pruned: Path, store: Store, rows: list[dict[str, str]]) -> Path:
-    """The adapter for general instructions: the recipe's settings, but for a loss that ranks choices, where
-    there are none.
+def _tuning(recipe: Recipe, folder: Path) -> Step:
+    """The adapter for the general instructions in `folder`: the recipe's settings, but for a loss that ranks
+    choices, where there are none.
     """
-    folder = store.out / NAME
-    checkpoint.write_lines(folder / "train.jsonl", rows)
     losses = {name: weight for name, weight in recipe.tune.loss.items() if name != "choice"}
     settings = recipe.tune.model_copy(update={"prompt": WORDING, "loss": losses or {"answer": 1.0}})
-    return tune(
-        pruned, task=general_task(folder), settings=settings, seed=recipe.seed,
-        teacher=recipe.model, out=store.slot(f"tune-{NAME}"), merge=False,
+
+    def complete(made: Made, slot: Slot) -> Path:
+        if not (folder / ROWS).is_file():  # the matrix writes them when it begins
+            raise NotComplete(slot.name)
+        return tune(
+            made.places[last_cut(recipe)], task=general_task(folder), settings=settings, seed=recipe.seed,
+            teacher=recipe.model, out=slot, merge=False,
+        )  # fmt: skip
+
+    # For the estimate its rows are taken to be like those of the first task.
+    return Step(
+        "tune", f"tune-{NAME}", complete, (last_cut(recipe),), cuts=cuts_of(recipe)[0], tasks=recipe.tasks[:1]
+    )
+
+
+def _cells(recipe: Recipe) -> dict[str, dict[str, Step]]:
+    """By row and column: the smaller model with the row's adapter, on the column's task in its wording."""
+    adapters = {UNTUNED: None, **{name_of(task): tuned(task) for task in recipe.tasks}, NAME: f"tune-{NAME}"}
+    columns = wordings(recipe, {}, recipe.evaluate.prompt)
+    return {
+        row: {name_of(task): _cell(recipe, row, adapter, task) for task in columns}
+        for row, adapter in adapters.items()
+    }
+
+
+def _cell(recipe: Recipe, row: str, adapter: str | None, task: str) -> Step:
+    settings, base = recipe.evaluate.model_copy(update={"perplexity": (), "kl": False}), last_cut(recipe)
+
+    def complete(made: Made, slot: Slot) -> Row:
+        asked = wordings(recipe, prompts_of(recipe, made), settings.prompt)
+        return evaluate(
+            made.places[base], adapter=made.places[adapter] if adapter else None, tasks=(task,),
+            prompts={task: asked[task]}, data=recipe.data, settings=settings, seed=recipe.seed, out=slot,
+        )  # fmt: skip
+
+    needs = (base, *([adapter] if adapter else []), *map(tuned, recipe.tasks))
+    return Step(
+        "evaluate", f"cell-{row}-{name_of(task)}", complete, tuple(dict.fromkeys(needs)),
+        cuts=cuts_of(recipe)[0], tasks=(task,), wording=settings.prompt,
     )  # fmt: skip
 
 
-def _cell(
-    recipe: Recipe, pruned: Path, row: str, adapter: Path | None, task: str, prompt: str, store: Store
-) -> TaskFigures:
-    settings = recipe.evaluate.model_copy(update={"perplexity": (), "kl": False})
-    measured = evaluate(
-        pruned, adapter=adapter, tasks=(task,), prompts={task: prompt}, data=recipe.data,
-        settings=settings, seed=recipe.seed, out=store.slot(f"cell-{row}-{name_of(task)}"),
-    )  # fmt: skip
-    (figures,) = measured.tasks.values()
+def _figures(row: Row) -> TaskFigures:
+    """Those of the one task of a cell, without the samples."""
+    (figures,) = row.tasks.values()
     return TaskFigures.model_validate(
         {key: value for key, value in dict(figures).items() if key != "samples"}
     )
 
 
 def _assemble(
-    recipe: Recipe, cells: dict[str, dict[str, TaskFigures]], prompts: dict[str, str], general: str
+    recipe: Recipe, steps: Mapping[str, Mapping[str, Step]], made: Made, general: str
 ) -> MatrixResults:
     """The cells with the means that the experiment is about: each row's, the diagonal's, and, of the rows
     that were tuned on a task, that of the cells beside the diagonal.
     """
+    cells = {
+        row: {column: _figures(made.rows[step.name]) for column, step in own.items()}
+        for row, own in steps.items()
+    }
+    prompts = {name_of(task): prompt for task, prompt in prompts_of(recipe, made).items()}
     tuned = [row for row in cells if row not in (UNTUNED, NAME)]
     columns = list(next(iter(cells.values())))
     own = [cells[row][row].main for row in tuned if row in columns]

@@ -15,13 +15,14 @@ from tailored_llama.recipe import Recipe, load_recipe
 from tailored_llama.reporting import report
 from tailored_llama.results import Results, SweepResults
 from tailored_llama.stage import Store, run_directory
-from tailored_llama.stages.export import export
 from tailored_llama.workflows.contents import unchanged
-from tailored_llama.workflows.disk import announce
+from tailored_llama.workflows.course import course_of
+from tailored_llama.workflows.outlook import Outlook, Pace, outlook, start
 from tailored_llama.workflows.preflight import check
-from tailored_llama.workflows.steps import name_of
 from tailored_llama.workflows.sweep import sweep
+from tailored_llama.workflows.sweep.outlook import SweepOutlook, sweep_outlook
 from tailored_llama.workflows.tailor import tailor
+from tailored_llama.workflows.workload import Workload
 
 
 def run(
@@ -38,18 +39,30 @@ def run(
         return _run(recipe, Path(out))
 
 
+def dry_run(
+    recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, verify: bool = False
+) -> Outlook | SweepOutlook:
+    """What `run` with the same arguments would do: its stages in order, which of them are there, and the time
+    and disk that the rest takes. Nothing is written. Raises what `run` raises before it starts, but for a
+    disk without room.
+    """
+    recipe = load_recipe(recipe)
+    with checkpoint.in_full(verify), checkpoint.accepting(recipe.allow_config):
+        if recipe.sweep is not None:
+            return sweep_outlook(recipe, Path(out))
+        check(recipe)
+        return outlook(Workload(recipe), course_of(recipe).steps, Path(out))
+
+
 def _run(recipe: Recipe, out: Path) -> Results | SweepResults:
     if recipe.sweep is not None:
         return sweep(recipe, out)
     check(recipe)
-    announce(recipe, out)
+    ahead = outlook(Workload(recipe), course_of(recipe).steps, out)
+    start(ahead.line, ahead.need, ahead.there, out)
     with run_directory(out, recipe=recipe.model_dump(mode="json")):
         store = Store(out, check=unchanged(recipe), keep=recipe.keep == "all")
-        results, base, adapters = tailor(recipe, store)
-        for task, adapter in adapters.items():
-            for form in recipe.export.formats:
-                slot = store.slot(f"export-{form}-{name_of(task)}")
-                export(base, to=form, adapter=adapter, results=results, out=slot)
+        results = tailor(recipe, store, pace=Pace.of(ahead.stages))
         checkpoint.write_json(out / "results.json", results.to_json())
         store.clear()
         report([out], out / "report.html")

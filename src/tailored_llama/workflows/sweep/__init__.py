@@ -13,29 +13,23 @@ from pathlib import Path
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import clear_leftovers
-from tailored_llama.errors import (
-    DivergedError,
-    MemoryLimitError,
-    NotFiniteError,
-    OutputError,
-    RecipeError,
-    TailorError,
-)
+from tailored_llama.errors import DivergedError, MemoryLimitError, NotFiniteError, TailorError
 from tailored_llama.machine import release
 from tailored_llama.recipe import Recipe
 from tailored_llama.reporting import report_sweep
 from tailored_llama.results import CellState, SweepResults, read_results
-from tailored_llama.stage import Store, clear_working, is_complete_run, is_run, run_directory, versions
+from tailored_llama.stage import Store, clear_working, run_directory, versions
 from tailored_llama.workflows.contents import recipe_inputs, recipe_settings, unchanged
-from tailored_llama.workflows.preflight import check
-from tailored_llama.workflows.steps import HARNESS, SAME, wordings
+from tailored_llama.workflows.outlook import Pace, start, total
+from tailored_llama.workflows.steps import SAME
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
+from tailored_llama.workflows.sweep.check import SWEEP, check_sweep, is_finished
+from tailored_llama.workflows.sweep.outlook import outlook_of
 from tailored_llama.workflows.sweep.table import table
 from tailored_llama.workflows.tailor import tailor
 
-__all__ = ["cells_of", "sweep"]
+__all__ = ["SWEEP", "cells_of", "sweep"]
 
-SWEEP = "sweep.json"
 CELL_ERRORS = (DivergedError, MemoryLimitError, NotFiniteError)
 """What ends one cell and says nothing about the others."""
 log = logging.getLogger(__name__)
@@ -50,18 +44,12 @@ def sweep(recipe: Recipe, out: Path) -> SweepResults:
     anew after every cell. Raises RecipeError before anything is written for a sweep that makes no sense or a
     cell that could not run to its end.
     """
-    cells = cells_of(recipe)
-    _check(recipe, cells)
-    for settled in {cell.recipe.model_dump_json(exclude={"seed"}): cell.recipe for cell in cells}.values():
-        check(settled)
     out = out.resolve()
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; name an empty or new directory")
-    # Stages of another sweep may have been put there, to be used again; what has a dot is being written.
-    found = {path.name for path in out.glob("[!.]*")} - {"stages"}
-    if found and not (out / SWEEP).is_file() and not any(map(is_run, out.glob("cells/*"))):
-        raise OutputError(f"{out} holds something else than a sweep; name an empty or new directory")
+    cells = check_sweep(recipe, out)
     log.info("sweep: %d cells", len(cells))
+    ahead = outlook_of(cells, out)
+    start(ahead.line, ahead.need, ahead.there, out)
+    pace = Pace({cell.name: total(cell.stages) for cell in ahead.cells if not cell.finished}, "cell")
     for directory in (out, out / "stages"):
         clear_leftovers(directory)
     failed: dict[str, str] = {}
@@ -69,13 +57,13 @@ def sweep(recipe: Recipe, out: Path) -> SweepResults:
     finished = _finished(cells, out)
     _document(recipe, cells, out, finished, failed)
     for wait in (False, True):  # what another process works on comes last: by then it may be done
-        for number, cell in enumerate(cells, start=1):
+        for cell in cells:
             if cell.name in failed or (cell.name in finished and not _lacks_dense_tuned(cell, out)):
                 continue
-            log.info("cell %d of %d: %s", number, len(cells), cell.name)
             try:
-                if not _run(cell, out, wait=wait):
-                    continue
+                with pace.part(cell.name):
+                    if not _run(cell, out, wait=wait):
+                        continue
                 finished.add(cell.name)
             except CELL_ERRORS as error:
                 log.warning("cell %s: %s", cell.name, error)
@@ -92,21 +80,6 @@ def sweep(recipe: Recipe, out: Path) -> SweepResults:
     return document
 
 
-def _check(recipe: Recipe, cells: Sequence[Cell]) -> None:
-    """RecipeError for settings that cannot be compared with one another."""
-    if recipe.evaluate.prompt != SAME:
-        raise RecipeError("sweep: it scores in the tuned wording only; leave evaluate.prompt at 'same'")
-    if not cells[0].tuned and not wordings(recipe, {}, HARNESS):
-        raise RecipeError(
-            f"sweep.tuned: false scores in the wording '{HARNESS}', which no task of the recipe has"
-        )
-    if len({(cell.recipe.tasks, cell.recipe.evaluate.model_dump_json()) for cell in cells}) > 1:
-        raise RecipeError(
-            "sweep: settings are compared on the same questions; leave tasks and evaluate out of its lists "
-            "and variants"
-        )
-
-
 def _release(recipe: Recipe, out: Path) -> None:
     """Remove the teacher's distributions, which no cell needs any more, unless all is kept."""
     if recipe.keep == "needed":
@@ -115,14 +88,7 @@ def _release(recipe: Recipe, out: Path) -> None:
 
 def _finished(cells: Sequence[Cell], out: Path) -> set[str]:
     """The names of the cells that are done: by these settings, of what their model and rows are now."""
-    return {cell.name for cell in cells if _is_finished(cell, out)}
-
-
-def _is_finished(cell: Cell, out: Path) -> bool:
-    return is_complete_run(
-        out / "cells" / cell.name, settings=recipe_settings(cell.recipe), inputs=recipe_inputs(cell.recipe),
-        seed=cell.seed,
-    )  # fmt: skip
+    return {cell.name for cell in cells if is_finished(cell, out)}
 
 
 def _lacks_dense_tuned(cell: Cell, out: Path) -> bool:
@@ -140,9 +106,7 @@ def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
             return False
         (home / "results.json").unlink(missing_ok=True)
         store = Store(home, out / "stages", check=unchanged(recipe))
-        results, _, _ = tailor(
-            recipe, store, (SAME,), dense_tuned=cell.dense_tuned, tuned=cell.tuned
-        )  # fmt: skip
+        results = tailor(recipe, store, (SAME,), dense_tuned=cell.dense_tuned, tuned=cell.tuned)
         checkpoint.write_json(home / "results.json", results.to_json())
         store.clear()
     return True

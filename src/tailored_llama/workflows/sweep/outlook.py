@@ -1,0 +1,131 @@
+"""What a sweep will do, before it starts: its cells, and of each the stages that no cell before it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.recipe import Recipe
+from tailored_llama.stage import Survey
+from tailored_llama.stage.inputs import digest_of
+from tailored_llama.workflows.course import course_of
+from tailored_llama.workflows.disk import PAGE, Need, bytes_of, size_of, teachers
+from tailored_llama.workflows.outlook import (
+    EXISTS,
+    HOW,
+    Planned,
+    disk_json,
+    planned,
+    recorded,
+    states,
+    summary,
+    total,
+    try_measure,
+    unseen,
+)
+from tailored_llama.workflows.steps import SAME, Step
+from tailored_llama.workflows.sweep.cells import Cell
+from tailored_llama.workflows.sweep.check import check_sweep, is_finished
+from tailored_llama.workflows.workload import Workload
+
+
+@dataclass(frozen=True)
+class CellOutlook:
+    """A cell: whether it is finished, and those of its stages that no earlier cell has."""
+
+    name: str
+    finished: bool
+    stages: Sequence[Planned]
+    shared: int
+    """How many of its stages an earlier cell has."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {
+            "name": self.name, "finished": self.finished, "stages": [one.to_json() for one in self.stages],
+            "shared": self.shared,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SweepOutlook:
+    """All cells of a sweep in order, and the disk that it needs."""
+
+    cells: Sequence[CellOutlook]
+    need: Need
+    there: int
+    free: int
+    how: str = HOW
+    """How the time is estimated."""
+
+    @property
+    def stages(self) -> list[Planned]:
+        """Every stage once."""
+        return [stage for cell in self.cells for stage in cell.stages]
+
+    @property
+    def seconds(self) -> float | None:
+        """What the stages that are not there will take; None where that is not known."""
+        return total(self.stages)
+
+    @property
+    def line(self) -> str:
+        """The time and disk of the rest, in a sentence."""
+        return summary(self.seconds, self.need, self.there, self.free)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `--json` prints it."""
+        return {
+            "cells": [cell.to_json() for cell in self.cells], "seconds": self.seconds,
+            "disk": disk_json(self.need, self.there, self.free), "estimate": self.how,
+        }  # fmt: skip
+
+
+def sweep_outlook(recipe: Recipe, out: Path) -> SweepOutlook:
+    """The cells of `recipe` in `out`. Nothing is written. Raises what `sweep` raises before it starts."""
+    cells = check_sweep(recipe, out)
+    return outlook_of(cells, out)
+
+
+def outlook_of(cells: Sequence[Cell], out: Path) -> SweepOutlook:
+    """The same of checked cells. Stages are the same where all that decides them is: settings, and the stages
+    that they read. Two that turn out the same only once they are computed count twice.
+    """
+    work = Workload(cells[0].recipe)
+    seen: set[str] = set()
+    speed, measured = None, False
+    found, kept = [], 0
+    passing = 0
+    for cell in cells:
+        work = Workload(cell.recipe, work)
+        steps = course_of(cell.recipe, (SAME,), dense_tuned=cell.dense_tuned, tuned=cell.tuned).steps
+        keys = _keys(steps)
+        own = [step for step in steps if keys[step.name] not in seen]
+        seen |= {keys[step.name] for step in own}
+        home = out / "cells" / cell.name
+        store = Survey(home, out / "stages")
+        known = states(steps, store) if (out / "stages").is_dir() else unseen(steps)
+        finished = all(state == EXISTS for state in known.values()) and is_finished(cell, out)
+        if not measured and any(state != EXISTS for state in known.values()):
+            speed, measured = try_measure(work), True
+        took = recorded(known, store)
+        every = {stage.name: stage for stage in planned(work, steps, known, took, speed)}
+        stages = [every[step.name] for step in own]
+        found.append(CellOutlook(cell.name, finished, stages, len(steps) - len(own)))
+        kept += sum(bytes_of(step, work) for step in own)
+        # What the teacher says is shared too, and kept until the last cell is done.
+        passing += sum(teachers(work, own))
+    need = Need(kept + PAGE, passing)
+    return SweepOutlook(found, need, size_of(out), checkpoint.free_bytes(out))
+
+
+def _keys(steps: Sequence[Step]) -> dict[str, str]:
+    """By the name of each step what decides its result: its settings, and the same of what it reads."""
+    keys: dict[str, str] = {}
+    for step in steps:
+        read = [keys[name] for name in step.needs]
+        keys[step.name] = digest_of([step.kind, dict(step.settings), read])
+    return keys
