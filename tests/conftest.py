@@ -1,4 +1,7 @@
-"""Fixtures for every tier: where the real data lies, and pico models built from real config classes."""
+"""Fixtures for every tier: where the real data lies, and a pico model with rows to tune it on.
+
+Tests only read what has the scope of a session; they change copies.
+"""
 
 from __future__ import annotations
 
@@ -24,3 +27,19 @@ def shared() -> Path:
     if not (path / "golden").is_dir():
         pytest.skip(f"no real data at {path}; set TAILOR_SHARED")
     return path
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pico model to tune, with a tokenizer of whole words."""
+    from tests.support.tuning import write_base
+
+    return write_base(tmp_path_factory.mktemp("base") / "pico")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Thirty rows of boolq to train on, ten others to be scored."""
+    from tests.support.tuning import write_boolq
+
+    return write_boolq(tmp_path_factory.mktemp("boolq"))

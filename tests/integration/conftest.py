@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages."""
+"""Fixtures of whole runs: a refused command line, a real browser, an older transformers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tailored_llama.cli import execute
+from tests.support.older_readers import installed
+from tests.support.refusals import Say
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -34,3 +38,31 @@ def browser(tmp_path: Path) -> Iterator[Any]:
     started = Chrome(options=options, service=Service(DRIVER))
     yield started
     started.quit()
+
+
+@pytest.fixture
+def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Run a command that must fail; return the one line it says. It must leave the folder as it was."""
+
+    def run(*arguments: str | Path) -> str:
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        capsys.readouterr()
+        assert execute([str(argument) for argument in arguments]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        lines = [line for line in said.err.splitlines() if line.startswith("tailor: ")]
+        assert len(lines) == 1
+        assert "Traceback" not in said.err
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def older(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with transformers 4.57, installed at the first use and kept in pytest's cache."""
+    cache = getattr(request.config, "cache", None)
+    return installed(
+        Path(cache.mkdir("readers")) if cache is not None else tmp_path_factory.mktemp("readers")
+    )

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import torch
-from transformers import Phi3Config, Phi3ForCausalLM
 
 from tailored_llama import checkpoint, prune
+from tests.support.pico import pico, saved
 
 
 def test_the_plugin_needs_nothing_that_vllm_does_not_bring() -> None:
@@ -25,12 +25,7 @@ def test_the_plugin_needs_nothing_that_vllm_does_not_bring() -> None:
 
 
 def test_shaped_phi3_loads_without_the_package(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = Phi3Config(
-        vocab_size=24, hidden_size=24, intermediate_size=20, num_hidden_layers=3, num_attention_heads=6,
-        num_key_value_heads=3, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
-    Phi3ForCausalLM(config).save_pretrained(tmp_path / "dense")
+    saved(pico("phi3", vocab_size=24, pad_token_id=0, bos_token_id=1, eos_token_id=2), tmp_path / "dense")
     cut = prune(tmp_path / "dense", out=tmp_path / "cut", ratio=0.3, criterion="l1", allocate="global")
     code = (
         "import sys, json, torch; sys.modules['tailored_llama'] = None\n"

@@ -10,16 +10,15 @@ import pytest
 from tokenizers import pre_tokenizers
 
 from tailored_llama.families import LayerWidths
-from tests.integration.test_bad_input import Say, say
-from tests.support.gguf_cases import ODD, byte_level, pico
-
-assert say  # a fixture
+from tests.support.pico import ODD, layered
+from tests.support.refusals import Say
+from tests.support.tokenizers import byte_level
 
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """A pico checkpoint with widths that fit no block, and a tokenizer that llama.cpp knows."""
-    pico(ODD).save_pretrained(tmp_path / "model")
+    layered(ODD).save_pretrained(tmp_path / "model")
     byte_level(tmp_path / "model")
     return tmp_path / "model"
 
@@ -68,7 +67,7 @@ def test_a_tokenizer_without_a_pre_tokenizer_in_llama_cpp(
 def test_no_space_on_the_disk(
     say: Say, tmp_path: Path, form: str, out: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pico([LayerWidths(4, 2, 64)]).save_pretrained(tmp_path / "model")
+    layered([LayerWidths(4, 2, 64)]).save_pretrained(tmp_path / "model")
     byte_level(tmp_path / "model")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     said = say("export", tmp_path / "model", "--to", form, "--out", tmp_path / out)

@@ -10,43 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tailored_llama import world
-from tailored_llama.cli import execute
-
-Say = Callable[..., str]
-
-
-@pytest.fixture
-def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Run a command that must fail; return the one line it says. It must leave the folder as it was."""
-
-    def run(*arguments: str | Path) -> str:
-        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-        capsys.readouterr()
-        assert execute([str(argument) for argument in arguments]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        lines = [line for line in said.err.splitlines() if line.startswith("tailor: ")]
-        assert len(lines) == 1
-        assert "Traceback" not in said.err
-        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-        return lines[0]
-
-    return run
+from tests.support.pico import saved, worded
+from tests.support.refusals import Say
 
 
 @pytest.fixture
 def pico(tmp_path: Path) -> Path:
     """A random LLaMA in three shards."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=False,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "pico", max_shard_size="20KB")
-    return tmp_path / "pico"
+    return saved(worded(vocabulary=128, num_hidden_layers=3), tmp_path / "pico", max_shard_size="20KB")
 
 
 @pytest.fixture

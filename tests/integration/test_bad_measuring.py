@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from tailored_llama.cli import execute
+from tests.support.pico import saved, worded
 
 
 @pytest.fixture
 def pico(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
-    LlamaForCausalLM(LlamaConfig(vocab_size=128, **sizes)).save_pretrained(tmp_path / "pico")
+    saved(worded(vocabulary=128, num_hidden_layers=3), tmp_path / "pico")
     save_file({"input_ids": torch.randint(128, (10, 16))}, tmp_path / "tokens.safetensors")
     (tmp_path / "short.txt").write_text("Hardly anything.")
     (tmp_path / "short.jsonl").write_text('{"text": "Hardly anything."}\n' * 20)

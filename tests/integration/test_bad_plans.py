@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from tailored_llama.cli import execute
+from tests.support.pico import saved, worded
 
 Say = Callable[..., str]
 
@@ -22,12 +22,10 @@ Say = Callable[..., str]
 @pytest.fixture
 def pico(tmp_path: Path) -> Path:
     """A random LLaMA with as many KV heads as query heads."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=4, tie_word_embeddings=False,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "pico")
+    saved(
+        worded(vocabulary=128, intermediate_size=64, num_hidden_layers=3, num_key_value_heads=4),
+        tmp_path / "pico",
+    )
     ids = torch.randint(128, (10, 16), generator=torch.Generator().manual_seed(0))
     save_file({"input_ids": ids}, tmp_path / "tokens.safetensors")
     return tmp_path / "pico"

@@ -19,7 +19,7 @@ from tailored_llama.data import load_task
 from tailored_llama.integrations.lm_eval.model import Tailor
 from tailored_llama.stages.evaluate.harness import Model, score_task
 from tailored_llama.stages.evaluate.questions import Questions
-from tests.support.scoring_pico import TASKS
+from tests.support.tasks import TASKS
 
 LIMIT = 6
 Loaded = dict[str, tuple[PreTrainedModel, PreTrainedTokenizerBase]]

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from tailored_llama.checkpoint import load_model
 from tailored_llama.cli import execute
+from tests.support.pico import saved, worded
 
 ALONE = """
 import sys
@@ -41,12 +41,11 @@ print(type(model).__name__)
 
 def pruned(tmp_path: Path, ratio: float, heads: int) -> Path:
     """A random LLaMA of two layers, cut by the recipe as its user would."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=256, hidden_size=64 * heads, intermediate_size=1024, num_hidden_layers=2,
-        num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=128,
+    model = worded(
+        context=128, vocabulary=256, weights="fresh", hidden_size=64 * heads, intermediate_size=1024,
+        num_attention_heads=heads, num_key_value_heads=heads, head_dim=64, bos_token_id=1, eos_token_id=2
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "dense")
+    saved(model, tmp_path / "dense")
     tokens = tmp_path / "tokens.safetensors"
     save_file({"input_ids": torch.randint(256, (4, 16))}, tokens)
     command = ["prune", str(tmp_path / "dense"), "--recipe", "deploy", "--out", str(tmp_path / "cut")]

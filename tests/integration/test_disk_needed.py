@@ -18,6 +18,8 @@ from tailored_llama.workflows.disk import Need, needed, size_of
 from tailored_llama.workflows.outlook import outlook, start
 from tailored_llama.workflows.workload import Workload
 from tests.integration.test_run_by_contents import make_inputs, recipe
+from tailored_llama.workflows import disk
+from tests.support.runs import make_inputs, recipe
 
 TUNE = {
     "shots": 4, "epochs": 1, "batch_size": 4, "prompt": "plain", "precision": "fp32", "loss": "distill",

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoTokenizer
 
 from tailored_llama.checkpoint import load_model, load_tokenizer, open_weights, write_checkpoint
 from tailored_llama.families import with_widths
 from tailored_llama.families.table import LayerWidths
+from tests.support.pico import model_of, pico
 
 UNAVAILABLE = """
 import sys
@@ -63,15 +64,12 @@ def base(shared: Path) -> Path:
 
 
 def reshaped(base: Path, out: Path, heads: list[int], shard: int = 2**30) -> Path:
-    """stories260K in other widths, with random weights of the same make, as a checkpoint of ours."""
+    """stories260K in other widths, with random weights, as a checkpoint of ours."""
     config = open_weights(base).config
     config = with_widths(config, [LayerWidths(2 * kv, kv, 40 + kv) for kv in heads])
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config).eval()
-        for parameter in model.parameters():
-            parameter.data += 0.2 * torch.randn_like(parameter)
-    write_checkpoint(open_weights(model), out, copy_from=base, max_shard_bytes=shard)
+    write_checkpoint(
+        open_weights(model_of(config, attention=None)), out, copy_from=base, max_shard_bytes=shard
+    )
     return out
 
 
@@ -228,11 +226,11 @@ complete(Stage("prune", {}, dict, produce), sys.argv[1])
 
 
 def test_a_large_checkpoint_is_copied_in_the_memory_of_one_tensor(tmp_path: Path) -> None:
-    config = LlamaConfig(
-        vocab_size=2048, hidden_size=1024, intermediate_size=4096, num_hidden_layers=6,
-        num_attention_heads=16, num_key_value_heads=16,
+    model = pico(
+        vocab_size=2048, hidden_size=1024, intermediate_size=4096, num_hidden_layers=6, head_dim=64,
+        num_attention_heads=16, num_key_value_heads=16, weights="fresh",
     )  # fmt: skip
-    write_checkpoint(open_weights(LlamaForCausalLM(config)), tmp_path / "big")
+    write_checkpoint(open_weights(model), tmp_path / "big")
     size = sum(path.stat().st_size for path in (tmp_path / "big").iterdir())
     assert size > 4e8
     # The process's own memory: pages of the files it maps belong to the page cache.

@@ -17,8 +17,9 @@ from tailored_llama.families import MODEL, Kept, LayerWidths
 from tailored_llama.stages.export.gguf import to_gguf
 from tailored_llama.stages.export.gguf.bytelevel import LLAMA3, QWEN2
 from tailored_llama.stages.prune.surgery import CutWeights
-from tests.support.gguf_cases import ODD, TEXTS, VOCABULARY, byte_level, pico, sentence_pieces
 from tests.support.llama_cpp_server import LlamaCpp
+from tests.support.pico import ODD, VOCABULARY, layered
+from tests.support.tokenizers import TEXTS, byte_level, sentence_pieces
 
 pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install xllamacpp")
 
@@ -63,7 +64,7 @@ def check_against(
 @pytest.mark.parametrize("name", CASES)
 def test_log_probabilities_equal_those_of_transformers(name: str, tmp_path: Path) -> None:
     widths, settings, architecture, model_type = CASES[name]
-    model = pico(widths, **settings)
+    model = layered(widths, **settings)
     assert model.config.model_type == model_type
     tokenizer = byte_level(tmp_path)
     path = to_gguf(open_weights(model), tmp_path / "model.gguf", tokenizer_dir=tmp_path, dtype="f32")
@@ -90,7 +91,7 @@ UNITS: dict[str, tuple[list[LayerWidths], Kept]] = {
 @pytest.mark.parametrize("name", UNITS)
 def test_every_kind_of_units(name: str, tmp_path: Path) -> None:
     widths, kept = UNITS[name]
-    cut = CutWeights(open_weights(pico(widths)), kept)
+    cut = CutWeights(open_weights(layered(widths)), kept)
     tokenizer = byte_level(tmp_path)
     path = to_gguf(cut, tmp_path / "model.gguf", tokenizer_dir=tmp_path, dtype="f32")
     ids = tokenizer(TEXTS[0])["input_ids"]
@@ -101,7 +102,7 @@ def test_every_kind_of_units(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["plain", "shaped"])
 def test_smaller_precisions_stay_near(form: str, dtype: str, tmp_path: Path) -> None:
     aligned = [LayerWidths(8, 4, 96), LayerWidths(4, 2, 32)]
-    model = pico(aligned if form == "shaped" else [aligned[0]] * 2, seed=1)
+    model = layered(aligned if form == "shaped" else [aligned[0]] * 2, seed=1)
     tokenizer = byte_level(tmp_path)
     path = to_gguf(open_weights(model), tmp_path / "model.gguf", tokenizer_dir=tmp_path, dtype=dtype)
     ids = tokenizer(TEXTS[3])["input_ids"]
@@ -166,7 +167,7 @@ def known_pre_tokenizers() -> dict[str, tuple[Any, bool]]:
 def test_byte_level_tokenizers_cut_alike(name: str, tmp_path: Path) -> None:
     pre, whole_words = known_pre_tokenizers()[name]
     tokenizer = byte_level(tmp_path, pre, ignore_merges=whole_words)
-    model = pico(ALIKE)
+    model = layered(ALIKE)
     server = LlamaCpp(to_gguf(open_weights(model), tmp_path / "m.gguf", tokenizer_dir=tmp_path, dtype="f32"))
     for text in TEXTS:
         assert server.tokenize(text) == tokenizer(text)["input_ids"]
@@ -176,7 +177,7 @@ def test_byte_level_tokenizers_cut_alike(name: str, tmp_path: Path) -> None:
 def test_sentence_pieces_cut_alike(prepend: bool, tmp_path: Path) -> None:
     tokenizer = sentence_pieces(tmp_path, prepend=prepend)
     server = LlamaCpp(
-        to_gguf(open_weights(pico(ALIKE)), tmp_path / "m.gguf", tokenizer_dir=tmp_path, dtype="f32")
+        to_gguf(open_weights(layered(ALIKE)), tmp_path / "m.gguf", tokenizer_dir=tmp_path, dtype="f32")
     )
     for text in TEXTS:
         assert server.tokenize(text) == tokenizer(text)["input_ids"]
@@ -185,7 +186,7 @@ def test_sentence_pieces_cut_alike(prepend: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["tokenizers/llama", "models/stories260K"])
 def test_real_tokenizers_cut_real_texts_alike(place: str, shared: Path, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(shared / place)
-    model = pico([LayerWidths(2, 1, 8)], vocabulary=len(tokenizer))
+    model = layered([LayerWidths(2, 1, 8)], vocabulary=len(tokenizer))
     server = LlamaCpp(
         to_gguf(open_weights(model), tmp_path / "m.gguf", tokenizer_dir=shared / place, dtype="f16")
     )
@@ -201,6 +202,6 @@ def test_the_chat_template_is_in_the_file(tmp_path: Path) -> None:
     tokenizer.chat_template = template
     tokenizer.save_pretrained(tmp_path)
     server = LlamaCpp(
-        to_gguf(open_weights(pico(ALIKE)), tmp_path / "m.gguf", tokenizer_dir=tmp_path, dtype="f32")
+        to_gguf(open_weights(layered(ALIKE)), tmp_path / "m.gguf", tokenizer_dir=tmp_path, dtype="f32")
     )
     assert server.chat_template() == template

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from tailored_llama import checkpoint, evaluate
 from tailored_llama.data import load_task
 from tailored_llama.scoring import encode_pair, score
-from tests.support.scoring_pico import TASKS, pico
+from tests.support.pico import worded
+from tests.support.tasks import TASKS
 
 STOCK = Path(lm_eval.__file__).parent / "tasks"
 FILES = {
@@ -105,7 +106,7 @@ def test_a_really_trained_model_scores_as_in_lm_eval(
 def test_a_random_model_scores_as_in_lm_eval(
     stories: Loaded, stock: dict[str, ConfigurableTask], shared: Path
 ) -> None:
-    compare((pico(context=384, vocabulary=512), stories[1]), stock, shared)
+    compare((worded(context=384, vocabulary=512), stories[1]), stock, shared)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -131,7 +132,7 @@ def hflm(loaded: Loaded, pairs: list[tuple[str, str]]) -> list[float]:
 @pytest.mark.parametrize("where", ["tokenizers/llama", "models/stories260K"])
 def test_pairs_are_tokenised_as_in_lm_eval(where: str, shared: Path) -> None:
     tokenizer = checkpoint.load_tokenizer(shared / where)
-    lm = HFLM(pretrained=pico(), tokenizer=tokenizer, device="cpu")
+    lm = HFLM(pretrained=worded(), tokenizer=tokenizer, device="cpu")
     for name in TASKS:
         task = load_task(name)
         rows = task.rows("scored", shared / "data" / name)[:20]

@@ -9,14 +9,14 @@ import pytest
 
 from tailored_llama.cli import execute
 from tailored_llama.families import LayerWidths
-from tests.support.gguf_cases import ODD, pico
+from tests.support.pico import ODD, layered
 
 pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install 'tailored-llama[llamacpp]'")
 
 
 def test_dense_beside_pruned_in_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pico([LayerWidths(8, 4, 96)] * 3, vocabulary=64).save_pretrained(tmp_path / "dense")
-    pico(ODD, vocabulary=64).save_pretrained(tmp_path / "cut")
+    layered([LayerWidths(8, 4, 96)] * 3, vocabulary=64).save_pretrained(tmp_path / "dense")
+    layered(ODD, vocabulary=64).save_pretrained(tmp_path / "cut")
     command = ["measure", str(tmp_path / "dense"), str(tmp_path / "cut"), "--batch", "1,3", "--repeats", "1"]
     more = ["--backend", "transformers,llama.cpp", "--length", "20", "--new", "6", "--threads", "1", "--json"]
     assert execute([*command, *more]) == 0
@@ -37,7 +37,7 @@ def test_dense_beside_pruned_in_both(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pico(ODD, vocabulary=64).save_pretrained(tmp_path / "cut")
+    layered(ODD, vocabulary=64).save_pretrained(tmp_path / "cut")
     weights = tmp_path / "cut" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     capsys.readouterr()

@@ -7,19 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tailored_llama import world
 from tailored_llama.checkpoint import ModelWeights, load_model, load_tokenizer, open_weights, write_checkpoint
 from tailored_llama.families import MODEL, Kept
 from tailored_llama.stages.prune import CutWeights
-from tests.support.older_readers import older, read_by  # noqa: F401 (a fixture)
+from tests.support.older_readers import read_by
+from tests.support.pico import family_of, pico
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 40, "hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 6,
-    "num_key_value_heads": 3, "head_dim": 8, "intermediate_size": 20, "max_position_embeddings": 64,
-    "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2, "tie_word_embeddings": False,
-}  # fmt: skip
 LLAMA3 = {
     "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 16,
@@ -74,27 +69,14 @@ save_file(found, sys.argv[2])
 """
 
 
-def model_of(case: str) -> PreTrainedModel:
-    """A random model whose logits are large enough that another rotation shows."""
-    torch.manual_seed(0)
-    family = case.partition(",")[0]
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(
-        AutoConfig.for_model(family, **{**SIZES, **CASES[case]})
-    )
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return model.eval()
-
-
-def test_every_family_and_form_is_the_same_model(older: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_every_family_and_form_is_the_same_model(older: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    ids = torch.randint(3, SIZES["vocab_size"], (2, 50), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(3, 40, (2, 50), generator=torch.Generator().manual_seed(1))
     save_file({"ids": ids}, tmp_path / "ids.safetensors")
     directories = []
-    for case in CASES:
-        weights = ModelWeights(model_of(case))
+    for case, own in CASES.items():
+        weights = ModelWeights(pico(family_of(case), pad_token_id=2, **own))
         for form, kept in CUTS.items():
             directories.append(tmp_path / f"{case}-{form}".replace(", ", "-"))
             write_checkpoint(CutWeights(weights, kept), directories[-1])
@@ -135,15 +117,18 @@ save_file(found, sys.argv[2])
 """
 
 
-def test_shaped_backbones_and_classifiers(older: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_shaped_backbones_and_classifiers(older: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    ids = torch.randint(3, SIZES["vocab_size"], (2, 20), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(3, 40, (2, 20), generator=torch.Generator().manual_seed(1))
     save_file({"ids": ids}, tmp_path / "ids.safetensors")
     cases = ["llama", "mistral, window", "qwen2", "qwen3", "phi3", "gemma2"]
     directories = [tmp_path / case.partition(",")[0] for case in cases]
     for case, directory in zip(cases, directories, strict=True):
-        write_checkpoint(CutWeights(ModelWeights(model_of(case)), CUTS["shaped"]), directory)
+        write_checkpoint(
+            CutWeights(ModelWeights(pico(family_of(case), pad_token_id=2, **CASES[case])), CUTS["shaped"]),
+            directory,
+        )
     out = tmp_path / "hidden.safetensors"
     read = read_by(older, HEADS, tmp_path, tmp_path / "ids.safetensors", out, *directories)
     theirs = load_file(out)
@@ -168,7 +153,7 @@ print(json.dumps(model.generation_config.to_dict()))
 """
 
 
-def test_tokens_and_generated_text_of_an_exported_model(older: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_tokens_and_generated_text_of_an_exported_model(older: Path, tmp_path: Path) -> None:
     base = open_weights("world")
     kept: Kept = {"mlp": {0: list(range(300)), 2: list(range(100, 500))}}
     write_checkpoint(CutWeights(base, kept), tmp_path / "cut", copy_from=world.model_path())

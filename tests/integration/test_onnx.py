@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from tailored_llama.checkpoint import open_weights
 from tailored_llama.errors import OutputError, TailorError
 from tailored_llama.families import LayerWidths, head_dim, widths
 from tailored_llama.stages.export.formats import onnx
 from tailored_llama.stages.export.formats.onnx import write_onnx
-from tests.support.gguf_cases import ODD, pico
+from tests.support.pico import ODD, WINDOW, layered, pico
 
 TOLERANCE = 1e-4
 
@@ -80,7 +80,7 @@ def check(model: PreTrainedModel, directory: Path) -> None:
 @pytest.mark.parametrize("form", ["plain", "shaped"])
 def test_both_forms_in_onnx_runtime(form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxscript", reason="no exporter: pip install 'tailored-llama[onnx]'")
-    model = pico(ODD if form == "shaped" else [LayerWidths(6, 3, 37)] * 2)
+    model = layered(ODD if form == "shaped" else [LayerWidths(6, 3, 37)] * 2)
     write_onnx(open_weights(model), tmp_path)
     assert capsys.readouterr().out == ""
     assert AutoConfig.from_pretrained(tmp_path).model_type == model.config.model_type
@@ -89,16 +89,7 @@ def test_both_forms_in_onnx_runtime(form: str, tmp_path: Path, capsys: pytest.Ca
 
 def test_layers_with_and_without_a_window(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript", reason="no exporter: pip install 'tailored-llama[onnx]'")
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=40, hidden_size=24, intermediate_size=20, num_hidden_layers=2, num_attention_heads=6,
-        num_key_value_heads=3, max_position_embeddings=64, rope_theta=1e6,
-        use_sliding_window=True, sliding_window=4, max_window_layers=1,
-    )  # fmt: skip
-    model = Qwen2ForCausalLM(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
+    model = pico("qwen2", num_hidden_layers=2, rope_theta=1e6, **WINDOW)
     write_onnx(open_weights(model), tmp_path)
     check(model, tmp_path)  # the prompt is longer than the window, and so is what follows it
     assert json.loads((tmp_path / "config.json").read_text())["rope_theta"] == 1e6
@@ -111,7 +102,7 @@ def test_a_disk_without_room_is_reported_before_tracing(
         raise AssertionError("traced")
 
     monkeypatch.setattr(onnx, "_traced", traced)
-    weights = open_weights(pico([LayerWidths(6, 3, 37)] * 2))
+    weights = open_weights(layered([LayerWidths(6, 3, 37)] * 2))
     free = shutil.disk_usage(tmp_path)._replace(free=onnx.onnx_bytes(weights) - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
     with pytest.raises(OutputError, match=rf"{tmp_path}: needs [\d.]+ MB, [\d.]+ MB are free"):
@@ -129,7 +120,7 @@ def test_a_disk_that_fills_up_meanwhile_is_one_line(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(onnx, "_fix_names", lambda graph: None)
     monkeypatch.setattr(onnx_ir, "save", save)
     with pytest.raises(OutputError, match=rf"{tmp_path}: the disk is full"):
-        write_onnx(open_weights(pico([LayerWidths(6, 3, 37)])), tmp_path)
+        write_onnx(open_weights(layered([LayerWidths(6, 3, 37)])), tmp_path)
 
 
 def test_without_the_extra_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,5 +129,5 @@ def test_without_the_extra_one_line_says_so(tmp_path: Path, monkeypatch: pytest.
         importlib.util, "find_spec", lambda name: None if name == "onnxscript" else found(name)
     )
     with pytest.raises(TailorError, match=r"onnxscript.*tailored-llama\[onnx\]"):
-        write_onnx(open_weights(pico([LayerWidths(1, 1, 4)])), tmp_path)
+        write_onnx(open_weights(layered([LayerWidths(1, 1, 4)])), tmp_path)
     assert not list(tmp_path.iterdir())

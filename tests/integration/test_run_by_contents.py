@@ -13,70 +13,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from tailored_llama import checkpoint, run, world
+from tailored_llama import checkpoint, run
 from tailored_llama.checkpoint import digests
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.stage import Stage, Store
+from tests.support.runs import make_inputs, recipe
 
-TASK = """
-name: {name}
-metric: acc
-scored: test
-max_length: 64
-fields: [text, mood]
-options: "['sad', 'happy']"
-gold: options.index(mood)
-source: {{files: rows}}
-prompts:
-  plain: {{context: "{{{{ text }}}} It was a day to be"}}
-"""
-TASKS = ("mood", "weather", "temper")
 Made = dict[Path, int]
-
-
-def make_inputs(folder: Path) -> Path:
-    """A random LLaMA of two layers with the world's tokenizer, three tasks with their rows, and a text."""
-    source = world.model_path()
-    known = json.loads((source / "config.json").read_text())
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=known["vocab_size"], hidden_size=32, intermediate_size=96, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=128,
-        bos_token_id=known["bos_token_id"], eos_token_id=known["eos_token_id"],
-    ))  # fmt: skip
-    model.save_pretrained(folder / "model")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(source / name, folder / "model" / name)
-    for number, name in enumerate(TASKS):
-        (folder / name / "rows").mkdir(parents=True)
-        (folder / name / f"{name}.yaml").write_text(TASK.format(name=name))
-        for split, count in (("train", 8), ("test", 4)):
-            rows = [
-                {"text": f"The {split} {name} of day {number} {i} went by.", "mood": ("sad", "happy")[i % 2]}
-                for i in range(count)
-            ]
-            lines = "".join(json.dumps(row) + "\n" for row in rows)
-            (folder / name / "rows" / f"{split}.jsonl").write_text(lines)
-    (folder / "story.txt").write_text(world.text("test")[:1500])
-    return folder
-
-
-def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
-    return {
-        "model": str(folder / "model"),
-        "tasks": [str(folder / name / f"{name}.yaml") for name in TASKS],
-        "prune": {
-            "ratio": 0.2,
-            "calibration": {"source": str(folder / "story.txt"), "samples": 2, "length": 16},
-        },
-        "heal": {"texts": 4, "length": 4, "epochs": 1, "precision": "fp32"},
-        "tune": {"shots": 4, "epochs": 1, "batch_size": 4, "prompt": "plain", "precision": "fp32"},
-        "evaluate": {"perplexity": [str(folder / "story.txt")], "length": 32},
-        "export": {"formats": ["hf"]},
-        **changes,
-    }
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tailored_llama import run
-from tests.support.scoring_pico import written_task
+from tests.support.tasks import written_task
 
 
 def test_a_run_of_both_kinds(tmp_path: Path) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 from tailored_llama import evaluate, export, heal, prune, tune
 from tailored_llama.play.models import Player
 from tailored_llama.recipe import Heal, Tune
-from tests.support.scoring_pico import pico, tokenizer, written_task
-from tests.support.token_picos import TEXT, around, choice_task, extended, save
+from tests.support.pico import saved, worded
+from tests.support.tasks import TEXT, choice_task, written_task
+from tests.support.tokenizers import around, extended, tokenizer
 
 
 def test_tuning_starts_where_it_does_without_an_end(tmp_path: Path) -> None:
     own = choice_task(tmp_path / "own")
     losses = []
     for name, words in (("end", around("<s>", "</s>")), ("plain", tokenizer())):
-        save(pico(), words, tmp_path / name)
+        saved(worded(), tmp_path / name, words)
         out = tune(
             tmp_path / name, task=own, shots=4, prompt="plain", epochs=1, out=tmp_path / f"{name}-tuned"
         )
@@ -26,7 +27,7 @@ def test_tuning_starts_where_it_does_without_an_end(tmp_path: Path) -> None:
 
 
 def test_tokens_that_no_text_uses_do_no_harm(tmp_path: Path) -> None:
-    model = save(pico(), extended(), tmp_path / "model")
+    model = saved(worded(), tmp_path / "model", extended())
     choice, written = choice_task(tmp_path / "choice"), written_task(tmp_path / "written")
     (tmp_path / "text.txt").write_text(TEXT * 20)
     row = evaluate(
@@ -44,5 +45,5 @@ def test_tokens_that_no_text_uses_do_no_harm(tmp_path: Path) -> None:
     tune(healed, task=written, shots=4, prompt="plain", epochs=1, out=tmp_path / "tuned")
     for to in ("hf", "gguf"):
         export(tmp_path / "tuned", to=to, out=tmp_path / to)
-    player = Player("pico", pico(), extended())
+    player = Player("pico", worded(), extended())
     assert player.answer(TEXT, 3).tokens

@@ -16,11 +16,8 @@ NEEDED = (f"transformers=={VERSION}", "huggingface-hub>=0.34,<1", "tokenizers>=0
 """What differs from the versions of this environment; the rest of what it needs is in here."""
 
 
-@pytest.fixture(scope="session")
-def older(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with transformers 4.57, installed at the first use and kept in pytest's cache."""
-    cache = getattr(request.config, "cache", None)
-    home = Path(cache.mkdir("readers")) if cache is not None else tmp_path_factory.mktemp("readers")
+def installed(home: Path) -> Path:
+    """The folder with transformers 4.57, installed into `home` at first; skips without a registry."""
     folder = home / f"transformers-{VERSION}"
     if not folder.is_dir():
         fresh = home / f"unfinished-{os.getpid()}"

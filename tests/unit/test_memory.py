@@ -18,7 +18,9 @@ from tailored_llama.errors import DataError, DivergedError, MemoryLimitError
 from tailored_llama.memory import describe, memory_for, out_of_memory
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.workflows import sweep
-from tests.support.scoring_pico import ROWS, pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import ROWS, write_split
+from tests.support.tokenizers import tokenizer
 
 CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.2"
 CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 400000000000 bytes. Error code 12 (Cannot allocate memory)"  # noqa: E501
@@ -80,7 +82,7 @@ def test_the_inner_block_names_its_own_key() -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    pico().save_pretrained(tmp_path / "model")
+    worded().save_pretrained(tmp_path / "model")
     tokenizer().save_pretrained(tmp_path / "model")
     return tmp_path / "model"
 

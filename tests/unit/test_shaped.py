@@ -16,9 +16,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tailored_llama import shaped as module
 from tailored_llama.shaped import ShapedLlamaConfig, ShapedLlamaForCausalLM
-from tests.support.checkpoint_picos import SIZES, WIDTHS, equal_bits, plain, saved, shaped, tokens
+from tests.support.pico import PLAIN_SIZES, WIDTHS, equal_bits, model_of, plain, saved, shaped, tokens
 
-HEAD = SIZES["head_dim"]
+HEAD = PLAIN_SIZES["head_dim"]
 layer_widths = st.builds(
     lambda kv, group, mlp: [kv * group, kv, mlp], st.integers(1, 3), st.integers(1, 3), st.integers(1, 24)
 )
@@ -43,13 +43,13 @@ def test_every_layer_has_its_own_widths(
         assert attention.q_proj.out_features == attention.o_proj.in_features == heads * head_dim
         assert attention.k_proj.out_features == attention.v_proj.out_features == kv_heads * head_dim
         assert layer.mlp.gate_proj.out_features == layer.mlp.down_proj.in_features == mlp
-    assert model.config.num_attention_heads == SIZES["num_attention_heads"]
+    assert model.config.num_attention_heads == PLAIN_SIZES["num_attention_heads"]
     assert torch.isfinite(model(tokens(2, 7)).logits).all()
 
 
 def test_a_fresh_model_is_initialised_as_the_stock_one() -> None:
-    config = ShapedLlamaConfig(**{**SIZES, "hidden_size": 256}, layer_widths=WIDTHS, initializer_range=0.01)
-    for layer in ShapedLlamaForCausalLM(config).model.layers:
+    model = shaped(hidden_size=256, initializer_range=0.01, weights="fresh")
+    for layer in model.model.layers:
         assert 0.009 < layer.self_attn.q_proj.weight.std() < 0.011
 
 
@@ -154,16 +154,16 @@ def test_lora_trains_every_layer_merges_and_keeps_the_code_when_saved(tmp_path: 
 )
 def test_widths_that_make_no_sense_are_refused(widths: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        ShapedLlamaConfig(**SIZES, layer_widths=widths)
+        ShapedLlamaConfig(**PLAIN_SIZES, layer_widths=widths)
 
 
 def test_a_model_needs_widths() -> None:
     with pytest.raises(ValueError, match="needs layer_widths"):
-        ShapedLlamaForCausalLM(ShapedLlamaConfig(**SIZES))
+        model_of(ShapedLlamaConfig(**PLAIN_SIZES))
 
 
 def test_heads_need_not_divide_the_residual_width(tmp_path: Path) -> None:
-    config = ShapedLlamaConfig(**{**SIZES, "num_attention_heads": 6}, layer_widths=WIDTHS)
+    config = ShapedLlamaConfig(**{**PLAIN_SIZES, "num_attention_heads": 6}, layer_widths=WIDTHS)
     config.save_pretrained(tmp_path)
     assert AutoConfig.from_pretrained(tmp_path).layer_widths == WIDTHS
 

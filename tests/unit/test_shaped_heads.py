@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,22 +13,17 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 from tailored_llama import shaped
 from tailored_llama.checkpoint import ModelWeights, write_checkpoint
 from tailored_llama.families import LayerWidths, with_widths
-from tests.support.checkpoint_picos import saved
-from tests.support.family_picos import OWN, pico
-from tests.support.prune_pico import tokens_of
+from tests.support.pico import OWN, pico, pico_config, saved, tokens_of
 
 WIDTHS = [LayerWidths(2, 1, 5), LayerWidths(6, 3, 9), LayerWidths(3, 3, 4)]
 STOCK_NAMES = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma2", "gemma3_text"]
 
 
-def model_of(case: str, **changes: Any) -> Any:
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(with_widths(pico(case, **changes), WIDTHS)).eval()
-
-
 @pytest.fixture(params=["llama", "mistral with a window", "phi3", "gemma3_text"])
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    write_checkpoint(ModelWeights(model_of(request.param, pad_token_id=2)), tmp_path / "shaped")
+    write_checkpoint(
+        ModelWeights(pico(request.param, widths=WIDTHS, pad_token_id=2, weights="fresh")), tmp_path / "shaped"
+    )
     return tmp_path / "shaped"
 
 
@@ -59,7 +53,7 @@ def test_a_classifier_is_trained_saved_and_loaded(written: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("family", STOCK_NAMES)
 def test_every_stock_class_has_a_shaped_one(family: str) -> None:
-    config = with_widths(pico(family if family in OWN else "qwen3", pad_token_id=2), WIDTHS)
+    config = with_widths(pico_config(family if family in OWN else "qwen3", pad_token_id=2), WIDTHS)
     names = shaped.auto_map(config)
     assert {"AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoModelForSequenceClassification"} <= set(
         names
@@ -74,7 +68,7 @@ def test_every_stock_class_has_a_shaped_one(family: str) -> None:
 
 
 def test_whatever_is_saved_names_every_class(tmp_path: Path) -> None:
-    model = model_of("llama")
+    model = pico("llama", widths=WIDTHS, weights="fresh")
     write_checkpoint(ModelWeights(model), tmp_path / "ours")
     for kind in (AutoConfig, AutoModel, AutoModelForSequenceClassification):
         loaded = kind.from_pretrained(tmp_path / "ours")

@@ -10,7 +10,9 @@ from types import ModuleType
 import pytest
 
 from tests.support import ROOT
-from tests.support.scoring_pico import ROWS, pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import ROWS, write_split
+from tests.support.tokenizers import tokenizer
 
 PATH = ROOT / "benchmarks" / "prompt_auto.py"
 
@@ -73,7 +75,7 @@ prompts:
 def test_the_whole_of_it_and_again(
     bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pico().save_pretrained(tmp_path / "model")
+    worded().save_pretrained(tmp_path / "model")
     tokenizer().save_pretrained(tmp_path / "model")
     for split in ("train", "validation", "test"):
         rows = [ROWS["boolq"] | {"passage": f"{split} {i}.", "label": i % 2} for i in range(6)]

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from tailored_llama import evaluate, export, tune
 from tailored_llama.checkpoint import adapter_digest, find_adapter, load_model, load_tuned, open_weights
 from tailored_llama.errors import CheckpointError, TuneError
-from tests.support.checkpoint_picos import plain, saved, tokens
-from tests.support.scoring_pico import tokenizer
+from tests.support.pico import plain, saved, tokens
+from tests.support.tokenizers import tokenizer
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 

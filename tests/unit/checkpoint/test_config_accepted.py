@@ -24,8 +24,8 @@ from tailored_llama.recipe import load_recipe
 from tailored_llama.shaped import FAMILIES
 from tailored_llama.stages.prune import make_plan
 from tailored_llama.training.base_model import write_model
-from tests.support.checkpoint_picos import plain, saved, shaped
-from tests.support.scoring_pico import tokenizer
+from tests.support.pico import plain, saved, shaped
+from tests.support.tokenizers import tokenizer
 
 UNKNOWN = {"twist": 0.5, "sparsity_pattern": "2:4", "gate_scale": [1, 2]}
 ALLOW = tuple(UNKNOWN)

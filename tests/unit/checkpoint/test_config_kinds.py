@@ -15,7 +15,7 @@ from transformers import CONFIG_MAPPING
 from tailored_llama.checkpoint import load_config, load_model, open_weights, write_checkpoint
 from tailored_llama.errors import CheckpointError, FamilyError
 from tailored_llama.progress import note_once
-from tests.support.checkpoint_picos import plain, saved
+from tests.support.pico import plain, saved
 
 FP8 = {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}

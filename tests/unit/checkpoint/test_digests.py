@@ -12,7 +12,7 @@ import torch
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint import digests
 from tailored_llama.stage import Stage, complete
-from tests.support.checkpoint_picos import plain
+from tests.support.pico import plain
 
 
 @pytest.fixture

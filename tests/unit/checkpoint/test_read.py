@@ -21,7 +21,7 @@ from tailored_llama.checkpoint import (
     weights_digest,
 )
 from tailored_llama.errors import CheckpointError, FamilyError
-from tests.support.checkpoint_picos import equal_bits, plain, saved, shaped, tokens
+from tests.support.pico import equal_bits, plain, saved, shaped, tokens
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 

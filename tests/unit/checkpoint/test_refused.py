@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from peft import LoraConfig, get_peft_model
 from tailored_llama.checkpoint import digest_directory, load_model, load_tokenizer, open_weights
 from tailored_llama.checkpoint.write import copy_extras
 from tailored_llama.errors import CheckpointError
-from tests.support.checkpoint_picos import equal_bits, plain, saved
-from tests.support.scoring_pico import tokenizer
+from tests.support.pico import equal_bits, plain, saved
+from tests.support.tokenizers import tokenizer
 
 CODE = "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\nclass Own:\n    pass\n"
 MAP = {"AutoTokenizer": ["own.OwnTokenizer", None]}
@@ -43,19 +42,18 @@ def refusal(read: Callable[[Path], object], directory: Path) -> str:
 @pytest.mark.parametrize(
     "named", [MAP, ["own.OwnTokenizer", "own.OwnTokenizerFast"], {"AutoTokenizer": "own.A"}]
 )
-def test_code_of_a_tokenizer_is_never_run_nor_asked_about(model: Path, named: object) -> None:
+def test_code_of_a_tokenizer_is_never_run_nor_asked_about(
+    model: Path, named: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (model / "own.py").write_text(CODE)
     edit(model / "tokenizer_config.json", auto_map=named, tokenizer_class="OwnTokenizer")
     (model / "config.json").unlink()  # by the model's type transformers would take a class of its own
-    code = (
-        "import sys; from tailored_llama.checkpoint import load_tokenizer\n"
-        "try:\n    load_tokenizer(sys.argv[1])\nexcept ValueError as error:\n    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(model)], input="y\ny\n", capture_output=True, text=True, check=True
-    )
-    assert "tokenizer_config.json: auto_map asks to run code that came with the checkpoint" in done.stdout
-    assert "[y/N]" not in done.stdout + done.stderr
+    answers = io.StringIO("y\ny\n")
+    monkeypatch.setattr("sys.stdin", answers)
+    refused = refusal(load_tokenizer, model)
+    assert "tokenizer_config.json: auto_map asks to run code that came with the checkpoint" in refused
+    assert answers.tell() == 0, "a question was answered"
+    assert "[y/N]" not in "".join(capsys.readouterr())
     assert not (model / "ran").exists()
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
 from tailored_llama import world
 from tailored_llama.checkpoint import ModelWeights, load_config, write_checkpoint, write_tokenizer
 from tailored_llama.cli import execute
 from tailored_llama.errors import CheckpointError
-from tests.support.checkpoint_picos import plain, saved
-from tests.support.family_picos import LLAMA3, LONG, OWN, pico
+from tests.support.pico import LLAMA3, LONG, OWN, pico, plain, saved
 
 NESTED = {
     "full_attention": {"rope_type": "linear", "rope_theta": 1e6, "factor": 8.0},
@@ -25,7 +24,7 @@ NESTED = {
 
 def written(case: str, directory: Path, **changes: Any) -> dict[str, Any]:
     """The config.json that we write of a pico model."""
-    write_checkpoint(ModelWeights(AutoModelForCausalLM.from_config(pico(case, **changes))), directory)
+    write_checkpoint(ModelWeights(pico(case, weights="fresh", **changes)), directory)
     content: dict[str, Any] = json.loads((directory / "config.json").read_text())
     return content
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from tailored_llama.checkpoint import ModelWeights, load_model, open_weights, weights_digest
 from tailored_llama.checkpoint.contents import INDEX, SINGLE
 from tailored_llama.errors import CheckpointError
-from tests.support.checkpoint_picos import equal_bits, plain, saved, shaped
+from tests.support.pico import equal_bits, plain, saved, shaped
 
 NORM = "model.norm.weight"
 

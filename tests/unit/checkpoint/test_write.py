@@ -23,7 +23,7 @@ from tailored_llama import shaped as shaped_module
 from tailored_llama.checkpoint import ModelWeights, load_model, open_weights, weights_digest, write_checkpoint
 from tailored_llama.checkpoint.write import byte_size, plan_shards
 from tailored_llama.errors import CheckpointError, OutputError
-from tests.support.checkpoint_picos import SIZES, equal_bits, plain, saved, shaped
+from tests.support.pico import PLAIN_SIZES, equal_bits, plain, saved, shaped
 
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 layer_widths = st.builds(
@@ -134,7 +134,7 @@ def test_the_shaped_form_carries_its_code(tmp_path: Path) -> None:
     write_checkpoint(weights, tmp_path / "out")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["model_type"] == "shaped_llama"
-    assert config["num_attention_heads"] == SIZES["num_attention_heads"]
+    assert config["num_attention_heads"] == PLAIN_SIZES["num_attention_heads"]
     assert config["auto_map"]["AutoModelForCausalLM"] == "shaped.ShapedLlamaForCausalLM"
     assert (tmp_path / "out" / "shaped.py").read_bytes() == Path(shaped_module.__file__).read_bytes()
     assert weights_digest(open_weights(tmp_path / "out")) == weights_digest(weights)

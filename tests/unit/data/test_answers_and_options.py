@@ -16,7 +16,9 @@ from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
 from tailored_llama.scoring import Scored, rank_prompts
 from tailored_llama.stages.prune.margin import questions
-from tests.support.scoring_pico import pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import write_split
+from tests.support.tokenizers import tokenizer
 
 TASK = """
 metric: acc_norm
@@ -35,7 +37,7 @@ prompts:
     answers: "{answers}"
   partial: {{contexts: "{contexts}", answer: "owl"}}
 """
-MODEL, WORDS = pico(context=2048), tokenizer()
+MODEL, WORDS = worded(context=2048), tokenizer()
 
 
 def own(

@@ -10,7 +10,9 @@ import pytest
 
 from tailored_llama.cli import execute
 from tailored_llama.data import task_file as schema
-from tests.support.scoring_pico import pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import write_split
+from tests.support.tokenizers import tokenizer
 
 WRITTEN = """
 kind: generation
@@ -43,7 +45,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with a model, and a task of either kind with its rows; the working directory."""
     schema._load.cache_clear()
     monkeypatch.chdir(tmp_path)
-    pico(context=48).save_pretrained(tmp_path / "model")
+    worded(context=48).save_pretrained(tmp_path / "model")
     tokenizer().save_pretrained(tmp_path / "model")
     for split in ("train", "test"):
         write_split(tmp_path, split, [{"question": f"{split} {n}?", "answer": "no"} for n in range(4)])

@@ -20,7 +20,7 @@ from tailored_llama.data.task import Task
 from tailored_llama.errors import DataError, TaskError
 from tailored_llama.recipe import Tune
 from tailored_llama.stage.inputs import task_inputs
-from tests.support.scoring_pico import ROWS
+from tests.support.tasks import ROWS
 
 HEAD = "metric: acc\nscored: test\nmax_length: 64\nsource: {files: .}\n"
 NLI = (

@@ -12,7 +12,9 @@ from tailored_llama import tune
 from tailored_llama.data import load_task
 from tailored_llama.data.labels import NAMED, warn_of_unseen
 from tailored_llama.data.shots import Shots, draw
-from tests.support.scoring_pico import pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import write_split
+from tests.support.tokenizers import tokenizer
 
 TASK = """
 metric: acc
@@ -118,7 +120,7 @@ def test_tuning_records_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     path = own(tmp_path / "task", 4)
     with caplog.at_level(logging.WARNING):
         out = tune(
-            pico(),
+            worded(),
             tokenizer=tokenizer(),
             task=path,
             shots=2,

@@ -15,7 +15,9 @@ from tailored_llama.errors import DataError
 from tailored_llama.recipe import Calibration
 from tailored_llama.scoring import example_length, outcomes, requests
 from tailored_llama.training.batches import encode
-from tests.support.scoring_pico import TASKS, pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import TASKS, write_split
+from tests.support.tokenizers import tokenizer
 
 CHOICE = """
 metric: acc
@@ -35,7 +37,7 @@ prompts:
   plain: {{context: "{{{{ text }}}}\\nAnswer:"}}
 """
 BOTH = "scored: test\nsource: {{files: .}}\nmax_length: {limit}\n"
-MODEL, WORDS = pico(), tokenizer()
+MODEL, WORDS = worded(), tokenizer()
 
 
 def own(folder: Path, kind: str, limit: int, words: int = 12) -> Path:
@@ -59,7 +61,7 @@ def test_a_longer_prompt_is_cut_on_the_left_and_counted(kind: str, tmp_path: Pat
     figures = {name: evaluate(MODEL, tasks=[name], **asked)["tasks"][kind] for name in (short, whole)}
     assert (figures[short]["cut"], figures[whole]["cut"]) == (2, 0)
     # As a model of that context would have read it.
-    narrow = evaluate(pico(context=20 if kind == "choice" else 26), tasks=[whole], **asked)["tasks"][kind]
+    narrow = evaluate(worded(context=20 if kind == "choice" else 26), tasks=[whole], **asked)["tasks"][kind]
     assert narrow == figures[short]
 
 
@@ -79,7 +81,7 @@ def test_what_is_trained_on_and_ranked_is_what_is_scored(kind: str, tmp_path: Pa
 
 def test_the_smaller_of_context_and_max_length_counts(tmp_path: Path) -> None:
     task = load_task(own(tmp_path, "choice", 20))
-    assert example_length(task, pico(context=16)) == 16
+    assert example_length(task, worded(context=16)) == 16
     assert example_length(task, MODEL.config) == 20
     # Each shot before a question may be as long as the question.
     assert example_length(task, MODEL, 3) == 80

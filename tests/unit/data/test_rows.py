@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tailored_llama.data import load_task
 from tailored_llama.data.shots import draw
 from tailored_llama.errors import DataError
-from tests.support.scoring_pico import ROWS, write_split
+from tests.support.tasks import ROWS, write_split
 
 BOOLQ, ARC = ROWS["boolq"], ROWS["arc_easy"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tailored_llama.data import chance, load_task, task_names
 from tailored_llama.errors import DataError, TaskError
-from tests.support.scoring_pico import ROWS, TASKS
+from tests.support.tasks import ROWS, TASKS
 
 PROMPTS = ["paper", "harness", "instruct", "choices", "cloze"]
 LETTERED = "The owl sleeps by day.\ndoes the owl sleep by day?\nA. no\nB. yes\nAnswer:"

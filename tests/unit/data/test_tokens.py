@@ -27,8 +27,9 @@ from tailored_llama.scoring.requests import encode_context, encode_written
 from tailored_llama.stages.evaluate.harness import Model
 from tailored_llama.stages.evaluate.perplexity import perplexity
 from tailored_llama.training.batches import encode
-from tests.support.scoring_pico import pico, tokenizer, write_split, written_task
-from tests.support.token_picos import TEXT, around, choice_task, extended, save, without_start
+from tests.support.pico import saved, worded
+from tests.support.tasks import TEXT, choice_task, write_split, written_task
+from tests.support.tokenizers import around, extended, tokenizer, without_start
 
 FORMS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "end": lambda: around("<s>", "</s>"),
@@ -80,7 +81,7 @@ def test_an_end_that_the_text_brings_itself_stays() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_stage_reads_the_same_with_and_without_an_end(form: str, tmp_path: Path) -> None:
-    words, plain, model = FORMS[form](), PLAIN[form](), pico()
+    words, plain, model = FORMS[form](), PLAIN[form](), worded()
     asked = [Example((TEXT,) * 2, (" yes", " no"), 0, 0), Example(("", ""), (" yes", " the dog"), 1, 1)]
     written = [Example((TEXT,), (" yes",), 0, 0, references=("yes",))]
 
@@ -118,7 +119,7 @@ def test_every_stage_reads_the_same_with_and_without_an_end(form: str, tmp_path:
 def test_lm_evals_own_command_line_reads_no_end_either() -> None:
     """`--model tailor` scores and generates behind the prompt, not behind its end."""
     lms = [
-        Tailor(pretrained=pico(), tokenizer=words, device="cpu")
+        Tailor(pretrained=worded(), tokenizer=words, device="cpu")
         for words in (around("<s>", "</s>"), tokenizer())
     ]
     for string in (TEXT, "<s>a", ""):
@@ -141,7 +142,7 @@ SAYS = r"token 301 \('zebra'\) has no row in an embedding of 300, and the tokeni
 
 @pytest.mark.parametrize("place", ["choice", "written"])
 def test_a_token_that_a_row_uses_is_named_with_the_row(place: str, tmp_path: Path) -> None:
-    model = save(pico(), extended(), tmp_path / "model")
+    model = saved(worded(), tmp_path / "model", extended())
     if place == "choice":
         task = choice_task(tmp_path / place, "zebra")
     else:
@@ -163,7 +164,7 @@ def test_a_token_that_a_row_uses_is_named_with_the_row(place: str, tmp_path: Pat
 
 
 def test_a_token_that_any_other_text_uses_is_named(tmp_path: Path) -> None:
-    model, words = pico(), extended()
+    model, words = worded(), extended()
     (tmp_path / "text.txt").write_text("a zebra " * 40)
     settings = Calibration(source=str(tmp_path / "text.txt"), samples=2, length=8)
     example = Example(("a zebra",) * 2, (" yes", " no"), 0, 4)
@@ -183,7 +184,7 @@ def test_a_token_that_any_other_text_uses_is_named(tmp_path: Path) -> None:
 def test_only_what_is_read_counts() -> None:
     """A context that is cut loses what the model does not have."""
     example = Example(("zebra " + "the owl " * 40,) * 2, (" yes", " no"), 0, 4)
-    assert score(pico(), extended(), [example], max_length=20)[0].cut
+    assert score(worded(), extended(), [example], max_length=20)[0].cut
     check_ids([], 0, tokenizer())
 
 
@@ -194,10 +195,10 @@ def test_an_end_of_sequence_token_without_a_row(tmp_path: Path) -> None:
     assert words.eos_token_id == 300
     example = Example((TEXT,), (" yes",), 0, 0, references=("yes",))
     longer = Example((TEXT * 3,), (" yes",), 0, 1, references=("yes",))
-    assert len(write(pico(), words, [example, longer], Generation(max_new_tokens=4))) == 2
+    assert len(write(worded(), words, [example, longer], Generation(max_new_tokens=4))) == 2
     with pytest.raises(CheckpointError, match=r"row 0: token 300 \('<end>'\) has no row"):
         encode(words, [example], 64, None, 300)
-    model = save(pico(), words, tmp_path / "model")
+    model = saved(worded(), tmp_path / "model", words)
     with pytest.raises(CheckpointError, match=r"token 300 \('<end>'\) has no row"):
         export(model, to="gguf", out=tmp_path / "gguf")
 
@@ -209,7 +210,7 @@ def test_a_start_without_a_row_is_refused_by_export(to: str, tmp_path: Path) -> 
     words.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="<start> $A", special_tokens=[("<start>", 300)]
     )
-    model = save(pico(), words, tmp_path / "model")
+    model = saved(worded(), tmp_path / "model", words)
     with pytest.raises(
         CheckpointError, match=r"model: token 300 \('<start>'\) has no row in an embedding of 300"
     ):

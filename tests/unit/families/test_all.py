@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint import ModelWeights
@@ -20,9 +20,8 @@ from tailored_llama.errors import FamilyError
 from tailored_llama.families import MODEL, Kept, LayerWidths
 from tailored_llama.stages.prune import CutWeights, prune
 from tailored_llama.stages.prune.walk import Walk
-from tests.support.family_picos import OWN, SIZES, family_of, pico
 from tests.support.masking import masked, some_units
-from tests.support.prune_pico import model_of, tokens_of
+from tests.support.pico import OWN, SIZES, family_of, model_of, pico_config, tokens_of
 
 PLAIN: Kept = {"heads": {i: [0, 1] for i in range(3)}, "mlp": {i: [1, 2, 5, 19] for i in range(3)}}
 """All layers alike: 4 heads, which divide the residual width of 24, and 4 channels."""
@@ -47,8 +46,8 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 @cases
 def test_parameters_are_those_of_the_model(case: str) -> None:
-    config = pico(case)
-    model = AutoModelForCausalLM.from_config(config)
+    config = pico_config(case)
+    model = model_of(config)
     assert families.check_config(config).name == family_of(case)
     assert families.parameter_count(config) == sum(p.numel() for p in model.parameters())
     for kept in (PLAIN, SHAPED):
@@ -99,7 +98,7 @@ def test_published_sizes(
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_cut_equals_masked(case: str, data: st.DataObject) -> None:
-    model = model_of(pico(case))
+    model = model_of(pico_config(case))
     kept = some_units(model.config, data.draw)
     cut = checkpoint.load_model(CutWeights(ModelWeights(model), kept))
     cut.set_attn_implementation("eager")
@@ -108,7 +107,7 @@ def test_cut_equals_masked(case: str, data: st.DataObject) -> None:
 
 @cases
 def test_walk_equals_the_whole_models_backward(case: str) -> None:
-    dense = model_of(pico(case))
+    dense = model_of(pico_config(case))
     for kept in ({}, SHAPED):
         model = checkpoint.load_model(CutWeights(ModelWeights(dense), kept)) if kept else dense
         model.set_attn_implementation("eager")
@@ -131,7 +130,7 @@ def test_walk_equals_the_whole_models_backward(case: str) -> None:
 @cases
 @pytest.mark.parametrize("kept", [PLAIN, SHAPED, ALL], ids=["plain", "shaped", "all kinds"])
 def test_saved_and_loaded_it_is_the_same(case: str, kept: Kept, tmp_path: Path) -> None:
-    model = model_of(pico(case))
+    model = model_of(pico_config(case))
     if kept is ALL and case == "llama 3, tied":  # three query heads to each of two KV heads
         kept = {**ALL, "query_heads": {1: [1, 2, 3, 4]}}
     cut = CutWeights(ModelWeights(model), kept)
@@ -158,7 +157,7 @@ def test_saved_and_loaded_it_is_the_same(case: str, kept: Kept, tmp_path: Path) 
 
 @pytest.mark.parametrize("case", ["phi3", "gemma3_text"])
 def test_shaped_generates_with_a_cache_as_without(case: str) -> None:
-    model = checkpoint.load_model(CutWeights(ModelWeights(model_of(pico(case))), SHAPED))
+    model = checkpoint.load_model(CutWeights(ModelWeights(model_of(pico_config(case))), SHAPED))
     prompt = tokens_of(model.config, 2, 6)
     how = {"max_new_tokens": 8, "do_sample": False, "pad_token_id": 0, "eos_token_id": None}
     assert torch.equal(model.generate(prompt, **how), model.generate(prompt, **how, use_cache=False))
@@ -168,7 +167,7 @@ def test_shaped_generates_with_a_cache_as_without(case: str) -> None:
 
 def test_phi3_as_on_the_hub_is_the_stock_class(tmp_path: Path) -> None:
     """Its configs name code that came with the checkpoint; none is run, as the class is the stock one."""
-    model = model_of(pico("phi3"))
+    model = model_of(pico_config("phi3"))
     model.save_pretrained(tmp_path / "hub")
     path = tmp_path / "hub" / "config.json"
     hub = json.loads(path.read_text())
@@ -190,7 +189,7 @@ def test_phi3_as_on_the_hub_is_the_stock_class(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("case", ["gemma2", "gemma3_text"])
 def test_heads_that_do_not_divide_make_gemmas_shaped_form(case: str) -> None:
-    config = pico(case, hidden_size=16, num_attention_heads=4, num_key_value_heads=4)
+    config = pico_config(case, hidden_size=16, num_attention_heads=4, num_key_value_heads=4)
     assert families.with_widths(config, [LayerWidths(2, 2, 9)] * 3).model_type == family_of(case)
     shaped = families.with_widths(config, [LayerWidths(3, 3, 9)] * 3)
     assert shaped.model_type == f"shaped_{family_of(case)}"
@@ -198,9 +197,9 @@ def test_heads_that_do_not_divide_make_gemmas_shaped_form(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["mistral with a window", "qwen2 with windows", "qwen3", "phi3"])
 def test_heads_that_do_not_divide_stay_plain(case: str) -> None:
-    config = families.with_widths(pico(case, hidden_size=16), [LayerWidths(3, 3, 9)] * 3)
+    config = families.with_widths(pico_config(case, hidden_size=16), [LayerWidths(3, 3, 9)] * 3)
     assert (config.model_type, config.head_dim) == (family_of(case), 8)
-    assert config.sliding_window == pico(case).sliding_window
+    assert config.sliding_window == pico_config(case).sliding_window
 
 
 def test_multiply_accumulates_written_out() -> None:
@@ -212,7 +211,7 @@ def test_multiply_accumulates_written_out() -> None:
     for case in ("llama", "qwen2", "phi3", "phi3, partly rotated", "qwen3", "gemma2", "gemma3_text"):
         norms = 8 * q * d if case.startswith("gemma") else 4 * q * d
         on_heads = 2 * q * s * (h + k) if case in ("qwen3", "gemma3_text") else 0
-        found = families.mac_count(pico(case, num_hidden_layers=1), q)
+        found = families.mac_count(pico_config(case, num_hidden_layers=1), q)
         assert found == ends + layer + rotated[case] + norms + on_heads, case
 
 
@@ -224,11 +223,11 @@ def test_all_are_listed() -> None:
 
 def test_attributes_that_say_nothing_as_long_as_they_are_off() -> None:
     silent = {"attention_bias": False, "mlp_bias": False}
-    assert families.check_config(pico("mistral", **silent))
-    first = pico("phi3", **silent, lm_head_bias=False, full_attn_mod=1, interpolate_factor=1)
+    assert families.check_config(pico_config("mistral", **silent))
+    first = pico_config("phi3", **silent, lm_head_bias=False, full_attn_mod=1, interpolate_factor=1)
     assert families.check_config(first)
     with pytest.raises(FamilyError, match="lm_head_bias"):
-        families.check_config(pico("phi3", lm_head_bias=True))
+        families.check_config(pico_config("phi3", lm_head_bias=True))
 
 
 @pytest.mark.parametrize(
@@ -238,4 +237,4 @@ def test_attributes_that_say_nothing_as_long_as_they_are_off() -> None:
 )  # fmt: skip
 def test_what_a_family_does_not_know_is_refused_by_name(case: str, change: dict[str, Any]) -> None:
     with pytest.raises(FamilyError, match=next(iter(change))):
-        families.check_config(pico(case, **change))
+        families.check_config(pico_config(case, **change))

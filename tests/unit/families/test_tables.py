@@ -7,37 +7,20 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig
+from transformers import GPT2Config, LlamaConfig, MistralConfig
 
 from tailored_llama import families
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.errors import FamilyError
 from tailored_llama.families import LayerWidths
-from tests.support.prune_pico import SHAPES, config_of
-
-
-def llama_7b(share: float, layers: range, hidden: int = 4096) -> Any:
-    """LLaMA-7B with `share` of the heads and channels of some layers gone, as LLM-Pruner rounds."""
-    dense = MistralConfig(
-        hidden_size=hidden, head_dim=128, num_key_value_heads=32, intermediate_size=11008, sliding_window=None
-    )
-    heads = 32 - (32 * 128 - int(32 * 128 * (1 - share))) // 128
-    cut = LayerWidths(heads, heads, int(11008 * (1 - share)))
-    whole = families.widths(dense)
-    return families.with_widths(dense, [cut if i in layers else w for i, w in enumerate(whole)])
+from tests.support.pico import SHAPES, config_of, model_of
+from tests.support.published import PUBLISHED
 
 
 @pytest.mark.parametrize(
     ("config", "parameters", "macs"),
-    [
-        (LlamaConfig(), 6_738_415_616, 424_021_065_728),
-        (llama_7b(0.25, range(4, 30)), 5_422_977_024, 339_602_644_992),
-        (llama_7b(0.5, range(4, 30)), 4_107_538_432, 255_184_224_256),
-        (llama_7b(0.6, range(3, 31)), 3_350_188_032, 206_585_210_112),
-        (llama_7b(0.0, range(0), hidden=int(4096 * 0.8)), 5_389_416_396, 339_361_064_448),
-        (llama_7b(0.0, range(0), hidden=int(4096 * 0.5)), 3_369_207_808, 212_577_550_336),
-    ],
-    ids=["dense", "block 0.25", "block 0.5", "block 0.6", "channel 0.2", "channel 0.5"],
+    PUBLISHED.values(),
+    ids=PUBLISHED.keys(),
 )
 def test_sizes_of_llama_7b(config: Any, parameters: int, macs: int) -> None:
     assert families.parameter_count(config) == parameters
@@ -48,7 +31,7 @@ def test_sizes_of_llama_7b(config: Any, parameters: int, macs: int) -> None:
 @given(shape=SHAPES)
 def test_parameters_are_those_of_the_model(shape: dict[str, Any]) -> None:
     config = config_of(**shape)
-    model = AutoModelForCausalLM.from_config(config)
+    model = model_of(config)
     assert families.parameter_count(config) == sum(p.numel() for p in model.parameters())
     weights = ModelWeights(model)
     for group in families.groups(config):

@@ -116,3 +116,19 @@ def test_help_does_not_wait_for_the_heavy_libraries() -> None:
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "tailored_llama.cli", "--help"], check=True, capture_output=True)
     assert time.perf_counter() - start < 3
+
+
+TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.name.startswith(("test_", "conftest")))
+
+
+def test_no_test_module_imports_another() -> None:
+    pattern = re.compile(r"^\s*(?:from|import) (?:tests\.(?!support)|test_)\S*", re.MULTILINE)
+    found = {str(path): match for path in TESTS if (match := pattern.search(path.read_text()))}
+    assert not found, "what two test modules need goes to tests/support"
+
+
+def test_models_are_built_in_one_place() -> None:
+    pattern = re.compile(r"\bLlamaForCausalLM\(|\b(?!GPT2)\w+ForCausalLM\(|\.from_config\(")
+    others = {"test_train.py", "test_shaped_heads.py"}  # the world's own builder; heads other than language
+    found = [str(path) for path in TESTS if pattern.search(path.read_text()) and path.name not in others]
+    assert not found, "build pico models with tests/support/pico.py"

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoConfig
 
 from tests.support import ROOT
-from tests.support.gguf_cases import ODD, pico
+from tests.support.pico import ODD, layered
 
 
 class Layer(nn.Module):
@@ -86,13 +86,13 @@ def model_class(registered: dict[str, str]) -> Any:
 def test_the_entry_point_registers_the_architecture_that_checkpoints_name(registered: dict[str, str]) -> None:
     entry_point()()
     entry_point()()  # vLLM calls it in each process, and may call it again
-    config = pico(ODD).config
+    config = layered(ODD).config
     assert config.architectures == list(registered)
     assert AutoConfig.for_model(config.model_type, layer_widths=config.layer_widths, num_hidden_layers=3)
 
 
 def test_every_weight_has_its_place_in_the_fused_layers(registered: dict[str, str]) -> None:
-    model = pico(ODD)
+    model = layered(ODD)
     served = model_class(registered)(
         vllm_config=SimpleNamespace(model_config=SimpleNamespace(hf_config=model.config))
     )
@@ -107,7 +107,7 @@ def test_every_weight_has_its_place_in_the_fused_layers(registered: dict[str, st
 
 
 def test_the_config_that_layers_share_is_left_alone(registered: dict[str, str]) -> None:
-    config = pico(ODD).config
+    config = layered(ODD).config
     before = config.to_dict()
     model_class(registered)(vllm_config=SimpleNamespace(model_config=SimpleNamespace(hf_config=config)))
     assert config.to_dict() == before

@@ -11,7 +11,7 @@ pytest.importorskip("gradio", reason="no gradio: pip install 'tailored-llama[pla
 
 from tailored_llama.play.guard import ONLY_HERE, Guard, Place
 from tailored_llama.play.page import application
-from tests.support.play_cases import HOME, JOIN, JSON, PORT, Asgi, page_of, refused
+from tests.support.play import HOME, JOIN, JSON, PORT, Asgi, page_of, refused
 
 LOCAL = Place("127.0.0.1", ("127.0.0.1",), PORT)
 

@@ -18,7 +18,8 @@ from tailored_llama.families import LayerWidths
 from tailored_llama.play.answers import Reply, columns, reply
 from tailored_llama.play.models import Answer, Player, display_names, load_players
 from tailored_llama.play.questions import Question, asked, names, question, start, wordings
-from tests.support.gguf_cases import TEXTS, byte_level, pico
+from tests.support.pico import layered
+from tests.support.tokenizers import TEXTS, byte_level
 
 PROMPT = "Once upon a time there was a"
 
@@ -26,7 +27,7 @@ PROMPT = "Once upon a time there was a"
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """A pico model with a tokenizer, on the disk."""
-    pico([LayerWidths(4, 2, 37)] * 2).save_pretrained(tmp_path / "base")
+    layered([LayerWidths(4, 2, 37)] * 2).save_pretrained(tmp_path / "base")
     byte_level(tmp_path / "base")
     return tmp_path / "base"
 

@@ -21,7 +21,7 @@ from tailored_llama.play import serving  # noqa: E402
 from tailored_llama.play.guard import Place  # noqa: E402
 from tailored_llama.play.page import _said, served  # noqa: E402
 from tailored_llama.play.questions import names, on_page  # noqa: E402
-from tests.support.play_cases import JOIN, page_of, refused  # noqa: E402
+from tests.support.play import JOIN, page_of, refused  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig
 
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError
 from tailored_llama.profiling import measure, speeds
 from tailored_llama.profiling.greedy import Decoded, decode
-from tests.support.checkpoint_picos import plain, saved, shaped, tokens
-from tests.unit.families.test_tables import llama_7b
-
-PUBLISHED = {
-    "dense": (LlamaConfig(), 6_738_415_616, 424_021_065_728),
-    "block 0.25": (llama_7b(0.25, range(4, 30)), 5_422_977_024, 339_602_644_992),
-    "block 0.50": (llama_7b(0.5, range(4, 30)), 4_107_538_432, 255_184_224_256),
-    "block 0.60": (llama_7b(0.6, range(3, 31)), 3_350_188_032, 206_585_210_112),
-    "channel 0.20": (llama_7b(0.0, range(0), hidden=int(4096 * 0.8)), 5_389_416_396, 339_361_064_448),
-    "channel 0.50": (llama_7b(0.0, range(0), hidden=int(4096 * 0.5)), 3_369_207_808, 212_577_550_336),
-}
+from tests.support.pico import plain, saved, shaped, tokens
+from tests.support.published import PUBLISHED
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

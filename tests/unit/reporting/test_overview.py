@@ -13,9 +13,7 @@ import pytest
 from tailored_llama.cli import execute
 from tailored_llama.reporting import overview, report
 from tailored_llama.reporting.read import read_all
-from tests.unit.reporting.test_report import Page, results, run, text_of
-
-assert run  # a fixture
+from tests.support.reports import Page, results, text_of
 
 
 def speed(backend: str, rate: float, memory: int) -> dict[str, Any]:

@@ -9,17 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
     PreTrainedModel,
 )
 
 from tailored_llama.families import family_names
 from tailored_llama.scoring import can_branch, forest, forward, loglikelihoods
 from tailored_llama.scoring.forest import Forest, Ids, plant
-from tests.support.checkpoint_picos import plain, shaped
+from tests.support.pico import PLAIN_SIZES, pico, plain, shaped
 
 Pairs = list[tuple[Ids, Ids]]
 MODELS = {"plain": plain(), "shaped": shaped()}
@@ -33,12 +29,7 @@ def small_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def windowed() -> PreTrainedModel:
-    torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=50, hidden_size=32, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64, sliding_window=5,
-    )  # fmt: skip
-    return MistralForCausalLM(config).eval()
+    return pico("mistral", **{**PLAIN_SIZES, "num_hidden_layers": 2, "sliding_window": 5}, weights="fresh")
 
 
 def alone(model: PreTrainedModel, ids: Ids, answer: Ids) -> tuple[float, bool]:
@@ -154,12 +145,7 @@ def test_the_load_of_a_batch_is_bounded(loads: list[torch.Size]) -> None:
 
 @pytest.mark.parametrize("family", family_names())
 def test_every_family(family: str) -> None:
-    sizes = {
-        "vocab_size": 50, "hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "head_dim": 8,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **sizes)).eval()
+    model = pico(family, **{**PLAIN_SIZES, "num_hidden_layers": 2, "pad_token_id": 0}, weights="fresh")
     check(model, question(list(range(5)), list(range(3, 15)), [[3, 4], [5], [6, 7, 8], [6, 7, 9]]))
 
 

@@ -20,7 +20,9 @@ from tailored_llama.profiling.greedy import decode
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.scoring import rank_prompts
 from tailored_llama.stages.tune import rank_wordings
-from tests.support.scoring_pico import ROWS, pico, tokenizer, write_split, written_task
+from tests.support.pico import worded
+from tests.support.tasks import ROWS, write_split, written_task
+from tests.support.tokenizers import tokenizer
 
 QUICK: dict[str, Any] = {"shots": 4, "epochs": 1, "batch_size": 4}
 BAD = "ж"
@@ -43,7 +45,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with one NaN in a tensor."""
     directory = tmp_path_factory.mktemp("broken")
-    model = pico()
+    model = worded()
     with torch.no_grad():
         model.model.layers[1].mlp.up_proj.weight[3, 4] = torch.nan
     model.save_pretrained(directory)
@@ -53,7 +55,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def overflowing(word: str = BAD) -> PreTrainedModel:
     """A model of finite weights that gives NaN for every text with `word` in it, and for no other."""
-    model = pico()
+    model = worded()
     marked = tokenizer()(f" {word}", add_special_tokens=False)["input_ids"][-1]
 
     def hook(_: torch.nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
@@ -66,7 +68,7 @@ def overflowing(word: str = BAD) -> PreTrainedModel:
 
 def everywhere() -> PreTrainedModel:
     """A model whose weights are finite and whose logits overflow."""
-    model = pico()
+    model = worded()
     with torch.no_grad():
         model.lm_head.weight.mul_(1e38)
     return model
@@ -93,7 +95,7 @@ def test_weights_on_the_disk(broken: Path, data: dict[str, str], tmp_path: Path)
 
 
 def test_weights_in_memory(data: dict[str, str]) -> None:
-    model = pico()
+    model = worded()
     with torch.no_grad():
         model.model.norm.weight[0] = torch.inf
     message = r"^task boolq, .*, row 1: the model in memory: model\.norm\.weight holds Inf"
@@ -147,9 +149,9 @@ def test_healing_and_its_teacher(data: dict[str, str]) -> None:
     about: dict[str, Any] = {"tasks": "boolq", "data": data, "settings": settings, "tokenizer": tokenizer()}
     shots = Tune(shots=4, prompt="harness")
     with pytest.raises(NotFiniteError, match=r"^teacher in memory: the text it writes: the logits"):
-        heal(pico(), teacher=everywhere(), shots=shots, **about)
+        heal(worded(), teacher=everywhere(), shots=shots, **about)
     with pytest.raises(NotFiniteError, match=r"^heal, example \d+: the loss of the untrained model"):
-        heal(everywhere(), teacher=pico(), shots=shots, **about)
+        heal(everywhere(), teacher=worded(), shots=shots, **about)
 
 
 def test_the_play_page() -> None:
@@ -161,7 +163,7 @@ def test_the_play_page() -> None:
     ids = torch.tensor([[1, 2, 3], [1, 2, 3]])
     with pytest.raises(NotFiniteError, match="the prompt"):
         decode(everywhere(), ids, 2)
-    plain = pico()
+    plain = worded()
     with torch.no_grad():
         assert decode(plain, ids, 1).tokens[:, 0].tolist() == plain(ids).logits[:, -1].argmax(-1).tolist()
 

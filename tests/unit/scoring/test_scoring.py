@@ -16,9 +16,11 @@ from tailored_llama.data import Example, load_task
 from tailored_llama.errors import DataError
 from tailored_llama.scoring import Scored, encode_pair, rank_prompts, score
 from tailored_llama.scoring.rank import rank
-from tests.support.scoring_pico import ROWS, TASKS, pico, tokenizer
+from tests.support.pico import worded
+from tests.support.tasks import ROWS, TASKS
+from tests.support.tokenizers import tokenizer
 
-MODEL, TOKENIZER = pico(), tokenizer()
+MODEL, TOKENIZER = worded(), tokenizer()
 
 
 def example(context: str, *answers: str, gold: int = 0) -> Example:

@@ -15,8 +15,10 @@ from tailored_llama.data import load_task
 from tailored_llama.reporting import formatting
 from tailored_llama.scoring import outcomes, text_scores
 from tailored_llama.scoring.normalisation import normalised, words_of
+from tests.support.pico import worded
 from tests.support.results import row
-from tests.support.scoring_pico import WRITTEN, pico, tokenizer, write_split
+from tests.support.tasks import WRITTEN, write_split
+from tests.support.tokenizers import tokenizer
 
 ASCII = st.text(alphabet=string.ascii_letters + string.digits + string.punctuation + "  \n", max_size=30)
 SCRIPTS = (
@@ -219,13 +221,13 @@ def test_exact_is_a_metric_of_tasks(tmp_path: Path) -> None:
     )
     task = load_task(tmp_path / "own.yaml")
     examples = task.examples("plain", task.rows("train"))
-    assert {outcome.right for outcome in outcomes(pico(), tokenizer(), task, examples, description="")} <= {
+    assert {outcome.right for outcome in outcomes(worded(), tokenizer(), task, examples, description="")} <= {
         0.0,
         1.0,
     }
-    figures = evaluate(pico(), tokenizer=tokenizer(), tasks=[tmp_path / "own.yaml"], prompt="plain")["tasks"][
-        "own"
-    ]
+    figures = evaluate(worded(), tokenizer=tokenizer(), tasks=[tmp_path / "own.yaml"], prompt="plain")[
+        "tasks"
+    ]["own"]
     assert figures["main"] == figures["exact"]
     assert {"exact_match", "f1", "rougeL", "exact"} <= set(figures.keys())
     assert formatting.named("own", figures) == "own (exact text)"

@@ -18,7 +18,9 @@ from tailored_llama.scoring import outcomes, requests, text_scores, write
 from tailored_llama.scoring.requests import encode_context
 from tailored_llama.scoring.text_metrics import token_f1
 from tailored_llama.training.batches import encode
-from tests.support.scoring_pico import pico, tokenizer, written_task
+from tests.support.pico import worded
+from tests.support.tasks import written_task
+from tests.support.tokenizers import tokenizer
 
 FREE = Generation(max_new_tokens=8, stop=())
 CONTEXTS = ("the owl", "Question: is the cat a dog?\nAnswer:", "A", "the dog, because it was so. ")
@@ -30,14 +32,14 @@ def examples(*contexts: str) -> list[Example]:
 
 @pytest.fixture(scope="module")
 def plain() -> PreTrainedModel:
-    return pico()
+    return worded()
 
 
 @pytest.fixture(scope="module")
 def shaped(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedModel:
     """A shaped model: other widths in every layer."""
     folder = tmp_path_factory.mktemp("shaped")
-    pico().save_pretrained(folder / "dense")
+    worded().save_pretrained(folder / "dense")
     tokenizer().save_pretrained(folder / "dense")
     prune(
         folder / "dense", ratio=0.2, criterion="l2", allocate="global", calibration={"source": "world"},
@@ -85,7 +87,7 @@ def test_an_answer_ends_before_the_first_stop(plain: PreTrainedModel) -> None:
 
 
 def test_a_models_own_settings_play_no_part() -> None:
-    model = pico()
+    model = worded()
     before = write(model, tokenizer(), examples(*CONTEXTS), FREE)
     model.generation_config = GenerationConfig(
         do_sample=True, temperature=9.0, repetition_penalty=5.0, eos_token_id=1
@@ -96,7 +98,7 @@ def test_a_models_own_settings_play_no_part() -> None:
 
 
 def test_long_contexts_lose_their_beginning(plain: PreTrainedModel) -> None:
-    small = pico(context=20)
+    small = worded(context=20)
     long = "the cat " * 20
     (answer,) = write(small, tokenizer(), examples(long), FREE)
     assert answer.cut

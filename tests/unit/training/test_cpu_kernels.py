@@ -13,11 +13,11 @@ from tailored_llama.recipe import Lora
 from tailored_llama.training.cpu_kernels import dropout
 from tailored_llama.training.cpu_kernels.lora_product import fused
 from tailored_llama.training.lora import attach
-from tests.unit.training.test_training import pico
+from tests.support.pico import fresh
 
 
 def adapted(lora: dict[str, Any]) -> Any:
-    model = pico(initializer_range=0.2, attention_bias=True)
+    model = fresh(initializer_range=0.2, attention_bias=True)
     attach(model, Lora(**lora))
     torch.manual_seed(3)
     for name, parameter in model.named_parameters():

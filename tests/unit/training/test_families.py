@@ -6,19 +6,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 from tailored_llama.recipe import Lora
 from tailored_llama.scoring import Request
 from tailored_llama.training import forward
 from tailored_llama.training.batches import Shot, collate
 from tailored_llama.training.lora import attach
-from tests.support.family_picos import OWN, pico
+from tests.support.pico import OWN, pico, pico_config
 
 
 @pytest.mark.parametrize("case", OWN)
 def test_no_projection_goes_without_an_adapter(case: str) -> None:
-    model = AutoModelForCausalLM.from_config(pico(case))
+    model = pico(case, weights="fresh")
     projections = {
         id(module) for module in model.get_decoder().modules() if isinstance(module, torch.nn.Linear)
     }
@@ -29,9 +28,8 @@ def test_no_projection_goes_without_an_adapter(case: str) -> None:
 
 @pytest.mark.parametrize("case", OWN)
 def test_the_last_layer_works_only_on_what_is_read(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = pico(case)
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config)
+    config = pico_config(case)
+    model = pico(case, weights="fresh")
     attach(model, Lora(r=2, alpha=4, dropout=0))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:

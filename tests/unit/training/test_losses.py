@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import kl_div
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from tailored_llama import plugins
 from tailored_llama.recipe import Tune
@@ -23,7 +23,8 @@ from tailored_llama.training import teacher
 from tailored_llama.training.batches import Distributions, Shot, collate, micro_batches, rows_of
 from tailored_llama.training.loop import accumulate, terms_of, weighted
 from tailored_llama.training.loss import loss_named
-from tests.unit.training.test_training import VOCAB, pico
+from tests.support.pico import fresh
+from tests.support.shots import VOCAB, with_teacher
 
 LENGTHS = ((4, 9, 6), (5, 5), (3, 8, 2, 7))
 
@@ -51,17 +52,17 @@ def shots(*, norm: bool = True) -> list[Shot]:
     return [question(number, lengths, norm=norm) for number, lengths in enumerate(LENGTHS)]
 
 
-def alone(model: LlamaForCausalLM, choice: Request) -> Tensor:
+def alone(model: PreTrainedModel, choice: Request) -> Tensor:
     """Log-probabilities [answer, vocab] of one choice, read alone."""
     logits = model(torch.tensor([choice.ids])).logits[0, -len(choice.answer) :]
     return logits.log_softmax(-1)
 
 
-def likelihood(model: LlamaForCausalLM, choice: Request) -> Tensor:
+def likelihood(model: PreTrainedModel, choice: Request) -> Tensor:
     return alone(model, choice)[torch.arange(len(choice.answer)), torch.tensor(choice.answer)].sum()
 
 
-def direct(model: LlamaForCausalLM, asked: list[Shot], name: str, taught: LlamaForCausalLM) -> Tensor:
+def direct(model: PreTrainedModel, asked: list[Shot], name: str, taught: PreTrainedModel) -> Tensor:
     """The definition of each loss over one step."""
     if name == "answer":
         right = [shot.choices[shot.gold] for shot in asked]
@@ -80,17 +81,12 @@ def direct(model: LlamaForCausalLM, asked: list[Shot], name: str, taught: LlamaF
     ) / len(targets)  # fmt: skip
 
 
-def gradients(model: LlamaForCausalLM) -> Tensor:
+def gradients(model: PreTrainedModel) -> Tensor:
     return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def with_teacher(asked: list[Shot], taught: LlamaForCausalLM, top_k: int = VOCAB) -> list[Shot]:
-    found = teacher.distributions(taught, asked, top_k, "fp32")
-    return [replace(shot, teacher=own) for shot, own in zip(asked, found, strict=True)]
-
-
-def another() -> LlamaForCausalLM:
-    model = pico(initializer_range=0.3)
+def another() -> PreTrainedModel:
+    model = fresh(initializer_range=0.3)
     with torch.no_grad():
         model.lm_head.weight.mul_(3)
     return model
@@ -104,7 +100,7 @@ def test_losses_and_gradients_are_those_of_the_definition(
 ) -> None:
     monkeypatch.setattr(data, "MICRO_BATCH_TOKENS", budget)
     taught = another()
-    ours, theirs = pico(initializer_range=0.2), pico(initializer_range=0.2)
+    ours, theirs = fresh(initializer_range=0.2), fresh(initializer_range=0.2)
     step = micro_batches(with_teacher(shots(), taught), branching=branching)
     assert (len(step) > 1) == (budget == 16)
     parts = accumulate(ours, step, terms_of(Tune(loss=name)), "fp32")
@@ -117,7 +113,7 @@ def test_losses_and_gradients_are_those_of_the_definition(
 
 def test_weights_add_up_losses_and_their_gradients() -> None:
     taught, asked = another(), shots()
-    ours, theirs = pico(initializer_range=0.2), pico(initializer_range=0.2)
+    ours, theirs = fresh(initializer_range=0.2), fresh(initializer_range=0.2)
     chosen = Tune(loss={"answer": 0.5, "choice": 2.0, "distill": 1.0})
     terms = terms_of(chosen)
     total = weighted(terms, accumulate(ours, micro_batches(with_teacher(asked, taught)), terms, "fp32"))
@@ -129,7 +125,7 @@ def test_weights_add_up_losses_and_their_gradients() -> None:
 
 @pytest.mark.parametrize("norm", [True, False])
 def test_the_choice_loss_is_the_scorers_probability_of_the_right_choice(norm: bool) -> None:
-    model, asked = pico(initializer_range=0.2), shots(norm=norm)
+    model, asked = fresh(initializer_range=0.2), shots(norm=norm)
     with torch.no_grad():
         parts = accumulate(model, micro_batches(asked), terms_of(Tune(loss="choice")), "fp32")
         expected = [

@@ -10,42 +10,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from tailored_llama.checkpoint import merge_adapter
 from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.recipe import Lora, Tune
-from tailored_llama.scoring import Request
 from tailored_llama.training import batches as data
 from tailored_llama.training import forward, precision
 from tailored_llama.training import loop as trainer
-from tailored_llama.training.batches import Material, Shot, collate, epochs, micro_batches
+from tailored_llama.training.batches import Material, collate, epochs, micro_batches
 from tailored_llama.training.cpu_kernels.dropout import Masks, QuickDropout
 from tailored_llama.training.lora import attach
-
-VOCAB = 64
-
-
-def pico(**changes: object) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=64,
-        **changes,
-    )  # fmt: skip
-    return LlamaForCausalLM(config).eval()
-
-
-def only(ids: tuple[int, ...], answer: tuple[int, ...]) -> Shot:
-    return Shot((Request(0, 0, ids, answer, cut=False),))
-
-
-def shots_of(lengths: list[int], seed: int = 0) -> list[Shot]:
-    draw = random.Random(seed)
-    tokens = [[draw.randrange(VOCAB) for _ in range(length + 1)] for length in lengths]
-    return [
-        only(tuple(ids[:-1]), tuple(ids[-1 - row % min(2, len(ids) - 1) :])) for row, ids in enumerate(tokens)
-    ]
+from tests.support.pico import fresh
+from tests.support.shots import VOCAB, only, shots_of
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=30), st.integers(1, 9), st.integers(0, 5))
@@ -100,7 +76,7 @@ def test_targets_are_the_tokens_after_the_marked_places() -> None:
 
 
 def test_logprobs_at_the_answers_are_those_of_each_shot_alone() -> None:
-    model, shots = pico(), shots_of([9, 14, 5])
+    model, shots = fresh(), shots_of([9, 14, 5])
     with torch.no_grad():
         batch = collate(shots)
         together = forward.logprobs(model, batch, "fp32")[batch.at]
@@ -115,7 +91,7 @@ def test_splitting_a_step_changes_neither_loss_nor_gradient(monkeypatch: pytest.
     shots, gradients, losses = shots_of([9, 14, 5, 20, 7]), [], []
     for budget in (2048, 16):
         monkeypatch.setattr(data, "MICRO_BATCH_TOKENS", budget)
-        model = pico()
+        model = fresh()
         terms = trainer.terms_of(Tune())
         losses.append(trainer.accumulate(model, micro_batches(shots), terms, "fp32")["answer"])
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
@@ -124,7 +100,7 @@ def test_splitting_a_step_changes_neither_loss_nor_gradient(monkeypatch: pytest.
 
 
 def test_training_lowers_the_loss_and_touches_adapters_only() -> None:
-    model = pico(initializer_range=0.2)
+    model = fresh(initializer_range=0.2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     adapted = attach(model, Lora())
     chosen = Tune(epochs=20, batch_size=4, learning_rate=2e-2, precision="fp32")
@@ -144,7 +120,7 @@ SEVEN = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_p
 
 
 def test_adapters_are_fp32_on_every_projection_and_start_as_nothing() -> None:
-    model = pico().to(torch.bfloat16)
+    model = fresh().to(torch.bfloat16)
     ids = torch.arange(9)[None]
     before = model(ids).logits
     adapted = attach(model, Lora(r=4)).eval()
@@ -156,7 +132,7 @@ def test_adapters_are_fp32_on_every_projection_and_start_as_nothing() -> None:
 
 
 def test_a_loss_that_is_no_number_stops_with_the_step() -> None:
-    model = pico()
+    model = fresh()
     attach(model, Lora())
     with torch.no_grad():
         model.get_input_embeddings().weight[5] = float("nan")
@@ -165,7 +141,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step() -> None:
 
 
 def test_a_gradient_that_is_no_number_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = pico()
+    model = fresh()
     attach(model, Lora())
     monkeypatch.setattr(trainer.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
     with pytest.raises(TuneError, match="step 1: a gradient is not finite"):
@@ -173,7 +149,7 @@ def test_a_gradient_that_is_no_number_stops(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_exploding_loss_stops() -> None:
-    model = pico()
+    model = fresh()
     attach(model, Lora(dropout=0))
     with torch.no_grad():
         model.lm_head.weight.mul_(200)  # a model that is sure of itself, and asked for what it says anyway

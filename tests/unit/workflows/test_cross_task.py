@@ -17,8 +17,10 @@ from tailored_llama.errors import DataError
 from tailored_llama.reporting.cross_task_page import matrix_table
 from tailored_llama.results import MatrixResults, TaskFigures, parse
 from tailored_llama.workflows.cross_task import matrix
+from tests.support.pico import worded
 from tests.support.results import figures as made
-from tests.support.scoring_pico import ROWS, pico, tokenizer, write_split
+from tests.support.tasks import ROWS, write_split
+from tests.support.tokenizers import tokenizer
 
 GENERAL = [{"instruction": f"Say {n}.", "input": "" if n % 2 else "Now.", "output": f"{n}"} for n in range(6)]
 
@@ -26,7 +28,7 @@ GENERAL = [{"instruction": f"Say {n}.", "input": "" if n % 2 else "Now.", "outpu
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     root = tmp_path_factory.mktemp("matrix")
-    pico().save_pretrained(root / "model")
+    worded().save_pretrained(root / "model")
     tokenizer().save_pretrained(root / "model")
     for name, text in (("boolq", "passage"), ("piqa", "goal")):
         for split in ("train", "validation"):

@@ -19,12 +19,14 @@ from tailored_llama.data import load_task
 from tailored_llama.errors import CheckpointError, DataError, TaskError, TuneError
 from tailored_llama.scoring import accuracy, score
 from tailored_llama.stages.evaluate import evaluate
-from tests.support.scoring_pico import ROWS, TASKS, pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import ROWS, TASKS, write_split
+from tests.support.tokenizers import tokenizer
 
 
 @pytest.fixture(scope="module")
 def model() -> PreTrainedModel:
-    return pico()
+    return worded()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +114,7 @@ def test_long_contexts_are_cut_and_counted_without_noise(
     data: dict[str, str], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        row = run(pico(context=30), data, tasks=["boolq"])
+        row = run(worded(context=30), data, tasks=["boolq"])
     assert row["tasks"]["boolq"]["cut"] == 4
     assert not caplog.records
     assert capsys.readouterr() == ("", "")
@@ -122,7 +124,7 @@ def test_an_answer_longer_than_the_context_names_task_and_row(tmp_path: Path) ->
     rows = [ROWS["piqa"], ROWS["piqa"] | {"sol2": "wait " * 40}]
     data = {"piqa": str(write_split(tmp_path / "piqa", "validation", rows))}
     with pytest.raises(DataError, match=r"task piqa, .*validation.jsonl, row 2: an answer has \d+ tokens"):
-        run(pico(context=40), data, tasks=["piqa"])
+        run(worded(context=40), data, tasks=["piqa"])
 
 
 def test_perplexity_is_the_exponent_of_the_mean_loss(model: PreTrainedModel, tmp_path: Path) -> None:
@@ -203,9 +205,9 @@ def test_results_are_written_once(
 
 
 def test_an_adapter_counts_and_leaves_the_model_alone(data: dict[str, str], tmp_path: Path) -> None:
-    model = pico()
+    model = worded()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    tuned = get_peft_model(pico(), LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    tuned = get_peft_model(worded(), LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
     torch.manual_seed(1)
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:

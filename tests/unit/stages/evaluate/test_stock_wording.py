@@ -13,10 +13,11 @@ from tailored_llama.cli import execute
 from tailored_llama.data import load_task
 from tailored_llama.errors import TaskError
 from tailored_llama.reporting.formatting import wording
-from tests.support.scoring_pico import ROWS, pico, tokenizer, write_split, written_task
-from tests.support.token_picos import choice_task, save
+from tests.support.pico import saved, worded
+from tests.support.tasks import ROWS, choice_task, write_split, written_task
+from tests.support.tokenizers import tokenizer
 
-MODEL: dict[str, Any] = {"model": pico(), "tokenizer": tokenizer()}
+MODEL: dict[str, Any] = {"model": worded(), "tokenizer": tokenizer()}
 
 
 def piqa(folder: Path) -> dict[str, str]:
@@ -52,7 +53,7 @@ def test_a_wording_that_is_named_is_never_replaced(tmp_path: Path) -> None:
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model = str(save(pico(), tokenizer(), tmp_path / "model"))
+    model = str(saved(worded(), tmp_path / "model", tokenizer()))
     own, data = str(choice_task(tmp_path / "own")), piqa(tmp_path / "piqa")
     assert execute(["evaluate", model, "--tasks", own, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows"][0]["prompt"] == "plain"

@@ -16,10 +16,10 @@ from tailored_llama.cli import execute
 from tailored_llama.families import LayerWidths
 from tailored_llama.recipe import load_recipe
 from tailored_llama.stages.export import hub
-from tests.support.checkpoint_picos import SIZES, plain, saved, shaped
-from tests.support.gguf_cases import byte_level, pico
+from tests.support.exported import cut, tuned
+from tests.support.pico import PLAIN_SIZES, layered, plain, saved, shaped
 from tests.support.results import assembled, row
-from tests.unit.stages.export.test_stage import cut, tuned
+from tests.support.tokenizers import byte_level
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -45,7 +45,7 @@ def test_whole_layers_that_went_stand_in_the_picture_as_nothing(tmp_path: Path) 
     config = plain(num_hidden_layers=2, intermediate_size=10).config
     plan: dict[str, Any] = {"source": {"model": str(dense)}, "kept": {"layers": [0, 2]}}
     before, after = layers_before_and_after(plan, config) or ([], [])
-    whole = LayerWidths(4, 2, SIZES["intermediate_size"])
+    whole = LayerWidths(4, 2, PLAIN_SIZES["intermediate_size"])
     assert before == [whole] * 3
     assert after == [LayerWidths(4, 2, 10), LayerWidths(0, 0, 0), LayerWidths(4, 2, 10)]
     plan["kept"] = {}
@@ -53,7 +53,7 @@ def test_whole_layers_that_went_stand_in_the_picture_as_nothing(tmp_path: Path) 
 
 
 def test_a_card_says_how_its_own_form_is_loaded(tmp_path: Path) -> None:
-    pico([LayerWidths(4, 2, 64)]).save_pretrained(tmp_path / "base")
+    layered([LayerWidths(4, 2, 64)]).save_pretrained(tmp_path / "base")
     byte_level(tmp_path / "base")
     text = (export(tmp_path / "base", to="gguf", out=tmp_path / "out") / "README.md").read_text()
     assert "Any llama.cpp loads" in text
@@ -156,5 +156,5 @@ def test_what_is_left_of_the_residual_stream_is_said(tmp_path: Path) -> None:
     small = prune(dense, ratio=0.3, criterion="l2", units=("hidden",), out=tmp_path / "small")
     left = json.loads((small / "config.json").read_text())["hidden_size"]
     card = (export(small, out=tmp_path / "out") / "README.md").read_text()
-    assert f"\n\nResidual channels: {left} of {SIZES['hidden_size']}.\n" in card
+    assert f"\n\nResidual channels: {left} of {PLAIN_SIZES['hidden_size']}.\n" in card
     assert "Residual" not in (export(dense, out=tmp_path / "whole") / "README.md").read_text()

@@ -21,7 +21,8 @@ from tailored_llama.families import LayerWidths
 from tailored_llama.stages.export.gguf import to_gguf
 from tailored_llama.stages.export.gguf.metadata import describe
 from tailored_llama.stages.export.gguf.tensors import interleave
-from tests.support.gguf_cases import ODD, VOCABULARY, byte_level, pico
+from tests.support.pico import ODD, VOCABULARY, layered
+from tests.support.tokenizers import byte_level
 
 ALIGNED = [LayerWidths(8, 4, 96), LayerWidths(4, 2, 32)]
 
@@ -51,7 +52,7 @@ class Watched:
 
 
 def test_sizes_of_the_shaped_form_are_per_layer(tmp_path: Path) -> None:
-    model = pico(ODD, tie_word_embeddings=True)
+    model = layered(ODD, tie_word_embeddings=True)
     fields, tensors = read(to_gguf(open_weights(model), tmp_path / "m.gguf", tokenizer_dir=None, dtype="f32"))
     assert fields["general.architecture"] == "deci"
     assert fields["deci.attention.head_count"] == [6, 2, 4]
@@ -64,7 +65,7 @@ def test_sizes_of_the_shaped_form_are_per_layer(tmp_path: Path) -> None:
 
 
 def test_the_fallback_to_mistral_is_a_llama_in_the_file(tmp_path: Path) -> None:
-    model = pico([LayerWidths(6, 3, 37)] * 2)
+    model = layered([LayerWidths(6, 3, 37)] * 2)
     assert model.config.model_type == "mistral"
     fields, tensors = read(to_gguf(open_weights(model), tmp_path / "m.gguf", tokenizer_dir=None, dtype="f32"))
     assert fields["general.architecture"] == "llama"
@@ -75,7 +76,7 @@ def test_the_fallback_to_mistral_is_a_llama_in_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("dtype", "step"), [("f32", 0), ("f16", 2**-11), ("bf16", 2**-8), ("q8_0", 1 / 127)])
 def test_values_are_those_of_the_model_rounded(dtype: str, step: float, tmp_path: Path) -> None:
-    model = pico(ALIGNED)
+    model = layered(ALIGNED)
     path = to_gguf(open_weights(model), tmp_path / "m.gguf", tokenizer_dir=None, dtype=dtype)
     _, tensors = read(path)
     for name, source in (
@@ -103,7 +104,7 @@ def test_interleaving_pairs_the_halves_of_each_head(heads: int, half: int, colum
 
 
 def test_one_tensor_is_in_memory_at_a_time(tmp_path: Path) -> None:
-    weights = Watched(open_weights(pico(ALIGNED)))
+    weights = Watched(open_weights(layered(ALIGNED)))
     to_gguf(weights, tmp_path / "m.gguf", tokenizer_dir=None, dtype="q8_0")
     assert len(weights.given) == len(weights.names())
     assert weights.most == 1
@@ -111,9 +112,9 @@ def test_one_tensor_is_in_memory_at_a_time(tmp_path: Path) -> None:
 
 def test_an_interrupted_file_never_appears(tmp_path: Path) -> None:
     out = tmp_path / "m.gguf"
-    to_gguf(open_weights(pico(ODD)), out, tokenizer_dir=None, dtype="f16")
+    to_gguf(open_weights(layered(ODD)), out, tokenizer_dir=None, dtype="f16")
     before = out.read_bytes()
-    weights = Watched(open_weights(pico(ODD, seed=1)), fail_at="model.layers.2.mlp.up_proj.weight")
+    weights = Watched(open_weights(layered(ODD, seed=1)), fail_at="model.layers.2.mlp.up_proj.weight")
     with pytest.raises(KeyboardInterrupt):
         to_gguf(weights, out, tokenizer_dir=None, dtype="f32")
     assert out.read_bytes() == before
@@ -121,7 +122,7 @@ def test_an_interrupted_file_never_appears(tmp_path: Path) -> None:
 
 
 def refused(error: type[TailorError], match: str, out: Path, model: Any = None, dtype: str = "f16") -> None:
-    weights = open_weights(pico(ODD) if model is None else model)
+    weights = open_weights(layered(ODD) if model is None else model)
     before = sorted(out.parent.iterdir()) if out.parent.is_dir() else None
     with pytest.raises(error, match=match) as raised:
         to_gguf(weights, out, tokenizer_dir=None, dtype=dtype)
@@ -169,7 +170,7 @@ def test_other_peoples_files_are_kept(tmp_path: Path) -> None:
     ],
 )
 def test_values_that_cannot_be_held_are_refused(value: float, dtype: str, match: str, tmp_path: Path) -> None:
-    model = pico(ODD)
+    model = layered(ODD)
     with torch.no_grad():
         model.model.layers[1].mlp.up_proj.weight[0, 0] = value
     refused(CheckpointError, rf"layers\.1\.mlp\.up_proj\.weight.*{match}", tmp_path / "m.gguf", model, dtype)
@@ -188,17 +189,17 @@ YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max
 def test_what_llama_cpp_computes_otherwise_is_refused_by_name(
     settings: dict[str, Any], match: str, tmp_path: Path
 ) -> None:
-    refused(FamilyError, match, tmp_path / "m.gguf", pico(ODD, **settings))
+    refused(FamilyError, match, tmp_path / "m.gguf", layered(ODD, **settings))
 
 
 def test_other_families_windows_and_empty_layers_are_refused() -> None:
     with pytest.raises(FamilyError, match=r"'qwen2'.*llama, mistral, shaped_llama"):
         describe(Qwen2Config())
-    config = pico([LayerWidths(6, 3, 37)] * 2).config
+    config = layered([LayerWidths(6, 3, 37)] * 2).config
     config.sliding_window = 16
     with pytest.raises(FamilyError, match="sliding_window is 16"):
         describe(config)
-    config = pico(ODD).config
+    config = layered(ODD).config
     config.layer_widths = [[6, 3, 37], [2, 1, 0], [4, 2, 64]]
     with pytest.raises(FamilyError, match="layer 1 keeps 2 heads and 0 MLP channels"):
         describe(config)
@@ -212,7 +213,7 @@ def test_a_directory_that_is_no_checkpoint_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_whole_checkpoint_directory_goes_in(tmp_path: Path) -> None:
-    model = pico(ODD)
+    model = layered(ODD)
     model.save_pretrained(tmp_path / "model")
     byte_level(tmp_path / "model")
     path = to_gguf(

@@ -17,7 +17,8 @@ from tailored_llama.families import LayerWidths
 from tailored_llama.stages.export.gguf import to_gguf
 from tailored_llama.stages.export.gguf.bytelevel import LLAMA3
 from tailored_llama.stages.export.gguf.tokenizer import read_vocabulary
-from tests.support.gguf_cases import VOCABULARY, byte_level, pico, sentence_pieces
+from tests.support.pico import VOCABULARY, layered
+from tests.support.tokenizers import byte_level, sentence_pieces
 
 WORDS = pre_tokenizers.ByteLevel(add_prefix_space=False)
 
@@ -135,7 +136,7 @@ REFUSED = {
 def test_other_tokenizers_are_refused_before_writing(name: str, tmp_path: Path) -> None:
     tokenizer, match = REFUSED[name]
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(tmp_path / "tokenizer")
-    weights = open_weights(pico([LayerWidths(1, 1, 4)]))
+    weights = open_weights(layered([LayerWidths(1, 1, 4)]))
     with pytest.raises(CheckpointError, match=match) as raised:
         to_gguf(weights, tmp_path / "m.gguf", tokenizer_dir=tmp_path / "tokenizer", dtype="f16")
     assert "\n" not in str(raised.value)

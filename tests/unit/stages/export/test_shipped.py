@@ -18,10 +18,10 @@ from tailored_llama.checkpoint import hub_id, public_name, write_json
 from tailored_llama.checkpoint.lineage import what_was_cut
 from tailored_llama.stages.export.markdown import block, code, inline, table
 from tailored_llama.world import model_path
-from tests.support.checkpoint_picos import SIZES, plain, saved, shaped
+from tests.support.exported import SHOTS, cut, tuned
+from tests.support.pico import PLAIN_SIZES, plain, saved, shaped
 from tests.support.results import figures
-from tests.unit.stages.export.test_stage import SHOTS, cut, tuned
-from tests.unit.stages.tune.test_stage import QUICK, base, data  # noqa: F401  (fixtures)
+from tests.support.tuning import QUICK
 
 ROWS = [
     "```\n# A title\n<script>alert(1)</script>", "~~~\n<img src=x onerror=alert(1)>",
@@ -43,7 +43,7 @@ class _Read(HTMLParser):
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.tags.append(tag)
 
-    def handle_data(self, data: str) -> None:  # noqa: F811
+    def handle_data(self, data: str) -> None:
         if self.tags:
             self.texts[self.tags[-1]] = self.texts.get(self.tags[-1], "") + data
 
@@ -116,7 +116,7 @@ def places_in(directory: Path, place: Path) -> list[str]:
 
 
 def test_an_adapter_names_its_base_by_digest(
-    base: Path, data: dict[str, str], tmp_path: Path  # noqa: F811
+    base: Path, data: dict[str, str], tmp_path: Path
 ) -> None:  # fmt: skip
     elsewhere = shutil.copytree(base, tmp_path / "author" / "secret-project")
     outs = [
@@ -142,13 +142,13 @@ def test_a_cut_model_says_what_it_was_without_the_place(tmp_path: Path) -> None:
         assert places_in(Path(str(directory)), tmp_path) == []
         source = what_was_cut(str(directory))["source"]
         assert source["model"] == "dense"
-        assert source["hidden"] == SIZES["hidden_size"]
+        assert source["hidden"] == PLAIN_SIZES["hidden_size"]
     out = export(str(again), out=tmp_path / "out")
     assert places_in(out, tmp_path) == []
     text = (out / "README.md").read_text()
     assert "license: apache-2.0" in text
-    assert f"of {SIZES['hidden_size']}." in text
-    assert f"of {SIZES['intermediate_size']} channels](layers.png)" in text
+    assert f"of {PLAIN_SIZES['hidden_size']}." in text
+    assert f"of {PLAIN_SIZES['intermediate_size']} channels](layers.png)" in text
 
 
 def test_models_have_public_names(tmp_path: Path) -> None:

@@ -9,33 +9,14 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import ModelCard
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import PreTrainedModel
+from peft import PeftModel
 
 from tailored_llama import export
-from tailored_llama.checkpoint import load_model, open_weights, weights_digest, write_json
+from tailored_llama.checkpoint import load_model, write_json
 from tailored_llama.errors import CheckpointError, OutputError, TailorError, TuneError
-from tests.support.checkpoint_picos import equal_bits, plain, saved, shaped, tokens
+from tests.support.exported import cut, tuned
+from tests.support.pico import equal_bits, plain, saved, shaped, tokens
 from tests.support.results import figures
-
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-SHOTS = {
-    "task": "boolq", "prompt": "cloze", "rows": [3, 1, 4],
-    "example": {"context": "Is water wet? Answer:", "answer": " yes"},
-}  # fmt: skip
-
-
-def tuned(base: Path, directory: Path) -> Path:
-    """A tuned directory as a run has it: a (random) adapter, its base's digest and its shots."""
-    adapted = get_peft_model(load_model(base).float(), LoraConfig(r=4, target_modules=TARGETS))
-    generator = torch.Generator().manual_seed(2)
-    for name, parameter in adapted.named_parameters():
-        if "lora_" in name:
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.05
-    adapted.save_pretrained(str(directory / "adapter"), save_embedding_layers=False)
-    write_json(directory / "adapter" / "base.json", {"weights": weights_digest(open_weights(base))})
-    write_json(directory / "shots.json", SHOTS)
-    return directory
 
 
 def front_matter(out: Path) -> dict[str, Any]:
@@ -136,16 +117,6 @@ def test_an_output_that_holds_something_else(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(TailorError, match=r"holds other files \(x\.txt\): name an empty or new directory"):
         export(plain(), out=tmp_path)
-
-
-def cut(tmp_path: Path, model: PreTrainedModel, source: str) -> Path:
-    directory = saved(model, tmp_path / "pruned")
-    plan = {
-        "source": {"model": source}, "kept": {}, "params": {"before": 20_000, "after": 15_000},
-        "settings": {"criterion": "taylor"},
-    }  # fmt: skip
-    write_json(directory / "plan.json", plan)
-    return directory
 
 
 def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
 
-from tailored_llama import checkpoint, export, heal, run
+from tailored_llama import checkpoint, heal
 from tailored_llama.checkpoint.lineage import one_after_another, what_was_cut
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError, TuneError
@@ -20,14 +20,13 @@ from tailored_llama.stage import Store
 from tailored_llama.stages.heal import stage as healing
 from tailored_llama.stages.prune import make_plan, prune
 from tailored_llama.training import teacher
-from tests.unit.stages.tune.test_stage import base, data  # noqa: F401  (fixtures)
 
 QUICK = Heal(texts=40, length=8, epochs=8, batch_size=8, learning_rate=1e-2, precision="fp32")
 SHOTS = Tune(shots=8)
 
 
 @pytest.fixture(scope="module")
-def unpruned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def unpruned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model whose layers the student differs in."""
     out = tmp_path_factory.mktemp("teacher") / "pico"
     model = LlamaForCausalLM.from_pretrained(base)
@@ -55,7 +54,7 @@ def apart(model: PreTrainedModel, other: PreTrainedModel) -> float:
 
 
 def test_the_student_expects_more_of_what_its_teacher_expects(
-    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     out = healed(base, unpruned, data, out=tmp_path / "out")
     before, after, other = (AutoModelForCausalLM.from_pretrained(path) for path in (base, out, unpruned))
@@ -73,7 +72,7 @@ def test_the_student_expects_more_of_what_its_teacher_expects(
 
 
 def test_a_complete_healing_is_not_done_again_and_the_teacher_is_asked_once(
-    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     out = healed(base, unpruned, data, out=Store(tmp_path).slot("out"))
     with monkeypatch.context() as patch:
@@ -85,7 +84,7 @@ def test_a_complete_healing_is_not_done_again_and_the_teacher_is_asked_once(
     assert (out / weights).read_bytes() == (tmp_path / "again" / weights).read_bytes()
 
 
-def test_no_answer_is_read(base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_no_answer_is_read(base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path) -> None:
     turned = tmp_path / "turned"
     turned.mkdir()
     for split in ("train", "validation"):
@@ -101,7 +100,7 @@ def test_no_answer_is_read(base: Path, data: dict[str, str], unpruned: Path, tmp
 
 
 def test_each_round_has_text_of_its_own(
-    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     texts = []
     for number in (1, 2):
@@ -110,13 +109,13 @@ def test_each_round_has_text_of_its_own(
     assert texts[0] != texts[1]
 
 
-def test_a_model_is_no_better_for_healing_from_itself(base: Path, data: dict[str, str]) -> None:  # noqa: F811
+def test_a_model_is_no_better_for_healing_from_itself(base: Path, data: dict[str, str]) -> None:
     itself = AutoModelForCausalLM.from_pretrained(base)
     assert apart(healed(base, base, data), itself) < 0.01
 
 
 def test_what_cannot_be_healed_is_one_line(
-    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip
     with pytest.raises(TuneError, match="no task is named"):
         heal(base, teacher=unpruned, tasks=[])
@@ -139,39 +138,7 @@ def test_what_cannot_be_healed_is_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_run_in_rounds_ends_at_the_ratio_it_was_asked_for(
-    base: Path, data: dict[str, str], tmp_path: Path  # noqa: F811
-) -> None:  # fmt: skip
-    recipe = {
-        "model": str(base), "tasks": ["boolq"], "data": data,
-        "prune": {"ratio": 0.4, "criterion": "l2", "allocate": "global"},
-        "heal": {"rounds": 3, "texts": 8, "length": 4, "epochs": 1},
-        "tune": {"shots": 8, "prompt": "paper", "epochs": 1, "batch_size": 8},
-        "evaluate": {"limit": 4}, "export": {"formats": []},
-    }  # fmt: skip
-    results = run(recipe, tmp_path / "run")
-    rows = {row["stage"]: row for row in results["rows"] if row["prompt"] == "same"}
-    assert [*rows] == ["dense", "pruned", "healed", "dense_tuned", "tuned"]
-    dense = rows["dense"]["params"]
-    unit = 3 * 32 + 32  # an MLP channel is less than this; a round may miss by one unit
-    assert rows["tuned"]["params"] == rows["healed"]["params"] == rows["pruned"]["params"]
-    assert abs(rows["tuned"]["params"] - 0.6 * dense) < 3 * unit * 8
-    names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"prune-1", "heal-1", "prune-2", "heal-2", "prune", "heal"} <= names
-    manifest = json.loads((tmp_path / "run" / "tune-boolq" / "adapter" / "base.json").read_text())
-    healed_weights = checkpoint.weights_digest(checkpoint.open_weights(tmp_path / "run" / "heal"))
-    assert manifest["weights"] == healed_weights
-    assert "pruned, healed" in (tmp_path / "run" / "report.html").read_text()
-    told = what_was_cut(tmp_path / "run" / "heal")
-    assert told["params"] == {"before": dense, "after": rows["tuned"]["params"]}
-    assert told["source"]["model"] == base.name
-    assert told["heal"]["rounds"] == 3
-    card = card_of(tmp_path / "run" / "heal")
-    assert '"rounds": 3' in card
-    assert f"`pico`, cut from {dense:,} to {rows['tuned']['params']:,} parameters" in card
-
-
-def test_a_plan_that_waits_beside_its_model_is_not_what_was_cut(base: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_plan_that_waits_beside_its_model_is_not_what_was_cut(base: Path, tmp_path: Path) -> None:
     model = shutil.copytree(base, tmp_path / "model")
     make_plan(model, ratio=0.2, criterion="l2").save(model / "plan.json")
     assert what_was_cut(model) == {}
@@ -181,10 +148,6 @@ def test_a_plan_that_waits_beside_its_model_is_not_what_was_cut(base: Path, tmp_
     told, second = what_was_cut(smaller), json.loads((smaller / "plan.json").read_text())
     assert told["params"]["before"] > second["params"]["before"]
     assert told["settings"]["ratio"] == pytest.approx(0.36)
-
-
-def card_of(directory: Path) -> str:
-    return (export(directory, to="hf", out=directory.parent / "exported") / "README.md").read_text()
 
 
 def test_layers_that_go_in_two_cuts_are_told_by_their_first_numbers() -> None:

@@ -14,7 +14,8 @@ from tailored_llama.checkpoint import open_weights
 from tailored_llama.cli import execute
 from tailored_llama.families import LayerWidths
 from tailored_llama.stages.export.gguf import to_gguf
-from tests.support.gguf_cases import ODD, byte_level, pico
+from tests.support.pico import ODD, layered
+from tests.support.tokenizers import byte_level
 
 IDS = torch.arange(3, 43).reshape(2, 20)
 
@@ -22,7 +23,7 @@ IDS = torch.arange(3, 43).reshape(2, 20)
 def written(place: Path, dtype: str, widths: list[LayerWidths] | None = None) -> Path:
     """A GGUF file of our own writer, with a tokenizer."""
     byte_level(place / "tokenizer")
-    model = pico(widths or [LayerWidths(8, 4, 64)] * 2)
+    model = layered(widths or [LayerWidths(8, 4, 64)] * 2)
     return to_gguf(open_weights(model), place / "pico.gguf", tokenizer_dir=place / "tokenizer", dtype=dtype)
 
 
@@ -51,7 +52,7 @@ def test_the_model_comes_back(
     facts = json.loads(capsys.readouterr().out)
     assert facts["checkpoint"] == str(out)
     assert facts["quantization"] == {"f32": "F32", "q8_0": "Q8_0"}[stored]
-    model = pico([LayerWidths(8, 4, 64)] * 2)
+    model = layered([LayerWidths(8, 4, 64)] * 2)
     kind = stored if stored != "f32" else dtype
     model.load_state_dict({name: stored_as(weight, kind) for name, weight in model.state_dict().items()})
     expected = logits(model)

@@ -15,8 +15,7 @@ from tailored_llama.stages.prune import make_plan
 from tailored_llama.stages.prune import walk as walk_module
 from tailored_llama.stages.prune.reduce import over_channels
 from tailored_llama.stages.prune.scores import ChannelScores, channel_scores
-from tests.support.family_picos import pico
-from tests.support.prune_pico import config_of, model_of, tokens_of
+from tests.support.pico import config_of, model_of, pico_config, tokens_of
 
 HEAD = 8
 
@@ -114,7 +113,7 @@ def test_activation_looks_at_no_weight_behind_the_unit() -> None:
 @pytest.mark.parametrize("case", ["phi3", "gemma3_text", "qwen2"])
 def test_other_families(criterion: str, case: str) -> None:
     """Fused matrices share their inputs; their rows are scored apart."""
-    model = model_of(pico(case))
+    model = model_of(pico_config(case))
     scores = found_scores(model, tokens_of(model.config), criterion)
     assert {key: tuple(found.shape) for key, found in scores.items() if key[1] == 0} == {
         ("heads", 0): (3, 8), ("mlp", 0): (20, 1),

@@ -11,7 +11,7 @@ from tailored_llama.errors import PlanError
 from tailored_llama.recipe import Prune
 from tailored_llama.stages.prune import make_plan, prune
 from tailored_llama.stages.prune.surgery import config_after
-from tests.support.prune_pico import config_of, model_of, tokens_of, weights_of
+from tests.support.pico import config_of, model_of, tokens_of, weights_of
 
 WIDE = config_of(2, num_key_value_heads=8, head_dim=4, intermediate_size=172, num_hidden_layers=4)
 

@@ -17,7 +17,7 @@ from tailored_llama.stages.prune import criteria
 from tailored_llama.stages.prune import scores as measure
 from tailored_llama.stages.prune.reduce import over_members
 from tailored_llama.stages.prune.scores import channel_scores
-from tests.support.prune_pico import config_of, model_of, tokens_of
+from tests.support.pico import config_of, model_of, tokens_of
 
 FORMULAS: dict[str, Any] = {
     "l1": lambda w, g, a: w.abs().sum(1),

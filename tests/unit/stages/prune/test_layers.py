@@ -13,8 +13,7 @@ from tailored_llama.errors import PlanError
 from tailored_llama.recipe import Prune
 from tailored_llama.stages.prune import walk as walk_module
 from tailored_llama.stages.prune.scores import channel_scores, layer_scores
-from tests.support.family_picos import pico
-from tests.support.prune_pico import config_of, model_of, tokens_of
+from tests.support.pico import config_of, model_of, pico_config, tokens_of
 
 
 def streams(model: Any, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -33,7 +32,7 @@ def streams(model: Any, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 @pytest.mark.parametrize("case", ["llama", "phi3", "gemma2"])
 def test_block_influence_written_out(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of(pico(case))
+    model = model_of(pico_config(case))
     tokens = tokens_of(model.config, samples=5)
     monkeypatch.setattr(walk_module, "TOKENS_AT_ONCE", 2 * tokens.shape[1])
     found = layer_scores(ModelWeights(model), Prune(criterion="block_influence"), tokens, seed=0)

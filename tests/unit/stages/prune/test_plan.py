@@ -9,7 +9,7 @@ import pytest
 
 from tailored_llama.errors import PlanError
 from tailored_llama.stages.prune import Plan
-from tests.support.prune_pico import config_of
+from tests.support.pico import config_of
 
 PLAN = Plan(
     {"model": "pico", "digest": "a" * 64},

@@ -17,7 +17,7 @@ from tailored_llama.recipe import Prune
 from tailored_llama.stages.prune.pools import Pool
 from tailored_llama.stages.prune.select import select
 from tailored_llama.stages.prune.surgery import config_after
-from tests.support.prune_pico import config_of
+from tests.support.pico import config_of
 
 KINDS = ("heads", "mlp")
 

@@ -15,7 +15,7 @@ from tailored_llama import checkpoint, families
 from tailored_llama.errors import CheckpointError, DataError, PlanError, RecipeError, TailorError
 from tailored_llama.recipe import Prune
 from tailored_llama.stages.prune import Plan, make_plan, prune
-from tests.support.prune_pico import config_of, model_of, tokens_of
+from tests.support.pico import config_of, model_of, tokens_of
 
 CONFIG = config_of(1, num_key_value_heads=4, head_dim=4, intermediate_size=60, num_hidden_layers=4)
 TOKENS = tokens_of(CONFIG)

@@ -14,7 +14,7 @@ from tailored_llama import checkpoint, families
 from tailored_llama.families import Group, Kept, Slice
 from tailored_llama.stages.prune import CutWeights, surgery
 from tests.support.masking import masked, some_units
-from tests.support.prune_pico import SHAPES, config_of, model_of, tokens_of, weights_of
+from tests.support.pico import SHAPES, config_of, model_of, tokens_of, weights_of
 
 
 @settings(max_examples=40, deadline=None)

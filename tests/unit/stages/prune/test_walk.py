@@ -16,8 +16,7 @@ from tailored_llama.checkpoint import Checkpoint, ModelWeights
 from tailored_llama.families import LayerWidths
 from tailored_llama.stages.prune import walk as walk_module
 from tailored_llama.stages.prune.walk import Walk
-from tests.support.family_picos import pico
-from tests.support.prune_pico import SHAPES, config_of, model_of, tokens_of
+from tests.support.pico import SHAPES, config_of, model_of, pico_config, tokens_of
 
 Found = dict[str, tuple[Tensor, Tensor | None]]
 
@@ -89,7 +88,7 @@ AROUND = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_parameters_around_the_layers(case: str, tied: bool, per_sample: bool) -> None:
-    model = double(pico(case, tie_word_embeddings=tied))
+    model = double(pico_config(case, tie_word_embeddings=tied))
     model.set_attn_implementation("eager")
     tokens = tokens_of(model.config, samples=3)
     names = [*AROUND[: 2 if tied else 3], "model.layers.1.input_layernorm.weight"]

@@ -18,7 +18,9 @@ from tailored_llama.stages.tune import rank_wordings, tune
 from tailored_llama.training.batches import Material, encode
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
-from tests.support.scoring_pico import ROWS, pico, tokenizer, write_split
+from tests.support.pico import worded
+from tests.support.tasks import ROWS, write_split
+from tests.support.tokenizers import tokenizer
 
 SETTINGS = Tune(shots=8, epochs=2, batch_size=4, learning_rate=0.01, precision="fp32", auto="tuned")
 
@@ -36,7 +38,7 @@ def task() -> Task:
 
 
 def test_each_half_is_asked_of_a_plain_tuning_on_the_other(data: dict[str, str]) -> None:
-    model, words = pico(), tokenizer()
+    model, words = worded(), tokenizer()
     examples = task().examples("cloze", task().rows("train", data["boolq"])[:8])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     other = load_task("piqa").examples("paper", [ROWS["piqa"]])
@@ -48,7 +50,7 @@ def test_each_half_is_asked_of_a_plain_tuning_on_the_other(data: dict[str, str])
     assert all(torch.equal(before[name], after[name]) for name in before)
     halves = crossval.split(examples)
     for place, (taught, held) in enumerate((halves, halves[::-1])):
-        plain = pico()
+        plain = worded()
         torch.manual_seed(3)
         attach(plain, SETTINGS.lora)
         shots = encode(words, [examples[i] for i in taught], context_length(plain), None)
@@ -62,15 +64,15 @@ def test_each_half_is_asked_of_a_plain_tuning_on_the_other(data: dict[str, str])
 def test_the_winner_is_tuned_as_if_it_had_been_named(data: dict[str, str], tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"prompt": "auto"})
     asked = {"task": "boolq", "data": data, "tokenizer": tokenizer(), "merge": False}
-    tune(pico(), settings=settings, out=tmp_path / "auto", **asked)  # type: ignore[arg-type]
+    tune(worded(), settings=settings, out=tmp_path / "auto", **asked)  # type: ignore[arg-type]
     record = json.loads((tmp_path / "auto" / "shots.json").read_text())
     best = record["candidates"][0]
     assert (record["prompt"], record["compared"], record["asked"]) == (best["prompt"], "tuned", "auto")
     named = settings.model_copy(update={"prompt": best["prompt"]})
-    tune(pico(), settings=named, out=tmp_path / "named", **asked)  # type: ignore[arg-type]
+    tune(worded(), settings=named, out=tmp_path / "named", **asked)  # type: ignore[arg-type]
     one, other = (tmp_path / name / "adapter" / "adapter_model.safetensors" for name in ("auto", "named"))
     assert one.read_bytes() == other.read_bytes()
-    ranking = rank_wordings(pico(), task="boolq", settings=settings, data=data, tokenizer=tokenizer())
+    ranking = rank_wordings(worded(), task="boolq", settings=settings, data=data, tokenizer=tokenizer())
     assert [entry.prompt for entry in ranking.wordings] == [c["prompt"] for c in record["candidates"]]
     assert best["accuracy"] == ranking.wordings[0].accuracy
 
@@ -78,7 +80,7 @@ def test_the_winner_is_tuned_as_if_it_had_been_named(data: dict[str, str], tmp_p
 def test_one_shot_has_no_halves(data: dict[str, str]) -> None:
     with pytest.raises(DataError, match=r"task boolq: .* takes two or more; raise tune\.shots"):
         rank_wordings(
-            pico(), task="boolq", settings=SETTINGS.model_copy(update={"shots": 1}), data=data,
+            worded(), task="boolq", settings=SETTINGS.model_copy(update={"shots": 1}), data=data,
             tokenizer=tokenizer(),
         )  # fmt: skip
 
@@ -87,7 +89,7 @@ def test_the_command_says_which(
     data: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "model"
-    pico().save_pretrained(model)
+    worded().save_pretrained(model)
     tokenizer().save_pretrained(model)
     command = [
         "prompts",

@@ -19,21 +19,22 @@ from tailored_llama.cli import execute
 from tailored_llama.errors import DataError, TuneError
 from tailored_llama.recipe import EarlyStop, Lora, Tune
 from tailored_llama.stage import Store
+from tailored_llama.stages.tune import chosen_prompt
 from tailored_llama.stages.tune import stage as job
 from tailored_llama.training import loop as trainer
 from tailored_llama.training import teacher
 from tailored_llama.training.batches import Material, epochs, windows
 from tailored_llama.training.lora import attach
 from tailored_llama.training.replay import hold_out
-from tests.unit.stages.tune.test_stage import QUICK, WORDS, base, data  # noqa: F401  (fixtures)
-from tests.unit.training.test_losses import with_teacher
-from tests.unit.training.test_training import pico, shots_of
+from tests.support.pico import fresh
+from tests.support.shots import shots_of, with_teacher
+from tests.support.tuning import QUICK, WORDS
 
 DISTILL = {**QUICK, "loss": ["answer", "distill"], "distill": {"texts": 6, "length": 4}}
 
 
 @pytest.fixture(scope="module")
-def unpruned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def unpruned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another model of the same words."""
     out = tmp_path_factory.mktemp("teacher") / "pico"
     model = LlamaForCausalLM.from_pretrained(base)
@@ -50,7 +51,7 @@ def history(out: Path) -> list[dict[str, Any]]:
 
 
 def test_the_teacher_is_asked_once_and_never_beside_its_student(
-    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     loaded: list[tuple[str, weakref.ref[PreTrainedModel]]] = []
     load = checkpoint.load_model
@@ -80,6 +81,7 @@ def test_the_teacher_is_asked_once_and_never_beside_its_student(
 
     (cache / "manifest.json").unlink()
     (cache / teacher.FILE).unlink()
+    arguments["prompt"] = chosen_prompt(out)  # the same tuning without choosing again
     tune(base, task="boolq", out=store.slot("c"), **arguments)
     assert (out / weights).read_bytes() == (tmp_path / "c" / weights).read_bytes(), "asked anew, the same"
     in_memory = tune(base, task="boolq", **{**arguments, "merge": True})
@@ -89,7 +91,7 @@ def test_the_teacher_is_asked_once_and_never_beside_its_student(
 
 
 def test_a_tuning_that_is_stopped_goes_on_with_what_the_teacher_said(
-    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -107,7 +109,7 @@ def test_a_tuning_that_is_stopped_goes_on_with_what_the_teacher_said(
 
 
 def test_distilling_brings_the_student_nearer_to_its_teacher(
-    base: Path, data: dict[str, str], unpruned: Path  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path
 ) -> None:  # fmt: skip
     chosen = {**DISTILL, "loss": "distill", "epochs": 12}
     tuned = tune(base, task="boolq", data=data, teacher=unpruned, **chosen)
@@ -125,12 +127,12 @@ def test_distilling_brings_the_student_nearer_to_its_teacher(
 
 
 def test_a_loss_without_what_it_needs_is_said(
-    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     with pytest.raises(TuneError, match=r"distill learns from the unpruned model; name it: --teacher"):
         tune(base, task="boolq", data=data, out=tmp_path / "out", **DISTILL)
     with pytest.raises(TuneError, match="has another vocabulary than the student"):
-        tune(base, task="boolq", data=data, teacher=pico(), **DISTILL)
+        tune(base, task="boolq", data=data, teacher=fresh(), **DISTILL)
     with pytest.raises(DataError, match=r"tune\.early_stop: 1 of 1 shots held out leaves none"):
         tune(base, task="boolq", data=data, **{**QUICK, "shots": 1, "early_stop": {"share": 0.5}})
     (tmp_path / "short.txt").write_text("the red box")
@@ -170,7 +172,7 @@ def test_losses_are_read_from_a_name_a_list_or_weights() -> None:
 
 
 def test_held_out_shots_are_a_share_of_every_label_and_not_trained_on(
-    base: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    base: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     seen: list[Material] = []
     fit = trainer.fit
@@ -189,7 +191,7 @@ def test_held_out_shots_are_a_share_of_every_label_and_not_trained_on(
 
 def test_the_best_epoch_stays_and_patience_ends() -> None:
     torch.manual_seed(0)
-    model = pico(initializer_range=0.2)
+    model = fresh(initializer_range=0.2)
     attach(model, Lora(dropout=0))
     asked = shots_of([9, 14, 5, 20, 7, 6])
     chosen = Tune(
@@ -215,7 +217,7 @@ def test_replay_is_its_share_of_the_loss_and_of_the_sequences() -> None:
     chosen = Tune(replay={"source": "world", "share": 0.2})
     weights = {term.name: term.weight for term in trainer.terms_of(chosen)}
     assert weights == pytest.approx({"answer": 0.8, "replay": 0.2})
-    model = pico(initializer_range=0.2)
+    model = fresh(initializer_range=0.2)
     parts = trainer.accumulate(model, plan[0][0], trainer.terms_of(chosen), "fp32")
     (window,) = (batch for batch in plan[0][0] if batch.kind == "replay")
     with torch.no_grad():
@@ -225,8 +227,8 @@ def test_replay_is_its_share_of_the_loss_and_of_the_sequences() -> None:
 
 
 def test_every_text_of_the_teacher_once_an_epoch() -> None:
-    asked = with_teacher(shots_of([9] * 7), pico())
-    texts = with_teacher(windows([[i, 1, 2, 3] for i in range(10)]), pico())
+    asked = with_teacher(shots_of([9] * 7), fresh())
+    texts = with_teacher(windows([[i, 1, 2, 3] for i in range(10)]), fresh())
     for steps in epochs(Material(asked, texts=texts), 2, 2, 0):
         found = [int(row[0]) for step in steps for b in step if b.kind == "texts" for row in b.ids]
         assert sorted(found) == list(range(10))
@@ -234,7 +236,7 @@ def test_every_text_of_the_teacher_once_an_epoch() -> None:
 
 @pytest.mark.parametrize("lora", [{"dora": True}, {"rslora": True}, {"targets": ["q", "v"]}])
 def test_other_adapters_train_save_merge_and_load(
-    lora: dict[str, Any], base: Path, data: dict[str, str], tmp_path: Path  # noqa: F811
+    lora: dict[str, Any], base: Path, data: dict[str, str], tmp_path: Path
 ) -> None:  # fmt: skip
     out = tune(base, task="boolq", data=data, out=tmp_path / "out", lora=lora, **QUICK)
     ids = torch.arange(len(WORDS))[None]

@@ -16,7 +16,7 @@ from tailored_llama.errors import MemoryLimitError, OutputError, TailorError
 from tailored_llama.recipe import Heal, Tune
 from tailored_llama.stages.heal import stage as healing
 from tailored_llama.stages.tune import stage as tuning
-from tests.unit.stages.tune.test_stage import QUICK, base, data  # noqa: F401  (fixtures)
+from tests.support.tuning import QUICK
 
 FAILURES: list[tuple[Exception, type[Exception], str]] = [
     (MemoryError(), MemoryLimitError, "out of memory"),
@@ -68,13 +68,15 @@ def work(verb: str, model: Path, rows: dict[str, str], out: Path) -> Any:
     )
 
 
-@pytest.mark.parametrize(
-    ("verb", "at"), [("tune", "merge_adapter"), ("tune", "write_checkpoint"), ("heal", "merge_adapter")]
-)
-@pytest.mark.parametrize(("error", "raised", "said"), FAILURES, ids=lambda value: repr(value)[:24])
+CASES = [("tune", "merge_adapter", *failure) for failure in FAILURES]
+for elsewhere in (("tune", "write_checkpoint"), ("heal", "merge_adapter")):
+    CASES += [(*elsewhere, *FAILURES[kind]) for kind in (0, -1)]
+
+
+@pytest.mark.parametrize(("verb", "at", "error", "raised", "said"), CASES, ids=lambda value: repr(value)[:24])
 def test_the_next_call_does_not_train_again(
     verb: str, at: str, error: Exception, raised: type[Exception], said: str, tmp_path: Path,
-    base: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    base: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     count, out = Count(monkeypatch), tmp_path / "room" / "out"
     with monkeypatch.context() as patch:
@@ -98,7 +100,7 @@ def test_the_next_call_does_not_train_again(
 
 
 def test_the_error_line_names_the_adapter_which_can_be_used_as_it_is(
-    base: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    base: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     command = [
@@ -115,7 +117,7 @@ def test_the_error_line_names_the_adapter_which_can_be_used_as_it_is(
 
 
 def test_an_export_that_fails_leaves_the_adapter(
-    base: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    base: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     tuned = tune(base, task="boolq", data=data, out=tmp_path / "tuned", merge=False, **QUICK)
     assert isinstance(tuned, Path)

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
-    LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
-    PreTrainedTokenizerFast,
 )
 
 from tailored_llama import tune
@@ -23,48 +20,8 @@ from tailored_llama.stages.tune import chosen_prompt
 from tailored_llama.stages.tune import stage as job
 from tailored_llama.stages.tune import wording as shots
 from tailored_llama.training import loop as trainer
-
-WORDS = [
-    "<s>", "?", ".", "Passage:", "Question:", "Answer:", "yes", "no", "is", "the", "red", "blue", "big",
-    "box", "cup", "a",
-]  # fmt: skip
-QUICK = {
-    "shots": 8, "epochs": 2, "batch_size": 4, "learning_rate": 1e-2, "prompt": "paper", "precision": "fp32",
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pico model and a tokenizer of whole words, on the disk."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(WORDS), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
-    )  # fmt: skip
-    out = tmp_path_factory.mktemp("base") / "pico"
-    LlamaForCausalLM(config).save_pretrained(out)
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<s>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(tokenizer_object=words, bos_token="<s>", eos_token="<s>").save_pretrained(out)
-    return out
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Thirty rows of boolq to train on, ten others to be scored."""
-    folder = tmp_path_factory.mktemp("boolq")
-    rows = [
-        {
-            "passage": f"the {size} {thing} is {colour} . {'a ' * extra}",
-            "question": f"is the {thing} red",
-            "label": int(colour == "red"),
-        }
-        for size in ("big", "the") for thing in ("box", "cup") for colour in ("red", "blue")
-        for extra in range(5)
-    ]  # fmt: skip
-    for split, part in (("train", rows[:30]), ("validation", rows[30:])):
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
-    return {"boolq": str(folder)}
+from tests.support.pico import fresh
+from tests.support.tuning import QUICK, WORDS
 
 
 def weights_of(model: PreTrainedModel) -> dict[str, torch.Tensor]:
@@ -250,8 +207,8 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_in_memory_without_a_tokenizer_is_refused(base: Path, data: dict[str, str]) -> None:
-    model = LlamaForCausalLM(LlamaForCausalLM.from_pretrained(base).config)
+def test_a_model_in_memory_without_a_tokenizer_is_refused(data: dict[str, str]) -> None:
+    model = fresh(vocabulary=len(WORDS))
     model.name_or_path = ""
     with pytest.raises(TuneError, match="give it: tokenizer="):
         tune(model, task="boolq", data=data, **QUICK)

@@ -11,14 +11,8 @@ import pytest
 
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError
-from tailored_llama.recipe import load_recipe
-from tailored_llama.workflows.sweep.cells import cells_of, groups_of
-
-BASE = {"model": "world", "tasks": ["world_boolq"], "tune": {"prompt": "paper"}}
-
-
-def cells(**sweep: Any) -> Any:
-    return cells_of(load_recipe({**BASE, "sweep": sweep}))
+from tailored_llama.workflows.sweep.cells import groups_of
+from tests.support.sweeps import BASE, cells
 
 
 def test_every_combination_seed_by_seed() -> None:

@@ -19,7 +19,7 @@ from tailored_llama.scoring import bootstrap
 from tailored_llama.workflows.sweep.__main__ import main
 from tailored_llama.workflows.sweep.table import table
 from tests.support.results import corpus, row
-from tests.unit.workflows.sweep.test_cells import cells
+from tests.support.sweeps import cells
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1, max_size=3))

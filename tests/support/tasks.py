@@ -1,4 +1,4 @@
-"""A pico model with a tokenizer of its own, and a few rows of every real task, for the tests of scoring."""
+"""Rows of every task, and small tasks of one's own with their files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
-
-WORDS = (
-    "Question: is the answer yes or no? Answer: A. the cat, B. the dog, because it was so. The answer is yes."
-)
 ARC = {"choices": {"text": ["a cat", "dogs", "the small owl"], "label": ["A", "B", "C"]}, "answerKey": "C"}
 ROWS: dict[str, dict[str, Any]] = {
     "boolq": {"passage": "The owl sleeps by day.", "question": "does the owl sleep by day", "label": 1},
@@ -43,35 +36,19 @@ prompts:
   plain: {context: "{{question}} Answer:"}
   lines: {context: "{{question}}\\n", delimiter: ""}
 """
-
-
-def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE with few merges; puts <s> before a text, as LLaMA's does."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
-    )
-    bpe.train_from_iterator([WORDS] * 3, trainer)
-    bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>")
-
-
-def pico(context: int = 256, vocabulary: int = 300) -> PreTrainedModel:
-    """A random LLaMA of two layers with grouped queries, far from even in its predictions."""
-    config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=context,
-        bos_token_id=0, eos_token_id=1,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(config).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.normal_(mean=float("norm" in name), std=0.3)
-    return model
+CHOICE = """
+metric: acc
+scored: test
+max_length: 64
+fields: [text, label]
+options: "['yes', 'no']"
+gold: label | int
+prompts:
+  plain: {context: "{{ text }}\\nAnswer:"}
+  bare: {context: ""}
+source: {files: .}
+"""
+TEXT = "The owl sleeps by day."
 
 
 def write_split(directory: Path, split: str, rows: list[dict[str, Any]]) -> Path:
@@ -91,3 +68,10 @@ def written_task(folder: Path) -> Path:
         write_split(folder, split, rows)
     (folder / "own.yaml").write_text(WRITTEN + "source: {files: .}\n")
     return folder / "own.yaml"
+
+
+def choice_task(folder: Path, word: str = "owl") -> Path:
+    for split in ("train", "test"):
+        write_split(folder, split, [{"text": f"{split[1]} {word} {i}", "label": i % 2} for i in range(6)])
+    (folder / "choice.yaml").write_text(CHOICE)
+    return folder / "choice.yaml"

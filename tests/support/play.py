@@ -12,7 +12,8 @@ import torch
 
 from tailored_llama.families import LayerWidths
 from tailored_llama.play.guard import ONLY_HERE
-from tests.support.gguf_cases import byte_level, pico
+from tests.support.pico import layered
+from tests.support.tokenizers import byte_level
 
 PORT = 7860
 HOME = f"127.0.0.1:{PORT}"
@@ -44,7 +45,7 @@ def page_of(folder: Path) -> Any:
     from tailored_llama.play.page import build
 
     torch.manual_seed(0)
-    pico([LayerWidths(4, 2, 37)] * 2).save_pretrained(folder)
+    layered([LayerWidths(4, 2, 37)] * 2).save_pretrained(folder)
     byte_level(folder)
     return build(load_players([folder]), {})
 

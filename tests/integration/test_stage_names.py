@@ -17,8 +17,9 @@ from tailored_llama.reporting import report
 from tailored_llama.reporting.formatting import LABELS
 from tailored_llama.reporting.terminal import tables
 from tailored_llama.results import Results
-from tests.support.scoring_pico import pico, tokenizer
-from tests.support.token_picos import TEXT, choice_task, save
+from tests.support.pico import saved, worded
+from tests.support.tasks import TEXT, choice_task
+from tests.support.tokenizers import tokenizer
 
 QUICK: dict[str, Any] = {"shots": 4, "prompt": "plain", "epochs": 1}
 
@@ -28,7 +29,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A pico in every state, each as its own stage and each exported."""
     root = tmp_path_factory.mktemp("models")
     task = choice_task(root / "task")
-    made: dict[str, Any] = {"dense": save(pico(), tokenizer(), root / "dense")}
+    made: dict[str, Any] = {"dense": saved(worded(), root / "dense", tokenizer())}
     made["pruned"] = prune(made["dense"], ratio=0.2, criterion="l2", out=root / "pruned")
     made["healed"] = heal(
         made["pruned"], teacher=made["dense"], tasks=[task], out=root / "healed",

@@ -1,46 +1,64 @@
-"""Pico models of every form a cut can take, and small tokenizers of the kinds that llama.cpp knows."""
+"""Small tokenizers: of words, and of the kinds that llama.cpp knows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
-from tailored_llama.families import LayerWidths, with_widths
-from tailored_llama.shaped import register
+from tests.support.pico import VOCABULARY
 
-VOCABULARY = 320
 TEXTS = (
     "The cat sat on the mat, and the dog didn't like it at all.",
     "In 1984 there were 2,345 owls; they'd flown 10000 km.\n\nNobody    counted them twice!",
     "Ünïcödé — naïve café, 東京, 🙂 and \ttabs.",
     "Once upon a time there was a little owl who sat on a cat.",
 )
-ODD = [LayerWidths(6, 3, 37), LayerWidths(2, 1, 5), LayerWidths(4, 2, 64)]
-"""Layers of hidden width 32 with heads of 8: grouped queries, head counts that do not divide it, odd MLPs."""
+WORDS = (
+    "Question: is the answer yes or no? Answer: A. the cat, B. the dog, because it was so. The answer is yes."
+)
 
 
-def pico(
-    widths: Sequence[LayerWidths], *, seed: int = 0, vocabulary: int = VOCABULARY, **settings: Any
-) -> PreTrainedModel:
-    """A random model whose predictions are far from even, so that a greedy choice is never a tie."""
-    register()
-    config = LlamaConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=len(widths),
-        num_attention_heads=8, num_key_value_heads=4, head_dim=8, max_position_embeddings=256,
-        bos_token_id=1, eos_token_id=2, **settings,
-    )  # fmt: skip
-    torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(with_widths(config, list(widths))).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.normal_(mean=float("norm" in name), std=0.3)
-    return model
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Byte-level BPE with few merges; puts <s> before a text, as LLaMA's does."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator([WORDS] * 3, trainer)
+    bpe.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>", eos_token="</s>")
+
+
+def around(before: str, behind: str) -> PreTrainedTokenizerFast:
+    """The pico's tokenizer with a post-processor that puts these special tokens around a text."""
+    words = tokenizer()
+    ids = [(token, words.convert_tokens_to_ids(token)) for token in ("<s>", "</s>")]
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{before} $A {behind}".strip(), special_tokens=ids
+    )
+    return words
+
+
+def without_start(behind: str = "") -> PreTrainedTokenizerFast:
+    words = around("", behind)
+    words.bos_token = None
+    return words
+
+
+def extended() -> PreTrainedTokenizerFast:
+    """Two tokens more than the pico has: 300 for padding, 301 a word."""
+    words = tokenizer()
+    words.add_special_tokens({"pad_token": "[PAD]"})
+    words.add_tokens(["zebra"])
+    assert (words.pad_token_id, words.convert_tokens_to_ids("zebra")) == (300, 301)
+    return words
 
 
 def byte_level(
