@@ -22,8 +22,8 @@ real: install
 	$(BIN)/python -m tools.real $(if $(DATA),--data $(DATA))
 
 test: lint
-	$(BIN)/python -m pytest tests/unit -q -n 2
-	$(BIN)/python -m pytest tests/integration tests/gpu -q
+	$(BIN)/python -m pytest tests/unit -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest tests/integration tests/gpu -q -n 2 --dist loadfile
 
 # Kills, corruption, full disks, generated input; CONTRIBUTING.md says more.
 campaign: install

@@ -18,6 +18,8 @@ CACHE = tempfile.TemporaryDirectory()  # digests of test files are no business o
 os.environ["TAILORED_LLAMA_CACHE"] = CACHE.name
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: further threads would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from tailored_llama import checkpoint, evaluate, run
 
 REAL = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
-LIMIT = 100
+LIMIT = 40
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def corpora(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     folder = tmp_path_factory.mktemp("corpora")
     for name in ("wikitext2", "ptb"):
         text = (shared / "data" / name / "test.txt").read_text()
-        (folder / f"{name}.txt").write_text(text[:40_000])
+        (folder / f"{name}.txt").write_text(text[:12_000])
     return {name: str(folder / f"{name}.txt") for name in ("wikitext2", "ptb")}
 
 

@@ -63,7 +63,7 @@ def test_names_of_any_script_are_names(name: str, tmp_path: Path) -> None:
     (tmp_path / f".evaluate-dense_tuned-same-{name}-{'0' * 16}.partial-{'h' * 60}-1234567-01234567").mkdir()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(name=some.text(max_size=120))
 def test_a_name_that_passes_makes_one_file(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     try:

@@ -95,7 +95,7 @@ def test_published_sizes(
 
 
 @cases
-@settings(max_examples=6, deadline=None, derandomize=True)
+@settings(max_examples=4, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_cut_equals_masked(case: str, data: st.DataObject) -> None:
     model = model_of(pico_config(case))
@@ -127,8 +127,10 @@ def test_walk_equals_the_whole_models_backward(case: str) -> None:
             )
 
 
-@cases
-@pytest.mark.parametrize("kept", [PLAIN, SHAPED, ALL], ids=["plain", "shaped", "all kinds"])
+@pytest.mark.parametrize(
+    ("case", "kept"),
+    [*((case, PLAIN) for case in OWN), *((case, ALL) for case in OWN), ("llama", SHAPED), ("phi3", SHAPED)],
+)
 def test_saved_and_loaded_it_is_the_same(case: str, kept: Kept, tmp_path: Path) -> None:
     model = model_of(pico_config(case))
     if kept is ALL and case == "llama 3, tied":  # three query heads to each of two KV heads

@@ -208,7 +208,7 @@ def is_read_or_refused(source: Path | dict[str, Any]) -> None:
     assert len(problem) <= LINE
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=DOCUMENTS)
 def test_any_document_is_a_recipe_or_one_line(document: str | bytes, tmp_path: Path) -> None:
     path = tmp_path / "stranger.yaml"
@@ -216,7 +216,7 @@ def test_any_document_is_a_recipe_or_one_line(document: str | bytes, tmp_path: P
     is_read_or_refused(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(document=some.dictionaries(KEYS, VALUES, max_size=5))
 def test_any_mapping_is_a_recipe_or_one_line(document: dict[str, Any]) -> None:
     is_read_or_refused({**MINIMAL, **document})

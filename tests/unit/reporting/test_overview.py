@@ -82,7 +82,10 @@ def test_the_page_has_a_table_that_sorts_and_the_pictures(runs: list[Path], tmp_
 
 
 def test_runs_without_speeds_say_how_to_get_them(runs: list[Path], tmp_path: Path) -> None:
-    page = text_of(report(runs[:2], tmp_path / "all.html").read_text())
+    whole = report(runs[:2], tmp_path / "all.html").read_text()
+    parsed, page = Page(whole), text_of(whole)
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    assert "2 runs" in page
     assert "tailor measure DENSE PRUNED" in page
     assert "Accuracy and what it costs" in page
 

@@ -17,13 +17,18 @@ from tailored_llama.reporting import formatting as words
 from tailored_llama.reporting import pictures, report, tables
 from tailored_llama.reporting.read import read_run
 from tailored_llama.results import read_results
-from tests.support.reports import TASKS, Page, results, row, text_of
+from tests.support.reports import TASKS, Page, results, row, text_of, write_run
 from tests.support.results import assembled
 
 
-def test_one_page_without_network_and_with_everything_in_it(run: Path, tmp_path: Path) -> None:
-    out = report([run], tmp_path / "new" / "report.html")
-    page = out.read_text()
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of one run."""
+    folder = tmp_path_factory.mktemp("page")
+    return report([write_run(folder / "run")], folder / "new" / "report.html").read_text()
+
+
+def test_one_page_without_network_and_with_everything_in_it(page: str) -> None:
     parsed = Page(page)
     assert parsed.open == []
     assert len(set(parsed.ids)) == len(parsed.ids)
@@ -47,8 +52,7 @@ def test_one_page_without_network_and_with_everything_in_it(run: Path, tmp_path:
         assert expected in said, expected
 
 
-def test_every_picture_says_in_words_what_it_shows(run: Path, tmp_path: Path) -> None:
-    page = report([run], tmp_path / "report.html").read_text()
+def test_every_picture_says_in_words_what_it_shows(page: str) -> None:
     labels = re.findall(r'<svg role="img" aria-label="([^"]*)"', page)
     assert len(labels) == page.count("<svg ") == 4
     assert "boolq: dense 90, dense, tuned 95, pruned 55, pruned, tuned 81" in labels[0]
@@ -70,13 +74,6 @@ def test_pictures_are_valid_svg_in_the_pages_colours() -> None:
         assert "var(--ink)" in svg
         assert not set(re.findall(r"#[0-9a-f]{6}\b", svg)) - {"#000000", "#ffffff"}
     assert pictures.widths(before, before) == pictures.widths(before, before)
-
-
-def test_several_runs_stand_on_one_page(run: Path, tmp_path: Path) -> None:
-    page = report([run, run], tmp_path / "two.html").read_text()
-    parsed = Page(page)
-    assert len(set(parsed.ids)) == len(parsed.ids)
-    assert "2 runs" in text_of(page)
 
 
 def test_a_model_evaluated_alone_has_a_page_and_tables(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tailored_llama.checkpoint.lineage import what_was_cut
 from tailored_llama.stages.export.markdown import block, code, inline, table
 from tailored_llama.world import model_path
 from tests.support.exported import SHOTS, cut, tuned
-from tests.support.pico import PLAIN_SIZES, plain, saved, shaped
+from tests.support.pico import PLAIN_SIZES, plain, saved
 from tests.support.results import figures
 from tests.support.tuning import QUICK
 
@@ -52,10 +52,19 @@ def rendered(markdown: str) -> _Read:
     return _Read(MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown))
 
 
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A pruned model, and an adapter of it whose rows each test writes."""
+    folder = tmp_path_factory.mktemp("adapted")
+    pruned = cut(folder, plain(), "someone/some-llama")
+    return pruned, tuned(pruned, folder / "tuned")
+
+
 @pytest.mark.parametrize("row", ROWS)
-def test_a_row_in_the_card_is_text_whatever_it_holds(row: str, tmp_path: Path) -> None:
-    base_ = cut(tmp_path, shaped(), "someone/some-llama")
-    adapter = tuned(base_, tmp_path / "tuned")
+def test_a_row_in_the_card_is_text_whatever_it_holds(
+    row: str, adapted: tuple[Path, Path], tmp_path: Path
+) -> None:
+    base_, adapter = adapted
     write_json(adapter / "shots.json", {**SHOTS, "example": {"context": row, "answer": " yes"}})
     text = (export(base_, adapter=adapter, out=tmp_path / "out") / "README.md").read_text()
     for raw in ("<script", "<img", "<b>", "<!--"):
@@ -68,7 +77,7 @@ def test_a_row_in_the_card_is_text_whatever_it_holds(row: str, tmp_path: Path) -
     assert page.texts["h2"].strip().endswith("To do it again"), "what follows is not swallowed"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(text=some.text("`<>|*_[]()!#-~&\\ \n\tab0", max_size=40))
 def test_no_text_becomes_markup(text: str) -> None:
     flat = " ".join(text.split())

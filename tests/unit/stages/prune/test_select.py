@@ -99,7 +99,7 @@ BUDGETS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     shape=BUDGETS,
     ratio=st.floats(0.05, 0.6),

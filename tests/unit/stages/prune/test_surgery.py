@@ -17,7 +17,7 @@ from tests.support.masking import masked, some_units
 from tests.support.pico import SHAPES, config_of, model_of, tokens_of, weights_of
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(shape=SHAPES, data=st.data())
 def test_cut_equals_masked(shape: dict[str, Any], data: st.DataObject) -> None:
     config = config_of(**shape)

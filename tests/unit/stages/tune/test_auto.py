@@ -19,7 +19,7 @@ from tailored_llama.training.batches import Material, encode
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
 from tests.support.pico import worded
-from tests.support.tasks import ROWS, write_split
+from tests.support.tasks import ROWS, choice_task, write_split
 from tests.support.tokenizers import tokenizer
 
 SETTINGS = Tune(shots=8, epochs=2, batch_size=4, learning_rate=0.01, precision="fp32", auto="tuned")
@@ -61,9 +61,10 @@ def test_each_half_is_asked_of_a_plain_tuning_on_the_other(data: dict[str, str])
         assert found.others[0][place] == expected
 
 
-def test_the_winner_is_tuned_as_if_it_had_been_named(data: dict[str, str], tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"prompt": "auto"})
-    asked = {"task": "boolq", "data": data, "tokenizer": tokenizer(), "merge": False}
+def test_the_winner_is_tuned_as_if_it_had_been_named(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"prompt": "auto", "shots": 4})
+    own = choice_task(tmp_path / "own")
+    asked = {"task": own, "tokenizer": tokenizer(), "merge": False}
     tune(worded(), settings=settings, out=tmp_path / "auto", **asked)  # type: ignore[arg-type]
     record = json.loads((tmp_path / "auto" / "shots.json").read_text())
     best = record["candidates"][0]
@@ -72,7 +73,7 @@ def test_the_winner_is_tuned_as_if_it_had_been_named(data: dict[str, str], tmp_p
     tune(worded(), settings=named, out=tmp_path / "named", **asked)  # type: ignore[arg-type]
     one, other = (tmp_path / name / "adapter" / "adapter_model.safetensors" for name in ("auto", "named"))
     assert one.read_bytes() == other.read_bytes()
-    ranking = rank_wordings(worded(), task="boolq", settings=settings, data=data, tokenizer=tokenizer())
+    ranking = rank_wordings(worded(), task=own, settings=settings, tokenizer=tokenizer())
     assert [entry.prompt for entry in ranking.wordings] == [c["prompt"] for c in record["candidates"]]
     assert best["accuracy"] == ranking.wordings[0].accuracy
 

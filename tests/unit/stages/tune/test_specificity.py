@@ -49,8 +49,8 @@ def test_tuning_gains_on_the_held_half(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("short.yaml").write_text(TASK)
-    command = "prompts rank world short.yaml --shots 16 --specificity world_piqa --json --set tune.epochs=8"
-    assert execute([*command.split(), "--set", "tune.learning_rate=1.0e-3"]) == 0
+    command = "prompts rank world short.yaml --shots 8 --specificity world_piqa --json --set tune.epochs=3"
+    assert execute([*command.split(), "--set", "tune.learning_rate=3.0e-3"]) == 0
     found = json.loads(capsys.readouterr().out)
     (entry,), (effect,) = found["specificity"], found["wordings"]
     assert entry["prompt"] == effect["prompt"] == "plain"
