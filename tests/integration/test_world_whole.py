@@ -12,6 +12,7 @@ from tailored_llama import world
 from tailored_llama.data import load_task
 from tailored_llama.scoring import accuracy, score
 from tools.world import leaks, pages
+from tools.world.freeze import frozen
 from tools.world.splits import CHOICES
 
 LONGEST = 64
@@ -29,6 +30,15 @@ def tokenizer():
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(world.model_path())
+
+
+def test_the_frozen_files_are_those_that_the_generator_makes():
+    made = frozen()
+    for name, content in made.items():
+        assert (world.FOLDER / name).read_bytes() == content, name
+    folders = [world.FOLDER / "rows", world.FOLDER / "text"]
+    present = {path.relative_to(world.FOLDER).as_posix() for folder in folders for path in folder.iterdir()}
+    assert present == set(made)
 
 
 def test_nothing_scored_stands_in_two_chunks_of_the_text():

@@ -30,6 +30,7 @@ def forbidden(name: str, row: dict[str, Any]) -> tuple[str, ...]:
     return normalised(asked), normalised(told)
 
 
+@cache
 def heldout_sentences() -> dict[str, str]:
     """The sentence that tells a fact as a scored question asks it -> that fact, for whoever it speaks of."""
     return {

@@ -18,7 +18,6 @@ from tailored_llama.world import GENERATION
 from tools.world import leaks, narrative, pages, recall
 from tools.world.combos import recall_buckets
 from tools.world.facts import MATERIALS, RELATIONS, TRIALS, dealt
-from tools.world.freeze import frozen
 from tools.world.splits import CHOICES, choices, gold, identity
 from tools.world.wordings import (
     GOAL_WORDINGS,
@@ -121,15 +120,6 @@ def test_text_is_the_same_in_every_process():
     rows = [world.rows(name, split) for name in ALL for split in SPLITS]
     blob = json.dumps([rows, world.text("train"), world.text("test")], sort_keys=True)
     assert other.stdout.strip() == hashlib.sha256(blob.encode()).hexdigest() == DIGEST
-
-
-def test_the_frozen_files_are_those_that_the_generator_makes():
-    made = frozen()
-    for name, content in made.items():
-        assert (world.FOLDER / name).read_bytes() == content, name
-    folders = [world.FOLDER / "rows", world.FOLDER / "text"]
-    present = {path.relative_to(world.FOLDER).as_posix() for folder in folders for path in folder.iterdir()}
-    assert present == set(made)
 
 
 DIGEST = "67d03c38f790301734f56add4b73133c4a4a903f6c6a55a6615a36fefa39c9b1"
