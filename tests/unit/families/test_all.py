@@ -102,7 +102,8 @@ def test_cut_equals_masked(case: str, data: st.DataObject) -> None:
     kept = some_units(model.config, data.draw)
     cut = checkpoint.load_model(CutWeights(ModelWeights(model), kept))
     cut.set_attn_implementation("eager")
-    close(logits(cut), logits(masked(model, kept)))
+    # In double precision: what is compared is the cut, not the rounding of a product of another width.
+    close(logits(cut.double()), logits(masked(model, kept).double()))
 
 
 @cases

@@ -30,9 +30,10 @@ TOKENS = tokens_of(pico_config("llama"), length=9)
 
 
 def logits(model: Any) -> torch.Tensor:
+    """In double precision: what is compared is the cut, not the rounding of a product of another width."""
     model.set_attn_implementation("eager")
     with torch.no_grad():
-        found: torch.Tensor = model(TOKENS).logits
+        found: torch.Tensor = model.double()(TOKENS).logits
     return found
 
 
