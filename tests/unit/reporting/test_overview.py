@@ -81,6 +81,7 @@ def test_the_page_has_a_table_that_sorts_and_the_pictures(runs: list[Path], tmp_
     assert "http" not in page.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_without_speeds_say_how_to_get_them(runs: list[Path], tmp_path: Path) -> None:
     whole = report(runs[:2], tmp_path / "all.html").read_text()
     parsed, page = Page(whole), text_of(whole)
@@ -90,6 +91,7 @@ def test_runs_without_speeds_say_how_to_get_them(runs: list[Path], tmp_path: Pat
     assert "Accuracy and what it costs" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_one_run_with_speeds_has_them_too(runs: list[Path], tmp_path: Path) -> None:
     page = text_of(report([runs[0], runs[2]], tmp_path / "all.html").read_text())
     assert "1.50×" in page

@@ -76,6 +76,7 @@ def test_pictures_are_valid_svg_in_the_pages_colours() -> None:
     assert pictures.widths(before, before) == pictures.widths(before, before)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_model_evaluated_alone_has_a_page_and_tables(tmp_path: Path) -> None:
     recipe = load_recipe({"model": "m", "tasks": ["boolq"]})
     alone = assembled([row("dense", "harness", ("boolq",))], recipe)
@@ -135,6 +136,7 @@ def test_tables_fit_a_terminal_and_carry_the_figures() -> None:
     assert "Perplexity over windows of 64 tokens." in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_prompts_that_were_cut_are_said(run: Path, tmp_path: Path) -> None:
     content = results().to_json()
     for entry in content["rows"]:
@@ -159,6 +161,7 @@ def test_numbers_in_words() -> None:
     assert [words.percent(x) for x in (None, 0.8654)] == ["–", "86.5%"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
     for directories, out, message in (
         ([tmp_path / "nowhere"], tmp_path / "r.html", r"nowhere holds no results\.json"),

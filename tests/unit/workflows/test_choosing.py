@@ -20,14 +20,15 @@ from tailored_llama.stages.evaluate import evaluate
 from tailored_llama.stages.evaluate.perplexity import perplexity
 from tailored_llama.workflows.preflight import check
 from tailored_llama.workflows.sweep.cells import cells_of
-from tests.support.scoring_pico import pico, tokenizer
+from tests.support.pico import worded
+from tests.support.tokenizers import tokenizer
 
 TEXT = world.text("test")[:4000]
 
 
 @torch.no_grad()
 def test_divergence_is_the_mean_over_predicted_tokens() -> None:
-    model, other, words = pico(), pico(), tokenizer()
+    model, other, words = worded(), worded(), tokenizer()
     for parameter in other.parameters():
         parameter.add_(0.05 * torch.rand_like(parameter))
     found = perplexity(model, words, TEXT, 16, most=5, reference=other)
@@ -46,8 +47,8 @@ def test_divergence_needs_a_reference(tmp_path: Path) -> None:
     text.write_text(TEXT)
     asked: dict[str, Any] = {"perplexity": [text], "length": 16, "tokenizer": tokenizer()}
     with pytest.raises(RecipeError, match="--reference"):
-        evaluate(pico(), kl=True, **asked)
-    row = evaluate(pico(), kl=True, windows=3, reference=pico(), precision="fp32", **asked)
+        evaluate(worded(), kl=True, **asked)
+    row = evaluate(worded(), kl=True, windows=3, reference=worded(), precision="fp32", **asked)
     assert row.perplexity[str(text)].kl is not None
     assert row.perplexity[str(text)].windows == 3
 

@@ -5,54 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
-from tailored_llama import checkpoint, heal
+from tailored_llama import heal
 from tailored_llama.checkpoint.lineage import one_after_another, what_was_cut
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError, TuneError
-from tailored_llama.recipe import Heal, Tune, load_recipe
+from tailored_llama.recipe import Tune, load_recipe
 from tailored_llama.stage import Store
 from tailored_llama.stages.heal import stage as healing
 from tailored_llama.stages.prune import make_plan, prune
 from tailored_llama.training import teacher
-
-QUICK = Heal(texts=40, length=8, epochs=8, batch_size=8, learning_rate=1e-2, precision="fp32")
-BRIEF = QUICK.model_copy(update={"texts": 16, "epochs": 1})
-"""Where it does not matter how much is learned."""
-SHOTS = Tune(shots=8)
-
-
-@pytest.fixture(scope="module")
-def unpruned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose layers the student differs in."""
-    out = tmp_path_factory.mktemp("teacher") / "pico"
-    model = LlamaForCausalLM.from_pretrained(base)
-    torch.manual_seed(7)
-    for name, parameter in model.named_parameters():
-        parameter.data += 0.3 * torch.randn_like(parameter) * ("proj" in name)
-    model.save_pretrained(out)
-    checkpoint.load_tokenizer(base).save_pretrained(str(out))
-    return out
-
-
-def healed(model: Path, taught_by: Path, rows: dict[str, str], **more: Any) -> Any:
-    arguments = {"settings": QUICK, "shots": SHOTS, "data": rows, **more}
-    return heal(model, teacher=taught_by, tasks=["boolq"], **arguments)
-
-
-def apart(model: PreTrainedModel, other: PreTrainedModel) -> float:
-    """Mean KL(other || model) over text that `other` writes after `<s>` and a word; none was trained on."""
-    torch.manual_seed(5)
-    begun = torch.tensor([[0, word] for word in range(16)] * 4)
-    ids = other.generate(begun, attention_mask=torch.ones_like(begun), do_sample=True, max_new_tokens=8)
-    with torch.no_grad():
-        ours, theirs = (m(ids).logits.log_softmax(-1) for m in (model, other))
-    return float((theirs.exp() * (theirs - ours)).sum(-1).mean())
+from tests.support.healing import BRIEF, SHOTS, apart, healed
 
 
 def test_the_student_expects_more_of_what_its_teacher_expects(

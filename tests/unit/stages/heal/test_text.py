@@ -14,12 +14,12 @@ from tailored_llama.data.passages import SHORTEST, passages
 from tailored_llama.errors import DataError, RecipeError
 from tailored_llama.recipe import Heal, load_recipe
 from tailored_llama.workflows.contents import recipe_inputs, recipe_settings
-from tests.unit.stages.heal.test_heal import QUICK, apart, healed, unpruned  # noqa: F401  (a fixture)
-from tests.unit.stages.tune.test_stage import base, data  # noqa: F401  (fixtures)
+from tests.support.healing import QUICK, apart, healed
+from tests.support.tokenizers import tokenizer
 
 
 @pytest.fixture
-def text(tmp_path: Path, base: Path) -> Path:  # noqa: F811
+def text(tmp_path: Path, base: Path) -> Path:
     words = checkpoint.load_tokenizer(base)
     torch.manual_seed(3)
     rows = [words.decode(torch.randint(1, 16, (40,))) for _ in range(20)]
@@ -28,9 +28,7 @@ def text(tmp_path: Path, base: Path) -> Path:  # noqa: F811
     return place
 
 
-def test_pieces_cover_the_text_and_do_not_overlap(tmp_path: Path, base: Path) -> None:  # noqa: F811
-    from tests.support.scoring_pico import tokenizer
-
+def test_pieces_cover_the_text_and_do_not_overlap(tmp_path: Path, base: Path) -> None:
     place = tmp_path / "text.txt"
     place.write_text(" ".join(f"word{number}" for number in range(400)))
     words = tokenizer()
@@ -49,7 +47,7 @@ def test_pieces_cover_the_text_and_do_not_overlap(tmp_path: Path, base: Path) ->
 
 @pytest.mark.parametrize("lora", [{"r": 8, "alpha": 16}, None])
 def test_general_text_heals(
-    base: Path, data: dict[str, str], unpruned: Path, text: Path, tmp_path: Path, lora: dict[str, int] | None  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, text: Path, tmp_path: Path, lora: dict[str, int] | None
 ) -> None:  # fmt: skip
     settings = Heal(
         texts=0, text={"source": str(text), "pieces": 100, "length": 16}, lora=lora, epochs=8, batch_size=4,
@@ -75,7 +73,7 @@ def test_general_text_heals(
 
 
 def test_both_kinds_of_text_together(
-    base: Path, data: dict[str, str], unpruned: Path, text: Path, tmp_path: Path  # noqa: F811
+    base: Path, data: dict[str, str], unpruned: Path, text: Path, tmp_path: Path
 ) -> None:  # fmt: skip
     settings = QUICK.model_copy(
         update={"epochs": 1, "text": Heal(text={"source": str(text), "pieces": 10, "length": 16}).text}
