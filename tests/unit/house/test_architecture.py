@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -113,9 +113,11 @@ def test_light_modules_do_not_import_torch() -> None:
 
 def test_help_does_not_wait_for_the_heavy_libraries() -> None:
     # Not a benchmark: torch and transformers alone take several times this.
-    start = time.perf_counter()
+    before = os.times()
     subprocess.run([sys.executable, "-m", "tailored_llama.cli", "--help"], check=True, capture_output=True)
-    assert time.perf_counter() - start < 3
+    after = os.times()
+    seconds = after.children_user + after.children_system - before.children_user - before.children_system
+    assert seconds < 3, "seconds of the processor, whatever else the machine does"
 
 
 TESTS = sorted(path for path in (ROOT / "tests").rglob("*.py") if path.name.startswith(("test_", "conftest")))
