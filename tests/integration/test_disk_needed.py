@@ -18,7 +18,6 @@ from tailored_llama.workflows.disk import Need, needed, size_of
 from tailored_llama.workflows.outlook import outlook, start
 from tailored_llama.workflows.workload import Workload
 from tests.integration.test_run_by_contents import make_inputs, recipe
-from tailored_llama.workflows import disk
 from tests.support.runs import make_inputs, recipe
 
 TUNE = {
