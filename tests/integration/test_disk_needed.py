@@ -17,7 +17,6 @@ from tailored_llama.workflows.course import course_of
 from tailored_llama.workflows.disk import Need, needed, size_of
 from tailored_llama.workflows.outlook import outlook, start
 from tailored_llama.workflows.workload import Workload
-from tests.integration.test_run_by_contents import make_inputs, recipe
 from tests.support.runs import make_inputs, recipe
 
 TUNE = {
