@@ -14,7 +14,7 @@ from tailored_llama.cli import execute
 from tailored_llama.workflows.outlook import Outlook
 from tailored_llama.workflows.run import dry_run
 from tailored_llama.workflows.sweep.outlook import SweepOutlook
-from tests.integration.test_run_by_contents import make_inputs, recipe
+from tests.support.runs import make_inputs, recipe
 
 STAGES = [
     "prune", "heal", "tune-mood", "tune-dense-mood", "evaluate-dense-same", "evaluate-pruned-same",

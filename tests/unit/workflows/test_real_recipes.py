@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.support.scoring_pico import ROWS, TASKS, tokenizer, write_split
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tailored_llama.cli.options import recipe_of
@@ -15,6 +14,8 @@ from tailored_llama.data import load_task
 from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.preflight import check
 from tailored_llama.workflows.sweep.cells import cells_of
+from tests.support.tasks import ROWS, TASKS, write_split
+from tests.support.tokenizers import tokenizer
 
 REAL = ("smollm2-20", "smollm2-39")
 
