@@ -1,0 +1,100 @@
+"""The lab on a real LLaMA: the page is rendered from the kept figures, and only missing cells run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailored_llama.recipe import load_recipe
+from tailored_llama.workflows.sweep.cells import cells_of
+from tests.support import ROOT
+from tools.real import lab
+from tools.real.page import FIRST_LOOK, render
+
+
+def row(stage: str, kl: float) -> dict[str, Any]:
+    figures = {"acc": 0.5, "main": 0.5, "stderr": 0.05, "chance": 0.25, "n": 50, "cut": 0}
+    text = {"perplexity": 50.0, "kl": kl, "tokens": 127, "windows": 1, "length": 128}
+    return {
+        "stage": stage, "task_tuned": None, "prompt": "harness", "params": 10, "macs": 10, "seconds": 1.0,
+        "peak_memory": 1, "mean": 0.5, "chance": 0.25, "tasks": {"piqa": figures},
+        "perplexity": {"wikitext2": text, "ptb": text},
+    }  # fmt: skip
+
+
+def finish(work: Path, cell: str, kl: float) -> None:
+    """What a run leaves of a cell."""
+    place = work / "lab-real-cut" / "cells" / cell
+    place.mkdir(parents=True)
+    document = {
+        "schema": 2,
+        "rows": [row("dense", 0.0), row("pruned", kl)],
+        "recipe": {},
+        "versions": {"torch": "2"},
+    }
+    (place / "results.json").write_text(json.dumps(document))
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    place = tmp_path / "figures"
+    place.mkdir()
+    (place / FIRST_LOOK).write_text((lab.FIGURES / FIRST_LOOK).read_text())
+    monkeypatch.setattr(lab, "FIGURES", place)
+    monkeypatch.setattr(lab, "PAGE", tmp_path / "real.md")
+    return place
+
+
+def test_the_page_is_what_the_figures_say() -> None:
+    page = (ROOT / "docs" / "lab" / "real.md").read_text(encoding="utf-8")
+    assert page == render(lab.FIGURES, {name: lab.missing(name) for name in lab.lab_recipes()})
+
+
+def test_finished_cells_are_kept_and_ordered_by_divergence(figures: Path, tmp_path: Path) -> None:
+    one, two, *_ = [cell.name for cell in lab.missing("lab-real-cut") if "ratio=0.2" in cell.name]
+    finish(tmp_path, one, 1.5)
+    finish(tmp_path, two, 0.5)
+    before = len(lab.missing("lab-real-cut"))
+    assert lab.main(["--work", str(tmp_path)]) == 0
+    assert len(lab.missing("lab-real-cut")) == before - 2
+    kept = json.loads((figures / "lab-real-cut" / f"{one}.json").read_text())
+    assert kept["rows"][1]["tasks"] == {"piqa": {"main": 0.5, "stderr": 0.05, "chance": 0.25, "n": 50}}
+    page = (tmp_path / "real.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith(("| global |", "| layers-1-29 |"))]
+    assert [line.split(" | ")[:2] for line in lines] == [["| layers-1-29", "0.500"], ["| global", "1.500"]]
+    assert "50.0 ± 5.0 (of 50)" in lines[0]
+
+
+def test_only_missing_cells_run(figures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [cell for cell in lab.missing("lab-real-cut") if cell.chosen["variant"] in ("l1", "l2")]
+    assert len(wanted) == 4
+    kept = figures / "lab-real-cut" / f"{wanted[0].name}.json"
+    finish(tmp_path, wanted[0].name, 1.0)
+    called: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "call", lambda command: called.append(command) or 0)
+    options = [
+        "--model",
+        "m",
+        "--data",
+        "rows",
+        "--only",
+        "lab-real-cut",
+        "--cells",
+        "l1,l2",
+        "--work",
+        str(tmp_path),
+    ]
+    assert lab.main(options) == 0
+    assert kept.is_file()
+    assert len(called) == 2
+    asked = []
+    for command in called:
+        sweep = json.loads(command[command.index("--set") + 1].removeprefix("sweep="))
+        recipe = load_recipe("lab-real-cut", [("sweep", sweep)])
+        asked += [cell.recipe for cell in cells_of(recipe)]
+        assert command[-4:] == ["--set", "model=m", "--data", "rows"]
+    assert asked == [cell.recipe for cell in sorted(wanted[1:], key=lambda c: c.recipe.prune.ratio)]

@@ -1,0 +1,131 @@
+"""The lab on a real LLaMA: run the cells that are missing, keep their figures, and render the page.
+
+    python -m tools.real.lab --model DIR [--data DIR] [--only lab-real-cut] [--cells NAME,NAME]   # runs
+    python -m tools.real.lab                                                                      # renders
+
+Every cell of the recipes `lab-real-*` has a small file in docs/lab/data/real/RECIPE/. Cells without one are
+run by `tailor run` in `--work`, which resumes what is there; docs/lab/real.md is rendered from the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tailored_llama import checkpoint
+from tailored_llama.recipe import bundled_recipes, load_recipe
+from tailored_llama.results import Row, read_results
+from tailored_llama.workflows.sweep.cells import Cell, cells_of
+from tools.real.page import render
+
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "docs" / "lab" / "data" / "real"
+PAGE = ROOT / "docs" / "lab" / "real.md"
+PREFIX = "lab-real-"
+KEPT = ("main", "stderr", "chance", "n")
+
+
+def lab_recipes() -> list[str]:
+    """The bundled recipes of this lab."""
+    return [name for name in bundled_recipes() if name.startswith(PREFIX)]
+
+
+def missing(recipe: str) -> list[Cell]:
+    """The cells of a recipe whose figures are not kept yet."""
+    return [
+        cell
+        for cell in cells_of(load_recipe(recipe))
+        if not (FIGURES / recipe / f"{cell.name}.json").is_file()
+    ]
+
+
+def harvest(recipe: str, work: Path) -> None:
+    """Keep the figures of every finished cell in `work`."""
+    for cell in missing(recipe):
+        path = work / recipe / "cells" / cell.name / "results.json"
+        if path.is_file():
+            results = read_results(path, checkpoint.read_json(path))
+            kept = {
+                "recipe": recipe, "cell": cell.name, "seed": cell.seed, "chosen": cell.chosen,
+                "rows": [small(row) for row in results.rows], "versions": results.versions,
+            }  # fmt: skip
+            target = FIGURES / recipe / f"{cell.name}.json"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def small(row: Row) -> dict[str, Any]:
+    """What the page needs of a row."""
+    return {
+        "stage": row.stage, "prompt": row.prompt, "task_tuned": row.task_tuned, "params": row.params,
+        "mean": row.mean, "chance": row.chance, "seconds": row.seconds,
+        "tasks": {name: {key: task[key] for key in KEPT} for name, task in row.tasks.items()},
+        "perplexity": {
+            name: {"perplexity": p.perplexity, "kl": p.kl, "windows": p.windows, "length": p.length}
+            for name, p in row.perplexity.items()
+        },
+    }  # fmt: skip
+
+
+def run(recipe: str, cells: Sequence[Cell], work: Path, options: Sequence[str]) -> int:
+    """Run `cells` of a recipe by `tailor run`, ratio by ratio; the first exit code that is not 0."""
+    by_ratio: dict[float, dict[str, Any]] = {}
+    for cell in cells:
+        variants = (load_recipe(recipe).sweep or {})["variants"]
+        name = cell.chosen["variant"]
+        by_ratio.setdefault(cell.recipe.prune.ratio, {})[name] = variants[name]
+    for ratio, variants in sorted(by_ratio.items()):
+        # As one mapping: single keys would be added to the recipe's own variants.
+        sweep = {"tuned": False, "prune.ratio": [ratio], "variants": variants}
+        command = [
+            "run",
+            recipe,
+            "--out",
+            str(work / recipe),
+            "--set",
+            f"sweep={json.dumps(sweep)}",
+            *options,
+        ]
+        code = subprocess.call([sys.executable, "-m", "tailored_llama.cli", *command])
+        harvest(recipe, work)
+        if code:
+            return code
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m tools.real.lab", description=__doc__)
+    parser.add_argument(
+        "--model", metavar="DIR", help="an imported checkpoint, or a hub id; without it nothing runs"
+    )
+    parser.add_argument("--data", metavar="DIR")
+    parser.add_argument("--only", default="", metavar="RECIPE,RECIPE")
+    parser.add_argument("--cells", default="", metavar="VARIANT,VARIANT")
+    parser.add_argument("--ratio", type=float, help="only cells of this ratio")
+    parser.add_argument("--work", type=Path, default=Path("runs/lab-real"), metavar="DIR")
+    chosen = parser.parse_args(arguments)
+    wanted = [name for name in lab_recipes() if not chosen.only or name in chosen.only.split(",")]
+    code = 0
+    for recipe in wanted:
+        harvest(recipe, chosen.work)
+        if not chosen.model or code:
+            continue
+        cells = [
+            cell for cell in missing(recipe)
+            if (not chosen.cells or cell.chosen["variant"] in chosen.cells.split(","))
+            and (chosen.ratio is None or cell.recipe.prune.ratio == chosen.ratio)
+        ]  # fmt: skip
+        options = ["--set", f"model={chosen.model}", *(["--data", chosen.data] if chosen.data else [])]
+        code = run(recipe, cells, chosen.work, options)
+    PAGE.write_text(render(FIGURES, {name: missing(name) for name in lab_recipes()}), encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""docs/lab/real.md from the kept figures: the text is page.md.jinja, the tables are made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from tailored_llama.workflows.sweep.cells import Cell
+
+TEMPLATE = Path(__file__).with_name("page.md.jinja")
+FIRST_LOOK = "first-look.json"
+DASH = "\N{EN DASH}"
+Kept = dict[str, Any]
+
+
+def render(figures: Path, missing: Mapping[str, Sequence[Cell]]) -> str:
+    """The page, from the files in `figures` and the cells that have none."""
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    cells = {recipe: kept(figures / recipe) for recipe in missing}
+    first = json.loads((figures / FIRST_LOOK).read_text(encoding="utf-8"))
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        cut={share: cut_table(cells["lab-real-cut"], ratio) for share, ratio in ((20, 0.2), (39, 0.39))},
+        heal=heal_table(cells["lab-real-heal"]),
+        first=first,
+        first_cuts=first_cut_table(first["cuts"]),
+        first_heals=first_heal_table(first["heals"]),
+        missing={recipe: [cell.name for cell in open_cells] for recipe, open_cells in missing.items()},
+        done={recipe: len(found) for recipe, found in cells.items()},
+    )
+
+
+def kept(folder: Path) -> list[Kept]:
+    """The figures of a recipe's finished cells."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, or a sentence where it would be empty."""
+    if not rows:
+        return "No cell is finished yet.\n"
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def stage(cell: Kept, name: str) -> Kept | None:
+    """The row of a stage, if the cell has it."""
+    return next((row for row in cell["rows"] if row["stage"] == name), None)
+
+
+def divergence(row: Kept) -> float:
+    """Mean KL of a row over its texts."""
+    values: list[float] = [text["kl"] for text in row["perplexity"].values()]
+    return sum(values) / len(values)
+
+
+def scored(row: Kept | None, texts: Sequence[str]) -> list[str]:
+    """Divergence, perplexities and accuracy of a row as cells of a table."""
+    if row is None:
+        return [DASH] * (len(texts) + 2)
+    count = sum(task["n"] for task in row["tasks"].values())
+    error = sum((task["stderr"] or 0) ** 2 for task in row["tasks"].values()) ** 0.5 / len(row["tasks"])
+    return [
+        f"{divergence(row):.3f}",
+        *(f"{row['perplexity'][text]['perplexity']:.1f}" for text in texts),
+        f"{100 * row['mean']:.1f} ± {100 * error:.1f} (of {count})",
+    ]
+
+
+def by_stage(cells: Sequence[Kept], stages: Sequence[str], key: Callable[[Kept], float]) -> str:
+    """One line a cell, best first, below the unpruned model."""
+    if not cells:
+        return table([], [])
+    dense = stage(cells[0], "dense")
+    assert dense is not None
+    texts = list(dense["perplexity"])
+    names = [
+        *(f"{'' if len(stages) == 1 else s + ': '}{c}" for s in stages for c in ["KL", *texts, "accuracy"])
+    ]
+    first = ["unpruned", *scored(dense, texts), *[DASH] * ((len(texts) + 2) * (len(stages) - 1))]
+    rows = [
+        [cell["chosen"]["variant"], *(entry for s in stages for entry in scored(stage(cell, s), texts))]
+        for cell in sorted(cells, key=key)
+    ]
+    return table(["setting", *names], [first, *rows])
+
+
+def _of(name: str) -> Callable[[Kept], float]:
+    def key(cell: Kept) -> float:
+        row = stage(cell, name)
+        return divergence(row) if row else float("inf")
+
+    return key
+
+
+def cut_table(cells: Sequence[Kept], ratio: float) -> str:
+    """The single changes of the cut at one share of the parameters."""
+    own = [cell for cell in cells if cell["chosen"]["prune.ratio"] == ratio]
+    return by_stage(own, ["pruned"], _of("pruned"))
+
+
+def heal_table(cells: Sequence[Kept]) -> str:
+    """The single changes of healing."""
+    return by_stage(cells, ["pruned", "healed"], _of("healed"))
+
+
+def first_cut_table(cuts: Sequence[Kept]) -> str:
+    """What was tried first, by library calls."""
+    rows = []
+    for cut in cuts:
+        figures = [part for text in ("wikitext2", "c4") for part in _figures(cut[text])]
+        rows.append([cut["name"], f"{100 * cut['ratio']:.0f}%", *figures])
+    return table(["cut", "gone", "wikitext2: perplexity", "KL", "C4: perplexity", "KL"], rows)
+
+
+def _figures(text: Kept) -> tuple[str, str]:
+    return f"{text['ppl']:.1f}", f"{text['kl']:.3f}"
+
+
+def first_heal_table(heals: Sequence[Kept]) -> str:
+    """Healing as it was tried first."""
+    rows = []
+    for heal in heals:
+        before, after = heal["pruned"], heal["healed"]
+        changes = [f"{before[text]:.1f} to {after[text]:.1f}" for text in ("wikitext2", "c4")]
+        losses = f"{heal['first_loss']:.2f} to {heal['last_loss']:.2f}"
+        rows.append([heal["name"], f"{heal['tokens']:,}", *changes, losses, f"{heal['cpu']:.0f}"])
+    columns = ["healing", "tokens", "wikitext2: perplexity", "C4: perplexity", "loss", "CPU seconds"]
+    return table(columns, rows)
