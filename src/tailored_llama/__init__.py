@@ -10,8 +10,8 @@ The model comes first: a directory, a hub id, `world`, or a model in memory. `se
 recipe (`Prune`, `Heal`, `Tune`, `Evaluate`), and its fields are keywords as well. With `out=` a directory is
 written and its path returned; without, a model is returned. docs/reference/python.md lists all functions.
 
-Importing this is light: torch is imported on the first use of a function. Once imported,
-`AutoModelForCausalLM.from_pretrained` of this process loads shaped checkpoints.
+The import is fast: torch is imported on the first use of a function. After the import,
+`AutoModelForCausalLM.from_pretrained` can load shaped checkpoints.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""The user's errors. Each ends the command with one line on stderr and exit code 2.
+"""User-facing errors. Each ends the command with one line on stderr and exit code 2.
 
     TailorError (a ValueError)
     ├── RecipeError        a key, a value or a combination of settings
     ├── PluginError        a plugin folder, or a file in it
     ├── CheckpointError    a model directory: missing, truncated, pickled
-    │   ├── FamilyError    an architecture, or a config attribute, that is not known
-    │   └── NotFiniteError weights, or what a model computes, that hold NaN or an infinity
+    │   ├── FamilyError    an unknown architecture or config attribute
+    │   └── NotFiniteError weights or outputs of a model that contain NaN or infinity
     ├── TaskError          a task, a prompt or a field of it
     │   └── DataError      the rows of a task: a split, a label, too few of them
     ├── PlanError          a ratio, a layer range or a budget that cannot be met
     ├── TuneError          a combination that cannot be tuned; an adapter of another base
     │   └── DivergedError  a loss or a gradient that is not a number, or explodes
-    ├── MemoryLimitError   a setting that asks for more memory than the device or the machine has
-    └── OutputError        an output path that holds something else, or no space for it
+    ├── MemoryLimitError   a setting that needs more memory than the device or the machine has
+    └── OutputError        an output path that is in use, cannot be written, or is on a full disk
 
-A message says what is wrong, where, and what to do, in one line of at most LINE characters. Values from
-outside go into it through `shown`.
+A message states what is wrong, where, and what to do, in one line of at most LINE characters. Values from
+user input are formatted with `shown`.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ import reprlib
 from typing import Any
 
 LINE = 600
-"""Characters of a whole message."""
+"""Maximum number of characters of a message."""
 SHOWN = 200
-"""Characters of one value in a message."""
+"""Maximum number of characters of one value in a message."""
 
 
 def shown(value: Any, limit: int = SHOWN) -> str:
-    """`repr(value)` on one line, cut to `limit` characters.
+    """`repr(value)` on one line, truncated to `limit` characters.
 
-    The work is bounded too: of a nested value, which YAML aliases can make endless, only the first items of
-    the first levels are visited.
+    The work is bounded: only the first items of the first levels of a nested value are visited, since YAML
+    aliases can make it very large.
     """
     short = reprlib.Repr()
     short.maxlevel, short.maxlist, short.maxtuple, short.maxset, short.maxdict = 4, 8, 8, 8, 8
-    short.maxstring = short.maxlong = short.maxother = 4 * limit  # it leaves out the middle
+    short.maxstring = short.maxlong = short.maxother = 4 * limit  # reprlib omits the middle
     try:
         text = " ".join(short.repr(value).split())
-    except ValueError:  # Python writes no integer of thousands of digits
+    except ValueError:  # Python refuses to format integers of thousands of digits
         text = f"<{type(value).__name__} that is too large to show>"
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
 def one_line(message: str) -> str:
-    """`message` without line breaks and control characters; of a long one the beginning and the end, which
-    say where the error is and what to do.
+    """`message` without line breaks and control characters. A long message is shortened in the middle, since
+    its beginning and end state where the error is and what to do.
     """
-    # Quadrupled: collapsed spaces may leave little of a longer text, and a gigabyte is never scanned.
+    # Scan only 4 times the limit: enough after collapsing spaces, and a gigabyte is never scanned.
     if len(message) > 4 * LINE:
         message = f"{message[: 2 * LINE]} ... {message[-2 * LINE :]}"
     text = " ".join(message.split())
@@ -66,7 +66,7 @@ class TailorError(ValueError):
 
 
 class RecipeError(TailorError):
-    """A recipe key, a value or a combination that makes no sense."""
+    """An invalid recipe key, value or combination of settings."""
 
 
 class PluginError(TailorError):
@@ -74,15 +74,15 @@ class PluginError(TailorError):
 
 
 class CheckpointError(TailorError):
-    """A model directory that cannot be read, or should not be."""
+    """A model directory that cannot be read, or is unsafe or unsupported."""
 
 
 class FamilyError(CheckpointError):
-    """An architecture or a config attribute that the tables of slices do not know."""
+    """An architecture or a config attribute that the tables of slices do not support."""
 
 
 class NotFiniteError(CheckpointError):
-    """Weights, logits or losses of a model that hold NaN or an infinity."""
+    """Weights, logits or losses of a model that contain NaN or infinity."""
 
 
 class TaskError(TailorError):
@@ -98,7 +98,7 @@ class PlanError(TailorError):
 
 
 class TuneError(TailorError):
-    """Tuning that cannot be done, or an adapter that belongs to another base."""
+    """Tuning is impossible with these settings, or an adapter belongs to another base."""
 
 
 class DivergedError(TuneError):
@@ -106,8 +106,8 @@ class DivergedError(TuneError):
 
 
 class MemoryLimitError(TailorError):
-    """A setting that asks for more memory than the device or the machine has."""
+    """A setting that needs more memory than the device or the machine has."""
 
 
 class OutputError(TailorError):
-    """An output path that cannot be written without losing something."""
+    """An output path that cannot be written, or only by overwriting something else."""

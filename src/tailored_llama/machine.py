@@ -1,4 +1,4 @@
-"""What a process of ours asks of the machine, and what memory it has taken."""
+"""Memory and thread settings of the process, and its peak memory."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def settle() -> None:
-    """Waiting threads sleep, and freed memory is kept for the next tensor. For programs, not for a library,
-    and before any heavy library is loaded.
+    """Let waiting threads sleep, and keep freed memory in the process for reuse. For programs, not libraries;
+    call it before heavy libraries are loaded.
 
-    A walk makes and drops tensors of hundreds of megabytes all the time. By default each comes from the
-    kernel, which hands out zeroed pages one by one: a quarter of the seconds (benchmarks/walk_7b.py). What
-    the user has set in the environment (OMP_WAIT_POLICY, MALLOC_*) stays as it is.
+    A walk continually allocates and frees tensors of hundreds of megabytes. By default each allocation goes
+    to the kernel, which zeroes the pages: a quarter of the time (benchmarks/walk_7b.py). Settings in the
+    environment (OMP_WAIT_POLICY, MALLOC_*) are respected.
     """
-    # A thread that spins while it waits takes the core from the one it waits for.
+    # A thread that spins while it waits blocks the core of the thread that it waits for.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
@@ -36,7 +36,7 @@ def settle() -> None:
 
 
 def release() -> None:
-    """Give freed memory back to the kernel, where the C library can."""
+    """Return freed memory to the kernel, if the C library supports it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)
@@ -50,10 +50,10 @@ def default_device() -> str:
 
 
 def reset_peak() -> None:
-    """Begin a new peak, so that one measurement does not show the one before. Without effect where not
-    Linux.
+    """Reset the peak memory, so that a measurement does not include earlier peaks. No effect
+    outside Linux.
     """
-    release()  # what is freed but kept is in no peak
+    release()  # freed memory that the process keeps must not count
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.reset_peak_memory_stats()
@@ -71,9 +71,9 @@ def peak_gpu_memory(device: torch.device) -> int | None:
 
 
 def peak_memory() -> int:
-    """Bytes of the largest resident set since the last `reset_peak`, else since the process began.
+    """Bytes of the largest resident set since the last `reset_peak`, or since the start of the process.
 
-    The interpreter and its libraries are part of it (some 0.5 GB), so differences say more than ratios.
+    It includes the interpreter and its libraries (about 0.5 GB), so compare differences rather than ratios.
     """
     if STATUS.is_file():
         for line in STATUS.read_text().splitlines():

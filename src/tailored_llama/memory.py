@@ -1,4 +1,4 @@
-"""Out of memory, of the device or of the host, in the one form that a user can act on."""
+"""Out-of-memory errors of the device or the host, converted to a message that a user can act on."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ SIGNS = re.compile(
     r"DefaultCPUAllocator|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|OUT_OF_(DEVICE|HOST)_MEMORY",
     re.IGNORECASE,
 )
-WANTED = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.]+) ?(\w+)", re.IGNORECASE)
+REQUESTED = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.]+) ?(\w+)", re.IGNORECASE)
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether `error`, of Python, the kernel, torch or a library of a device, is for want of memory."""
+    """Whether `error`, of Python, the kernel, torch or a device library, means that memory is exhausted."""
     if isinstance(error, TailorError):
         return isinstance(error, MemoryLimitError)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # torch says it in plain RuntimeErrors, safetensors in errors of its own.
+    # torch raises plain RuntimeErrors, safetensors its own errors.
     kinds = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
     return kinds and bool(SIGNS.search(str(error)))
 
 
 @contextmanager
 def memory_for(doing: str, lower: str) -> Iterator[None]:
-    """Turn an out-of-memory error of the block, or of the function that this decorates, into a
-    MemoryLimitError of what was being done and what to `lower`. One that comes from another such block stays.
+    """Convert an out-of-memory error of the block (or decorated function) to a MemoryLimitError that names
+    the action `doing` and the setting to `lower`. A MemoryLimitError of an inner block is passed on.
     """
     try:
         yield
@@ -44,13 +44,13 @@ def memory_for(doing: str, lower: str) -> Iterator[None]:
 
 
 def describe(error: BaseException) -> str:
-    """An out-of-memory error in a few words: whose memory, and how much was needed as far as it says."""
+    """A short description of an out-of-memory error: the device, and the requested amount if known."""
     text = " ".join(str(error).split())
     place = "the GPU" if "cuda" in text.lower() or "gpu" in text.lower() else "this machine"
-    found = WANTED.search(text)
-    if not found:
+    request = REQUESTED.search(text)
+    if not request:
         return f"{place} is out of memory"
-    number, unit = found.groups()
+    number, unit = request.groups()
     if unit.lower() in ("bytes", "byte"):
         number, unit = f"{float(number) / 1e9:.3g}", "GB"
     return f"{place} is out of memory ({number} {unit} more were needed)"

@@ -1,4 +1,4 @@
-"""What is shown on stderr: progress bars for all that takes time, and warnings that are given once."""
+"""Progress bars on stderr, and warnings that are logged once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _quiet = ContextVar("quiet", default=False)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-    """Yield `items` under a bar on stderr; silent where stderr is no terminal or TAILOR_QUIET is set."""
+    """Yield `items` with a progress bar on stderr; silent if stderr is not a terminal or
+    TAILOR_QUIET is set.
+    """
     if _quiet.get() or os.environ.get("TAILOR_QUIET") or not sys.stderr.isatty():
         yield from items
         return

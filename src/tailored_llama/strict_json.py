@@ -1,6 +1,6 @@
-"""JSON as its standard has it: the one place of this package that writes any.
+"""Standard JSON; all JSON of this package is written here.
 
-Python's own writer puts `NaN` and `Infinity` into a file, which other readers of JSON refuse.
+Python's own encoder writes `NaN` and `Infinity`, which other JSON readers reject.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def to_json(
     sort_keys: bool = False,
     default: Callable[[Any], Any] | None = None,
 ) -> str:
-    """`content` as JSON; arguments as of `json.dumps`.
+    """`content` as JSON; arguments as in `json.dumps`.
 
-    Raises OutputError that names the entry where `content` holds NaN or an infinity.
+    Raises OutputError, with the path of the entry, if `content` contains NaN or infinity.
     """
     try:
         return json.dumps(
@@ -31,18 +31,18 @@ def to_json(
             allow_nan=False,
         )  # fmt: skip
     except ValueError:
-        found = next(_not_finite(content, ""), None)
-        if found is None:  # an error of `default`
+        entry = next(_not_finite(content, ""), None)
+        if entry is None:  # an error of `default`
             raise
-        place, value = found
+        place, value = entry
     raise OutputError(
-        f"{place or 'the result'} is {value}, a number that JSON cannot hold; nothing was written; "
-        "check the model and the settings that gave it"
+        f"{place or 'the result'} is {value}, which JSON cannot represent; nothing was written; "
+        "check the model and the settings"
     )
 
 
 def _not_finite(value: Any, place: str) -> Iterator[tuple[str, float]]:
-    """(place, value) of every float in `value` that is not finite; places as `rows.0.mean`."""
+    """(path, value) of every float in `value` that is not finite; paths as in `rows.0.mean`."""
     if isinstance(value, float) and not math.isfinite(value):
         yield place, value
     entries: Any = ()

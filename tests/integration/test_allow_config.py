@@ -14,7 +14,7 @@ from tailored_llama.cli import execute
 
 ALLOW = ("twist", "sparsity_pattern")
 FLAGS = [word for name in ALLOW for word in ("--allow-config", name)]
-REFUSAL = "does not know the attributes twist = 0.5, sparsity_pattern = '2:4'; if they change nothing"
+REFUSAL = "does not know the attributes twist = 0.5, sparsity_pattern = '2:4'; if they do not change"
 CUT = ("--ratio", "0.2", "--criterion", "l2")
 QUICK = ("--shots", "2", "--set", "tune.epochs=1", "--set", "heal={texts: 2, length: 4, epochs: 1}")
 SCORE = ("--tasks", "world_boolq", "--limit", "2")

@@ -29,13 +29,13 @@ def test_a_directory_that_is_no_checkpoint(say: Say, tmp_path: Path, form: str) 
     folder.mkdir()
     (folder / "letter.txt").write_text("Dear reader")
     said = say("export", folder, "--to", form, "--out", tmp_path / "out")
-    assert "letters holds no config.json" in said
+    assert "letters has no config.json" in said
     assert "name a checkpoint directory" in said
 
 
 def test_an_adapter_alone(say: Say, tmp_path: Path) -> None:
     (tmp_path / "tuned" / "adapter").mkdir(parents=True)
-    assert "holds only an adapter" in say("export", tmp_path / "tuned", "--out", tmp_path / "out")
+    assert "contains only an adapter" in say("export", tmp_path / "tuned", "--out", tmp_path / "out")
 
 
 def test_a_quantisation_whose_rows_do_not_fit(say: Say, model: Path, tmp_path: Path) -> None:

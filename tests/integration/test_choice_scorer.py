@@ -73,7 +73,7 @@ class Ours(Model):
 @pytest.mark.parametrize("form", ["plain", "shaped"])
 @pytest.mark.parametrize("fewshot", [0, 5])
 def test_numbers_are_hflms(name: str, form: str, fewshot: int, stories: Loaded, data: Path) -> None:
-    asked = Questions.ask(load_task(name), "harness", str(data / name), limit=LIMIT, fewshot=fewshot, seed=1)
+    asked = Questions.of(load_task(name), "harness", str(data / name), limit=LIMIT, fewshot=fewshot, seed=1)
     theirs, ours = Theirs(*stories[form], None), Ours(*stories[form], None)
     (expected, right), (found, same) = score_task(theirs, asked), score_task(ours, asked)
     assert len(ours.seen) >= 2 * LIMIT

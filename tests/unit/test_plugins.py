@@ -74,16 +74,14 @@ def test_a_recipe_is_checked_without_executing_anything(tmp_path: Path) -> None:
     )  # fmt: skip
     assert recipe.prune.criterion == "mine"
     assert recipe.tune.loss == {"mine": 0.5, "answer": 1}
-    with pytest.raises(
-        RecipeError, match=r"prune.criterion: there is no criterion 'min' \(did you mean 'mine'"
-    ):
+    with pytest.raises(RecipeError, match=r"prune.criterion: unknown criterion 'min' \(did you mean 'mine'"):
         load_recipe({"model": "x", "prune": {"criterion": "min"}})
-    with pytest.raises(RecipeError, match=r"tune.loss: there is no loss 'min'.*distill, mine"):
+    with pytest.raises(RecipeError, match=r"tune.loss: unknown loss 'min'.*distill, mine"):
         load_recipe({"model": "x", "tune": {"loss": "min"}})
-    with pytest.raises(RecipeError, match=r"there is no export format 'min'.*gguf, hf, mine, onnx"):
+    with pytest.raises(RecipeError, match=r"unknown export format 'min'.*gguf, hf, mine, onnx"):
         load_recipe({"model": "x", "export": {"formats": ["min"]}})
     use_plugins()
-    with pytest.raises(RecipeError, match="there is no criterion 'mine'"):
+    with pytest.raises(RecipeError, match="unknown criterion 'mine'"):
         load_recipe(recipe.model_dump())
 
 
@@ -103,8 +101,8 @@ def test_folders_are_named_by_the_environment(tmp_path: Path, monkeypatch: pytes
         ("mine", "\n\nx = 1 / 0", r"mine\.py, line 3: ZeroDivisionError: division by zero"),
         ("mine", "from ._helper import x", r"mine\.py, line 1: ImportError"),
         ("mine", "raise SystemExit(3)", r"mine\.py, line 1: SystemExit: 3"),
-        ("mine", "other = 1", r"a Criterion called mine, like its file, and it defines nothing"),
-        ("mine", "def mine(matrix): ...", r"called mine, like its file, and that is a function"),
+        ("mine", "other = 1", r"a Criterion named mine, like its file; it is not defined"),
+        ("mine", "def mine(matrix): ...", r"named mine, like its file; it is a function"),
         ("mine", "\0", r"mine\.py: \w+Error: "),
     ],
 )  # fmt: skip
@@ -125,7 +123,7 @@ def test_folders_and_names_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="has none of the folders criteria, losses, formats, families"):
         use_plugins(tmp_path)
     for name in ("my criterion", "a.b", "-x"):
-        with pytest.raises(PluginError, match="rename it"):
+        with pytest.raises(PluginError, match="rename the file"):
             use_plugins(folder_with(tmp_path / name, **{f"criteria__{name}": ""}))
 
 
@@ -140,7 +138,7 @@ def test_folders_and_names_that_cannot_be_used(tmp_path: Path) -> None:
     ],
 )
 def test_a_name_that_is_taken_is_refused(tmp_path: Path, key: str, other: str) -> None:
-    with pytest.raises(PluginError, match=f"its name is that of {other} too"):
+    with pytest.raises(PluginError, match=f"it has the same name as {other}"):
         use_plugins(folder_with(tmp_path, **{key: ""}))
 
 

@@ -143,8 +143,8 @@ def test_lora_trains_every_layer_merges_and_keeps_the_code_when_saved(tmp_path: 
 @pytest.mark.parametrize(
     ("widths", "said"),
     [
-        (WIDTHS[:2], "list num_hidden_layers = 3 entries"),
-        ("wide", "list num_hidden_layers = 3 entries, and is wide"),
+        (WIDTHS[:2], "have num_hidden_layers = 3 entries"),
+        ("wide", "have num_hidden_layers = 3 entries, and is wide"),
         ([*WIDTHS[:2], 3], r"layer_widths\[2\] is 3"),
         ([*WIDTHS[:2], [3, 2, 7]], r"layer_widths\[2\]: 3 heads cannot share 2 kv heads evenly"),
         ([*WIDTHS[:2], [3, 3, 0]], r"layer_widths\[2\] is \[3, 3, 0\]"),

@@ -1,7 +1,7 @@
-"""The only room that knows the disk: weights read lazily, checkpoints streamed out.
+"""Reading and writing of checkpoints: weights are read lazily and written as a stream.
 
-A checkpoint is a directory of config.json, safetensors and tokenizer files; never a pickle. Its plain form is
-a stock transformers class; its shaped form, for layers of different widths, carries `shaped.py` beside it.
+A checkpoint is a directory of config.json, safetensors and tokenizer files; never a pickle. The plain form
+uses a stock transformers class. The shaped form, for layers of different widths, also contains `shaped.py`.
 """
 
 from tailored_llama.checkpoint.accepted import (

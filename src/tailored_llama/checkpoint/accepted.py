@@ -1,8 +1,8 @@
-"""Config attributes that no table knows and that were accepted by `--allow-config`, and how that is kept.
+"""Unknown config attributes that `--allow-config` accepted.
 
-Within a call they are accepted for every config that is read. A config whose attributes were accepted carries
-their names under ALLOWED_KEY, in memory and in every config.json that is written of it, so that later calls
-accept them too. transformers ignores the key.
+During a call they are accepted in every config that is read. The accepted names are stored under ALLOWED_KEY,
+in the config in memory and in every config.json written from it, so that later calls accept them too.
+transformers ignores the key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _accepted: ContextVar[frozenset[str]] = ContextVar("accepted", default=frozenset
 
 @contextmanager
 def accepting(names: Iterable[str]) -> Iterator[None]:
-    """Accept the unknown attributes `names` in every config that is read while the block runs."""
+    """Accept the unknown attributes `names` in every config that is read inside the block."""
     token = _accepted.set(_accepted.get() | set(names))
     try:
         yield
@@ -39,7 +39,9 @@ def accepting(names: Iterable[str]) -> Iterator[None]:
 
 
 def takes_allow_config(function: Callable[P, T]) -> Callable[P, T]:
-    """Give `function` its keyword `allow_config`: names that it accepts in every config that it reads."""
+    """Add the keyword `allow_config` to `function`: attribute names to accept in every config that
+    it reads.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -51,12 +53,12 @@ def takes_allow_config(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def accepted_now() -> frozenset[str]:
-    """The names that are accepted at this moment."""
+    """The names that are currently accepted."""
     return _accepted.get()
 
 
 def remembered_by(model: str | Path | PreTrainedModel) -> list[str]:
-    """The names that a checkpoint directory, or a model in memory, carries; none where there is no config."""
+    """The accepted names stored in a checkpoint directory or a model in memory; empty without a config."""
     if isinstance(model, PreTrainedModel):
         return remembered(model.config)
     path = Path(model) / CONFIG_FILE
@@ -64,12 +66,10 @@ def remembered_by(model: str | Path | PreTrainedModel) -> list[str]:
 
 
 def remembered(content: Mapping[str, Any] | PreTrainedConfig, where: str = "config.json") -> list[str]:
-    """The names that a config, or the content of a config.json, carries. CheckpointError for other things."""
+    """The accepted names stored in a config or the content of a config.json. CheckpointError if malformed."""
     names = content.get(ALLOWED_KEY) if isinstance(content, Mapping) else getattr(content, ALLOWED_KEY, None)
     if names is None:
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(
-            f"{where}: {ALLOWED_KEY} has to list names of attributes; correct it or leave it out"
-        )
+        raise CheckpointError(f"{where}: {ALLOWED_KEY} must list names of attributes; correct or remove it")
     return names

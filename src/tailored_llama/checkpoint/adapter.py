@@ -1,4 +1,4 @@
-"""Adapters on the disk: found, held against the base they were tuned on, put on it, folded into it."""
+"""Adapters on disk: locate, check against their base, attach, merge."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 FOLDER = "adapter"
 ADAPTER_PICKLE = "adapter_model.bin"
 REFUSED = ("megatron_config", "layer_replication", "alora_invocation_tokens")
-"""Keys of an adapter's config by which PEFT imports another package, builds another model than the base, or
-builds one that cannot be merged."""
+"""Keys of an adapter's config that make PEFT import another package, or build a model that differs from the
+base or cannot be merged.
+"""
 EMBEDDINGS = ("embed_tokens", "lm_head")
 
 
@@ -49,35 +50,35 @@ def load_tuned(
     dtype: Literal["auto"] | torch.dtype = "auto",
     device: torch.device | str = "cpu",
 ) -> PeftModel:
-    """The tuned model: `base` with the adapter of the tuned directory (or adapter folder) `directory` on it.
+    """The tuned model: `base` with the adapter of the tuned directory (or adapter folder) `directory`.
 
-    A model in memory is changed in place (peft's `unload` gives it back). With `base_unchecked` any base of
-    fitting shapes is taken, as for an adapter that another program trained. Raises TuneError where there is
-    no LoRA adapter in safetensors, it is not finite, does not fit, or was tuned on other weights than those
+    A model in memory is changed in place (peft's `unload` restores it). With `base_unchecked` any base with
+    matching shapes is accepted, for adapters that another program trained. Raises TuneError if there is no
+    LoRA adapter in safetensors, or it is not finite, does not fit, or was tuned on weights other than those
     of `base`.
     """
     folder = find_adapter(directory)
     config, tensors = _config(folder), _tensors(folder)
     weights = open_weights(base)
     if not base_unchecked:
-        theirs, ours = adapter_base(folder), weights_digest(weights)
-        if theirs != ours:
+        recorded, actual = adapter_base(folder), weights_digest(weights)
+        if recorded != actual:
             raise TuneError(
-                f"adapter {folder} was tuned on base {theirs[:8]}, this base is {ours[:8]}; "
-                "name the base it belongs to"
+                f"adapter {folder} was tuned on base {recorded[:8]}, this base is {actual[:8]}; "
+                "name the base it was tuned on"
             )
     embeddings = [name for name in tensors if any(part in name for part in EMBEDDINGS)]
     if embeddings and weights.config.tie_word_embeddings:
         raise TuneError(
-            f"adapter {folder} trains {some(embeddings)}, but the base ties its embedding and its head, so a "
-            "merged model cannot hold it; untie them in the base (tie_word_embeddings) and tune again"
+            f"adapter {folder} trains {some(embeddings)}, but the base ties embedding and head, so a "
+            "merged model cannot store it; untie them in the base (tie_word_embeddings) and tune again"
         )
     model = load_model(base if isinstance(base, PreTrainedModel) else weights, dtype=dtype, device=device)
-    return _put_on(model, config, tensors, folder)
+    return _attach(model, config, tensors, folder)
 
 
 def merge_adapter(adapted: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
-    """The plain model with the adapters folded into its matrices, in `dtype`; TuneError for NaN or Inf."""
+    """The model with the adapter merged into its matrices, in `dtype`; TuneError for NaN or Inf."""
     try:
         merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True).to(dtype)
     except ValueError as error:
@@ -94,18 +95,16 @@ def find_adapter(directory: str | Path) -> Path:
 
 
 def named_adapter(adapter: str | Path | None, *, base_unchecked: bool) -> Path | None:
-    """The adapter folder that is to be merged, None without one. TuneError where `base_unchecked` has nothing
-    to say.
-    """
+    """The adapter folder to merge, or None. TuneError if `base_unchecked` is set without an adapter."""
     if adapter is not None:
         return find_adapter(adapter)
     if base_unchecked:
-        raise TuneError("--base-unchecked is about an adapter; name it: --adapter DIR (adapter=...)")
+        raise TuneError("--base-unchecked needs an adapter; name it: --adapter DIR (adapter=...)")
     return None
 
 
 def is_adapter(directory: str | Path) -> bool:
-    """Whether `directory` holds an adapter and no model."""
+    """Whether `directory` contains an adapter but no model."""
     path = Path(directory)
     if not path.is_dir() or (path / CONFIG_FILE).is_file():
         return False
@@ -118,13 +117,13 @@ def adapter_base(folder: Path) -> str:
         return str(read_json(folder / ADAPTER_BASE)["weights"])
     except (CheckpointError, KeyError):
         raise TuneError(
-            f"adapter {folder} does not say which base it belongs to ({ADAPTER_BASE}); tune again, or, if "
-            f"another program trained it: tailor export BASE --adapter {folder} --base-unchecked"
+            f"adapter {folder} does not record its base ({ADAPTER_BASE}); tune again, or, if another program "
+            f"trained it: tailor export BASE --adapter {folder} --base-unchecked"
         ) from None
 
 
 def adapter_digest(folder: Path) -> str:
-    """sha256 over names and contents of the files of an adapter that are read, in hex."""
+    """sha256, in hex, over names and contents of the adapter files that are read."""
     total = hashlib.sha256()
     for path in adapter_files(folder):
         total.update(f"{path.name}\0{digest_file(path)}\n".encode())
@@ -132,34 +131,34 @@ def adapter_digest(folder: Path) -> str:
 
 
 def _config(folder: Path) -> LoraConfig:
-    """peft's config of the adapter in `folder`; TuneError for what is no LoRA adapter, or has keys that this
-    program does not follow.
+    """peft's config of the adapter in `folder`; TuneError if it is not a LoRA adapter or has unsupported
+    keys.
     """
-    from peft import LoraConfig  # seconds, which not every stage should pay
+    from peft import LoraConfig  # slow import
 
     path = folder / ADAPTER_CONFIG
     content = read_json(path)
     kind = content.get("peft_type")
     if kind != "LORA":
         raise TuneError(f"{path}: peft_type is {kind!r}; only LoRA adapters (LORA) can be merged")
-    known = {entry.name for entry in fields(LoraConfig)} - {"runtime_config"}
+    supported = {entry.name for entry in fields(LoraConfig)} - {"runtime_config"}
     for key, value in content.items():
-        if value and (key in REFUSED or key not in known):
+        if value and (key in REFUSED or key not in supported):
             raise TuneError(f"{path}: {key} is not supported; train an adapter without it")
-    named: dict[str, Any] = {key: value for key, value in content.items() if key in known}
+    named: dict[str, Any] = {key: value for key, value in content.items() if key in supported}
     try:
         return LoraConfig(**{**named, "inference_mode": True})
-    except Exception as error:  # as its fields' checks have it
+    except Exception as error:  # peft's own validation raises many types of errors
         raise TuneError(f"{path}: {_line(error)}; correct it or tune again") from None
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
-    """The adapter's weights; TuneError where there are none in safetensors, or they are not finite."""
+    """The adapter's weights; TuneError if there are none in safetensors, or they are not finite."""
     path = folder / ADAPTER_WEIGHTS
     if not is_there(path):
         pickled = (folder / ADAPTER_PICKLE).exists()
-        found = f", only {ADAPTER_PICKLE}, a pickle, which is never read" if pickled else ""
-        raise TuneError(f"adapter {folder} holds no {ADAPTER_WEIGHTS}{found}; save it as safetensors")
+        note = f", only {ADAPTER_PICKLE}, a pickle, which is never read" if pickled else ""
+        raise TuneError(f"adapter {folder} has no {ADAPTER_WEIGHTS}{note}; save it as safetensors")
     try:
         tensors: dict[str, Tensor] = load_file(path)
         for name, tensor in tensors.items():
@@ -171,31 +170,31 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _put_on(
+def _attach(
     model: PreTrainedModel, config: LoraConfig, tensors: dict[str, Tensor], folder: Path
 ) -> PeftModel:
-    """`model` with the adapter of `config` and `tensors` on it, all of them and no others.
+    """`model` with the adapter of `config` and exactly the weights in `tensors`.
 
-    peft's own `from_pretrained` would read pickles, look for missing files on the hub, and drop what does
-    not fit.
+    peft's own `from_pretrained` would read pickles, look for missing files on the hub, and ignore tensors
+    that do not fit.
     """
     from peft import PeftModelForCausalLM, set_peft_model_state_dict
 
     try:
         adapted = PeftModelForCausalLM(model, config)
         result = set_peft_model_state_dict(adapted, tensors)
-    except Exception as error:  # peft checks little, and raises what Python does with what it is given
+    except Exception as error:  # peft validates little; bad values raise arbitrary Python errors
         if out_of_memory(error):
             raise
         raise TuneError(f"adapter {folder} does not fit the base: {_line(error)}") from None
     trained = ("lora_", "modules_to_save", "token_adapter")
     missing = [name for name in result.missing_keys if any(part in name for part in trained)]
-    for names, what in ((missing, "lacks"), (result.unexpected_keys, "has no place in the base for")):
+    for names, problem in ((missing, "lacks"), (result.unexpected_keys, "has tensors unknown to the base:")):
         if names:
-            raise TuneError(f"adapter {folder} {what} {some(names)}; name the base it belongs to")
+            raise TuneError(f"adapter {folder} {problem} {some(names)}; name the base it was tuned on")
     return adapted.eval()
 
 
 def _line(error: Exception) -> str:
-    """What `error` says, on one line, the longer part of it left out."""
+    """The message of `error` on one line, truncated."""
     return " ".join(str(error).split())[:300]

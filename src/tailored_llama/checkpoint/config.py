@@ -1,4 +1,4 @@
-"""A checkpoint's config, read without running any code of others, and the tensors that it promises."""
+"""A checkpoint's config, read without running foreign code, and the tensors that it implies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tailored_llama.errors import CheckpointError, FamilyError
 from tailored_llama.recipe import suggest
 
 TOKENIZER_KEY = "tokenizer_model_type"
-"""In config.json, the model type that the tokenizer files were made for, where it is not the model's own.
+"""Key in config.json for the model type of the tokenizer files, if it differs from the model's.
 
-AutoTokenizer picks its class by model type: a llama that is saved as mistral would get other tokens from the
+AutoTokenizer chooses its class by model type: a llama saved as mistral would get different tokens from the
 same files (" leading space" becomes 3 tokens instead of 2).
 """
 
@@ -31,11 +31,10 @@ same files (" leading space" becomes 3 tokens instead of 2).
 def read_config(
     directory: Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
 ) -> PreTrainedConfig:
-    """The config in `directory`, checked: a known family with no attribute that we do not know, and no value
-    outside its range.
+    """The validated config in `directory`: a known family, no unknown attributes, no value outside its range.
 
-    `allow_config` names attributes to accept all the same, beside those that an earlier call accepted (see
-    `accepted.py`); the config carries their names on. Raises CheckpointError, FamilyError.
+    `allow_config` names unknown attributes to accept, in addition to those that an earlier call accepted (see
+    `accepted.py`); the config stores their names. Raises CheckpointError, FamilyError.
     """
     path = directory / "config.json"
     if not path.is_file():
@@ -46,8 +45,8 @@ def read_config(
     check_wrapper(content, str(path))
     family = str(content.get("model_type"))
     if trust_remote_code and content.get("auto_map"):
-        return _by_its_own_code(directory, allow_config)
-    _refuse_foreign_code(path, family, content)
+        return _config_by_remote_code(directory, allow_config)
+    _refuse_remote_code(path, family, content)
     if family not in CONFIG_MAPPING:
         known = sorted(families.family_names())
         raise FamilyError(
@@ -57,23 +56,23 @@ def read_config(
     if allowed:
         content[ALLOWED_KEY] = allowed
     check_spellings(path, content)
-    kept = {
+    values = {
         key: value
         for key, value in families.as_floats(content).items()
         if key not in RUNTIME_KEYS and not key.startswith("_")
     }
     try:
-        config: PreTrainedConfig = CONFIG_MAPPING[family].from_dict(kept, name_or_path=str(directory))
-    except Exception as error:  # transformers and its validators raise many kinds
+        config: PreTrainedConfig = CONFIG_MAPPING[family].from_dict(values, name_or_path=str(directory))
+    except Exception as error:  # transformers and its validators raise many types of errors
         raise CheckpointError(f"{path}: {_last_line(error)}; correct it or download it again") from None
     return config
 
 
 def check_model(model: PreTrainedModel, allow_config: Sequence[str] = ()) -> PreTrainedConfig:
-    """The config of a model in memory, checked as `read_config` does.
+    """The config of a model in memory, validated as in `read_config`.
 
-    The model's own config carries the names of accepted attributes on. Where it describes quantised weights
-    that the model does not have, the result is a copy without that description.
+    The names of accepted attributes are stored in the model's config. If the config describes quantised
+    weights that the model does not have, the result is a copy without that description.
     """
     where = "the model in memory"
     config = without_quantisation(model, where)
@@ -92,17 +91,17 @@ def _check_in_memory(config: PreTrainedConfig, allow_config: Sequence[str], wher
 
 
 def _check(content: Mapping[str, Any], allow_config: Sequence[str], where: str) -> list[str]:
-    """The names of unknown attributes in `content` that are accepted; FamilyError where others are left."""
+    """The accepted unknown attributes in `content`; FamilyError if there are others."""
     allow = {*allow_config, *accepted_now(), *remembered(content, where)}
     families.check_config(content, [*allow, TOKENIZER_KEY, ALLOWED_KEY], where=where)
     return sorted(allow & families.unknown_attributes(content).keys())
 
 
-def _by_its_own_code(directory: Path, allow_config: Sequence[str]) -> PreTrainedConfig:
-    """The config by the class that came with the checkpoint."""
+def _config_by_remote_code(directory: Path, allow_config: Sequence[str]) -> PreTrainedConfig:
+    """The config, loaded by the class that came with the checkpoint."""
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(directory, trust_remote_code=True)
-    except Exception as error:  # of whatever kind that code raises
+    except Exception as error:  # remote code can raise anything
         raise CheckpointError(f"{directory / 'config.json'}: {_last_line(error)}") from None
     set_aside_runtime(config)
     _check_in_memory(config, allow_config, str(directory / "config.json"))
@@ -110,7 +109,7 @@ def _by_its_own_code(directory: Path, allow_config: Sequence[str]) -> PreTrained
 
 
 def tokenizer_type(directory: Path) -> str | None:
-    """The model type that the tokenizer in `directory` was made for, or None where nothing says so."""
+    """The model type that the tokenizer in `directory` was made for, or None if unknown."""
     path = directory / "config.json"
     content = read_json(path) if path.is_file() else {}
     return content.get(TOKENIZER_KEY) or content.get("model_type")
@@ -119,13 +118,15 @@ def tokenizer_type(directory: Path) -> str | None:
 def expected_tensors(
     config: PreTrainedConfig, *, trust_remote_code: bool = False
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
-    """The persistent tensors of a model of `config`: {name: shape}, tied ones once; {tied name: source}."""
+    """The persistent tensors of a model with this config: {name: shape}, tied tensors once; {tied name:
+    source}.
+    """
     try:
         with torch.device("meta"):
             skeleton = AutoModelForCausalLM.from_config(
                 copy.deepcopy(config), trust_remote_code=trust_remote_code
             )
-    except Exception as error:  # a combination of values that no check of ours covers
+    except Exception as error:  # a combination of values that the range checks do not cover
         raise CheckpointError(
             f"{config.name_or_path or 'config'}: transformers cannot build this model ({_last_line(error)}); "
             "correct config.json or download it again"
@@ -134,9 +135,9 @@ def expected_tensors(
     return {n: tuple(t.shape) for n, t in skeleton.state_dict().items() if n not in tied}, tied
 
 
-def _refuse_foreign_code(path: Path, family: str, content: Mapping[str, Any]) -> None:
+def _refuse_remote_code(path: Path, family: str, content: Mapping[str, Any]) -> None:
     if not content.get("auto_map") or family in _shaped_types() or _names_stock_classes(family, content):
-        return  # nothing of the checkpoint's own code is run
+        return  # the stock class is used; the checkpoint's code does not run
     raise FamilyError(
         f"{path}: auto_map requires code that came with the checkpoint; read that code, then pass "
         "trust_remote_code=True, or name another checkpoint"
@@ -144,15 +145,16 @@ def _refuse_foreign_code(path: Path, family: str, content: Mapping[str, Any]) ->
 
 
 def _names_stock_classes(family: str, content: Mapping[str, Any]) -> bool:
-    """Whether the code that came with a checkpoint is that of the stock class, as of families that were on
-    the hub before they were in transformers (Phi-3)."""
+    """Whether `auto_map` names the stock classes, as in families that were on the hub before they were in
+    transformers (Phi-3).
+    """
     if family not in families.family_names() or not isinstance(content["auto_map"], dict):
         return False
     stock = {
         "AutoConfig": CONFIG_MAPPING[family].__name__,
         "AutoModelForCausalLM": families.architecture(family),
     }
-    # A tokenizer is loaded without code of its own, whatever is named for it.
+    # Tokenizers are always loaded without remote code.
     named = {
         auto: str(name).rpartition(".")[2]
         for auto, name in content["auto_map"].items()
@@ -163,8 +165,8 @@ def _names_stock_classes(family: str, content: Mapping[str, Any]) -> bool:
 
 def _without_config(directory: Path) -> str:
     if (directory / "adapter").is_dir():
-        return f"{directory} holds only an adapter; name its base as the model and this as --adapter"
-    return f"{directory} holds no config.json; name a checkpoint directory"
+        return f"{directory} contains only an adapter; name its base as the model and this as --adapter"
+    return f"{directory} has no config.json; name a checkpoint directory"
 
 
 def _shaped_types() -> set[str]:

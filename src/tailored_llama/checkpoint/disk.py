@@ -1,4 +1,4 @@
-"""The one place that writes files: whole or not at all, and a disk without room is one line."""
+"""Atomic writing of files. A full disk and similar problems become a one-line error."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PROBLEMS = {
     errno.EROFS: "the file system is read-only",
     errno.EFBIG: "the file system does not take a file that large",
 }
-# safetensors, tokenizers and other libraries written in Rust give the number in their text only.
+# safetensors, tokenizers and other Rust libraries report the errno only in the message.
 NUMBER = re.compile(r"\bcode: (\d+)|\(os error (\d+)\)|\[Errno (\d+)\]")
 
 
 def size_text(count: float) -> str:
-    """A size on the disk with three significant digits: `812 B`, `4.20 kB`, `13.5 MB`, `4.19 GB`."""
+    """A size in bytes with three significant digits: `812 B`, `4.20 kB`, `13.5 MB`, `4.19 GB`."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         value = count / scale
         if value >= 0.9995:
@@ -39,14 +39,14 @@ def size_text(count: float) -> str:
 
 
 def free_bytes(path: str | Path) -> int:
-    """Free bytes on the disk that holds `path`, or will."""
+    """Free bytes on the disk of `path`, which need not exist yet."""
     absolute = Path(path).absolute()
-    there = next(place for place in (absolute, *absolute.parents) if place.exists())
-    return shutil.disk_usage(there).free
+    ancestor = next(place for place in (absolute, *absolute.parents) if place.exists())
+    return shutil.disk_usage(ancestor).free
 
 
 def require_room(path: str | Path, needed: int) -> None:
-    """OutputError where the disk of `path` has less than `needed` bytes free."""
+    """OutputError if the disk of `path` has less than `needed` bytes free."""
     free = free_bytes(path)
     if needed > free:
         raise OutputError(
@@ -57,7 +57,7 @@ def require_room(path: str | Path, needed: int) -> None:
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Turns what a full or read-only disk raises within, in whatever library, into one OutputError."""
+    """Convert errors of a full or read-only disk inside the block, from any library, into an OutputError."""
     try:
         yield
     except Exception as error:
@@ -68,13 +68,13 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def disk_errno(error: BaseException | None) -> int | None:
-    """The number of PROBLEMS behind `error`, also where a library wrapped or quoted it; else None."""
+    """The errno of `error` if it is one of PROBLEMS, even if a library wrapped or quoted it; else None."""
     if error is None or isinstance(error, TailorError):
         return None
     numbers = [error.errno] if isinstance(error, OSError) else []
-    numbers += [int(next(filter(None, found))) for found in NUMBER.findall(str(error))]
-    known = next((number for number in numbers if number in PROBLEMS), None)
-    return known or disk_errno(error.__cause__ or error.__context__)
+    numbers += [int(next(filter(None, chain))) for chain in NUMBER.findall(str(error))]
+    number = next((number for number in numbers if number in PROBLEMS), None)
+    return number or disk_errno(error.__cause__ or error.__context__)
 
 
 def _message(path: str | Path, number: int) -> str:
@@ -86,10 +86,10 @@ def _message(path: str | Path, number: int) -> str:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """The path of a partial file that takes the place of `path` when the block ends well.
+    """The path of a partial file that replaces `path` when the block succeeds.
 
-    A reader sees the old file or the new one. Raises OutputError where it cannot be written; then, and
-    whatever else ends the block early, the old file stays as it was.
+    A reader sees either the old file or the new one. Raises OutputError if the file cannot be written. If the
+    block fails for any reason, the old file is unchanged.
     """
     path = Path(path)
     partial = partial_path(path)
@@ -112,15 +112,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def make_directory(path: str | Path) -> None:
-    """Make `path` and what is above it; OutputError where that cannot be done."""
+    """Create the directory `path` and its parents; OutputError if that fails."""
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path} cannot be made ({error.strerror}); name another directory") from None
+        raise OutputError(f"{path} cannot be created ({error.strerror}); name another directory") from None
 
 
 def check_file(path: str | Path) -> None:
-    """OutputError where no file could be written to `path`: to be called before the work, not after it."""
+    """OutputError if `path` cannot be written; for a check before long work."""
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a directory; name a file")
@@ -143,11 +143,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 def write_text(path: str | Path, content: str) -> None:
     """Write `content` to `path` as UTF-8, in one step. Raises OutputError."""
-    write_bytes(path, content.encode(errors="backslashreplace"))  # lone surrogates, which JSON text may hold
+    write_bytes(path, content.encode(errors="backslashreplace"))  # JSON text may contain lone surrogates
 
 
 def write_json(path: str | Path, content: Any, *, indent: int | None = 2) -> None:
-    """Write `content` to `path` in one step. Raises OutputError, also where it holds NaN or an infinity."""
+    """Write `content` to `path` in one step. Raises OutputError, also if it contains NaN or infinity."""
     try:
         text = to_json(content, indent=indent, ensure_ascii=False)
     except OutputError as error:
@@ -156,7 +156,7 @@ def write_json(path: str | Path, content: Any, *, indent: int | None = 2) -> Non
 
 
 def write_lines(path: str | Path, rows: Iterable[Any]) -> None:
-    """Write `rows` to `path` as JSON, a line each, in one step. Raises OutputError."""
+    """Write `rows` to `path` as JSON lines, in one step. Raises OutputError."""
     write_text(path, "".join(to_json(row) + "\n" for row in rows))
 
 

@@ -1,4 +1,4 @@
-"""JSON files, and what of a directory counts for its digest."""
+"""JSON files and digests of directories."""
 
 from __future__ import annotations
 
@@ -15,36 +15,34 @@ from tailored_llama.progress import track
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """The JSON object in `path`; CheckpointError where there is none."""
+    """The JSON object in `path`; CheckpointError if it cannot be read."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}); name a file that is there"
-        ) from None
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); name an existing file") from None
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error}); correct it or download it again") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds no JSON object; correct it or download it again")
+        raise CheckpointError(f"{path}: not a JSON object; correct it or download it again")
     return content
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, in which no key may be given twice: readers differ in which of the two they take."""
+    """A JSON object without duplicate keys: readers differ in which of the two values they use."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice[:60]!r} is given twice")
+        duplicate = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {duplicate[:60]!r} is given twice")
     return content
 
 
 def digest_directory(directory: str | Path) -> str:
-    """sha256 over names and contents of what counts in `directory`, in hex.
+    """sha256, in hex, over names and contents of the relevant files in `directory`.
 
-    Of a checkpoint these are its config, weights and tokenizer (`contents.model_files`); of any other
-    directory all files but the manifest. A README, a licence or a place on the disk does not change what a
-    model is.
+    For a checkpoint these are its config, weights and tokenizer (`contents.model_files`); for any other
+    directory all files except the manifest. A README, a licence or the location does not change the digest of
+    a model.
     """
     root = Path(directory)
     if (root / CONFIG_FILE).is_file():
@@ -58,7 +56,7 @@ def digest_directory(directory: str | Path) -> str:
 
 
 def digests_of(places: Iterable[str | Path]) -> dict[str, str]:
-    """sha256 of those of `places` that are on the disk, files and directories, by their names."""
+    """{path: sha256} of the files and directories in `places` that exist."""
     digests = {}
     for place in map(Path, places):
         if place.is_file():

@@ -1,7 +1,7 @@
-"""GGUF files as a source: what they hold, and how they become a checkpoint directory.
+"""GGUF files as input: inspection, and conversion to a checkpoint directory.
 
-Tensors and tokenizer are read by transformers' own GGUF reader, which dequantises them. The result is a
-normal checkpoint, with ORIGIN beside it: which file and which quantisation the weights came from.
+transformers' own GGUF reader reads and dequantises tensors and tokenizer. The result is a normal checkpoint
+with an additional file ORIGIN: the source file and its quantisation.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ FAMILY = {
     "llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "qwen3": "qwen3", "phi3": "phi3",
     "gemma2": "gemma2", "gemma3": "gemma3_text",
 }  # fmt: skip
-"""llama.cpp's architectures that transformers reads and that have a table of slices."""
+"""llama.cpp's architectures that transformers can read and that have a table of slices."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class GgufInfo:
-    """What the header of a GGUF file says."""
+    """The header of a GGUF file."""
 
     path: Path
     architecture: str
@@ -58,7 +58,7 @@ class GgufInfo:
 def inspect_gguf(path: str | Path) -> GgufInfo:
     """Read and check the header of a GGUF file.
 
-    Raises CheckpointError for a file that is missing, no GGUF or truncated, FamilyError for an architecture
+    Raises CheckpointError for a file that is missing, not GGUF, or truncated, FamilyError for an architecture
     without a table of slices.
     """
     path = Path(path).expanduser()
@@ -98,7 +98,7 @@ def convert_gguf(path: str | Path, out: Path, dtype: str = "bf16") -> GgufInfo:
     """Write the model in the GGUF file `path` as a checkpoint into the directory `out`, in `dtype`.
 
     `dtype` is bf16, f16 or f32. Writes config, safetensors, tokenizer with chat template, ORIGIN, and a
-    README.md with name and licence. The whole model is in memory in `dtype` meanwhile. Raises RecipeError
+    README.md with name and licence. The whole model is held in memory in `dtype`. Raises RecipeError
     (dtype), OutputError (room), and what `inspect_gguf` raises.
     """
     if dtype not in DTYPES:
@@ -112,7 +112,7 @@ def convert_gguf(path: str | Path, out: Path, dtype: str = "bf16") -> GgufInfo:
     if tokenizer is not None:
         write_tokenizer(tokenizer, out)
     else:
-        log.warning("%s has no tokenizer; the checkpoint has none either", info.path.name)
+        log.warning("%s has no tokenizer, so the checkpoint has none", info.path.name)
     if model.generation_config is not None and info.has_tokenizer:
         model.generation_config.save_pretrained(out)
     write_json(out / ORIGIN, info.origin)
@@ -121,7 +121,7 @@ def convert_gguf(path: str | Path, out: Path, dtype: str = "bf16") -> GgufInfo:
 
 
 def imported(path: Path) -> Path:
-    """The checkpoint of a GGUF file in the user's cache, in bf16; converted where it is not there yet."""
+    """The checkpoint of a GGUF file in the user's cache, in bf16; converted on first use."""
     info = inspect_gguf(path)
     place = cache_directory() / "imports" / f"{path.stem}-{digest_file(path)[:16]}-bf16"
     if (place / ORIGIN).is_file():
@@ -139,7 +139,7 @@ def imported(path: Path) -> Path:
 
 
 def origin_of(directory: str | Path) -> dict[str, Any]:
-    """Which GGUF file the weights in `directory` came from; empty where they came from none."""
+    """The content of ORIGIN in `directory`; empty if the weights do not come from a GGUF file."""
     path = Path(directory) / ORIGIN
     return read_json(path) if path.is_file() else {}
 
@@ -149,7 +149,7 @@ def _reader(path: Path) -> Any:
 
     try:
         return GGUFReader(path)
-    except Exception as error:  # numpy, struct and the reader itself, by where the file ends
+    except Exception as error:  # the type depends on where the file is truncated
         reason = " ".join(str(error).split())[:120]
         raise CheckpointError(f"{path}: damaged or truncated GGUF ({reason}); download it again") from None
 
@@ -160,7 +160,7 @@ def _field(reader: Any, key: str) -> Any:
 
 
 def _read(info: GgufInfo, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Model and tokenizer by transformers' GGUF reader; the model is a plain one afterwards."""
+    """Model and tokenizer, read by transformers' GGUF reader; the result is an ordinary unquantised model."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging as hf_logging
 
@@ -171,10 +171,10 @@ def _read(info: GgufInfo, dtype: torch.dtype) -> tuple[Any, Any]:
             info.path.parent, dtype=dtype, quantization_config=GgufConfig(dequantize=True), **place
         ).eval()
         tokenizer = AutoTokenizer.from_pretrained(info.path.parent, **place) if info.has_tokenizer else None
-    except Exception as error:  # transformers, gguf and tokenizers raise many kinds
+    except Exception as error:  # transformers, gguf and tokenizers raise many types of errors
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{info.path}: transformers cannot read it ({reason})") from None
-    # What marks the model as a quantised one: it is not any more.
+    # Remove the attributes that mark the model as quantised.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     for name, value in (("hf_quantizer", None), ("is_quantized", False), ("quantization_method", None)):
@@ -191,7 +191,7 @@ def _card(info: GgufInfo, dtype: str) -> str:
     header += [f"language: [{', '.join(info.languages)}]"] if info.languages else []
     front = "---\n" + "\n".join(header) + "\n---\n\n" if header else ""
     licence = (
-        f"Licence as the file states it: {info.license}." if info.license else "The file states no licence."
+        f"Licence according to the file: {info.license}." if info.license else "The file states no licence."
     )
     return (
         f"{front}# {info.name or info.path.stem}\n\n"

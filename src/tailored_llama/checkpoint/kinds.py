@@ -1,4 +1,4 @@
-"""Checkpoints that are of no use here however whole they are: quantised weights and multimodal wrappers."""
+"""Unsupported types of checkpoints: quantised weights and multimodal wrappers."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ from tailored_llama.errors import CheckpointError, FamilyError
 from tailored_llama.progress import note_once
 
 QUANTISED_KEYS = ("quantization_config", "compression_config", "quantization")
-"""Where config.json describes quantised weights: transformers, older compressed-tensors, MLX."""
+"""Keys of config.json that describe quantised weights: transformers, older compressed-tensors, MLX."""
 PARTS = ("text_config", "vision_config", "audio_config", "vision_tower", "img_processor", "embd_layer")
-"""What configs of several modalities have, and those of a language model alone have not."""
+"""Keys that only configs of multimodal models have."""
 WHOLE_NUMBERS = ("I64", "BOOL")
-"""Positions and masks, which some checkpoints store beside their weights."""
+"""Types of position ids and masks, which some checkpoints store with the weights."""
 FLOATS = ("F64", "F32", "BF16", "F16")
 MANY_LAYERS = 128
-"""More than the largest models of the known families have."""
+"""More layers than the largest models of the known families have."""
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 log = logging.getLogger(__name__)
 
 
 def drop_quantisation(content: dict[str, Any], directory: Path, where: str) -> None:
-    """Remove a description of quantised weights from `content` where the weights in `directory` are none.
+    """Remove a description of quantised weights from `content` if the weights in `directory` are not
+    quantised.
 
-    That is one warning. CheckpointError where they are quantised, or where there are none to look at.
+    Logs one warning. CheckpointError if they are quantised or cannot be read.
     """
     keys = [key for key in QUANTISED_KEYS if key in content]
-    if not any(content[key] for key in keys):  # null, or nothing in it
+    if not any(content[key] for key in keys):  # null or empty
         for key in keys:
             del content[key]
         return
@@ -51,7 +52,7 @@ def drop_quantisation(content: dict[str, Any], directory: Path, where: str) -> N
 
 
 def check_stored(directory: Path, layers: int) -> None:
-    """CheckpointError where tensors in `directory` are quantised, whatever config.json says, or where they
+    """CheckpointError if tensors in `directory` are quantised, whatever config.json says, or where they
     are of fewer than `layers` layers, of more than any model has; before a model of that many is laid out.
     """
     readable = _readable(directory)
@@ -70,10 +71,10 @@ def check_stored(directory: Path, layers: int) -> None:
 
 
 def content_of(config: PreTrainedConfig, where: str) -> dict[str, Any]:
-    """What a config.json of `config` would hold; CheckpointError where it cannot be written down."""
+    """The content of a config.json of `config`; CheckpointError if it cannot be serialised."""
     try:
         content: dict[str, Any] = config.to_dict()
-    except Exception as error:  # attributes that were set to something else than the class expects
+    except Exception as error:  # attributes with values that the class does not expect
         raise CheckpointError(
             f"{where}: the config cannot be read ({type(error).__name__}: {error}); load the model again"
         ) from None
@@ -81,9 +82,9 @@ def content_of(config: PreTrainedConfig, where: str) -> dict[str, Any]:
 
 
 def without_quantisation(model: PreTrainedModel, where: str) -> PreTrainedConfig:
-    """The config of `model`; a copy of it without its description of quantised weights where they are none.
+    """The config of `model`; without its description of quantised weights (a copy) if they are not quantised.
 
-    That is one warning. CheckpointError where they are quantised.
+    Logs one warning. CheckpointError if they are quantised.
     """
     content = content_of(model.config, where)
     keys = [key for key in QUANTISED_KEYS if content.get(key)]
@@ -100,44 +101,44 @@ def without_quantisation(model: PreTrainedModel, where: str) -> PreTrainedConfig
 
 
 def check_wrapper(content: Mapping[str, Any], where: str) -> None:
-    """FamilyError for a model of several modalities, with the language model that is inside."""
+    """FamilyError for a multimodal model; the message names the language model inside."""
     name = content.get("model_type")
     parts = [key for key in PARTS if content.get(key) is not None]
-    known = isinstance(name, str) and name in CONFIG_MAPPING and CONFIG_MAPPING[name].sub_configs
-    if not parts and not known:
+    wrapper = isinstance(name, str) and name in CONFIG_MAPPING and CONFIG_MAPPING[name].sub_configs
+    if not parts and not wrapper:
         return
     inner = content.get("text_config")
     kind = inner.get("model_type") if isinstance(inner, Mapping) else None
     inside = f" ({kind})" if isinstance(kind, str) else ""
     raise FamilyError(
         f"{where}: {str(name)[:60]} is a multimodal wrapper around a language model{inside}, which cannot be "
-        f"cut as a whole; name a text-only checkpoint, of a family of {', '.join(families.family_names())}"
+        f"pruned; name a text-only checkpoint, of a family of {', '.join(families.family_names())}"
     )
 
 
 def quantised_tensors(stored: Mapping[str, Stored]) -> list[str]:
-    """The tensors that hold packed or 8-bit numbers."""
+    """The tensors with packed or 8-bit numbers."""
     return [name for name, where in stored.items() if where.dtype not in (*FLOATS, *WHOLE_NUMBERS)]
 
 
 def _readable(directory: Path) -> list[Mapping[str, Stored]]:
-    """The tensors of each layout of the weights in `directory` whose headers are whole."""
-    found: list[Mapping[str, Stored]] = []
-    with suppress(CheckpointError):  # which is raised again where the weights are read
+    """The tensors of each layout of the weights in `directory` with readable headers."""
+    tensors: list[Mapping[str, Stored]] = []
+    with suppress(CheckpointError):  # raised again when the weights are read
         for layout in layouts(directory):
             with suppress(CheckpointError):
-                found.append(layout.tensors)
-    return found
+                tensors.append(layout.tensors)
+    return tensors
 
 
 def _quantised(where: str, method: str, content: Mapping[str, Any]) -> str:
-    known = content.get("model_type") in families.family_names()
-    family = "" if known else f", of a family of {', '.join(families.family_names())}"
+    supported = content.get("model_type") in families.family_names()
+    family = "" if supported else f", of a family of {', '.join(families.family_names())}"
     return f"{where}: the weights are quantised ({method}); name the unquantised checkpoint{family}"
 
 
 def _method(description: Any) -> str:
-    """What a description calls its method: fp8, gptq, awq, bitsandbytes, compressed-tensors, mxfp4."""
+    """The quantisation method in a description: fp8, gptq, awq, bitsandbytes, compressed-tensors, mxfp4."""
     if not isinstance(description, Mapping):
         return "by an unknown method"
     names: Iterable[Any] = (description.get(key) for key in ("quant_method", "format", "quant_algo"))

@@ -44,9 +44,9 @@ def load_model(
 ) -> PreTrainedModel:
     """The model, in eval mode. A model in memory is moved, not copied.
 
-    `auto` is the precision of the weights as stored, whatever config.json says of it: where tensors differ,
-    one that holds all of them exactly. Raises CheckpointError (a tensor with NaN or Inf, by name, included)
-    and FamilyError.
+    `dtype="auto"` is the stored precision of the weights, regardless of config.json; if tensors differ, one
+    that represents all of them exactly. Raises CheckpointError (also for a tensor with NaN or Inf) and
+    FamilyError.
     """
     if isinstance(model, PreTrainedModel):
         check_model(model)
@@ -58,17 +58,17 @@ def load_model(
 
 
 def _assemble(weights: Weights, dtype: torch.dtype) -> PreTrainedModel:
-    """A model of `weights` and of nothing else: built once, then filled tensor by tensor.
+    """A model from `weights` alone: built once, then filled tensor by tensor.
 
-    transformers' `from_pretrained` would read more of a directory than was checked and digested: another
-    index, an adapter beside the weights, code.
+    transformers' `from_pretrained` would read files that were not checked and digested: another index, an
+    adapter next to the weights, code.
     """
     trusted = isinstance(weights, Checkpoint) and weights.trust_remote_code
     with no_init_weights():
         loaded: PreTrainedModel = AutoModelForCausalLM.from_config(
             copy.deepcopy(weights.config), dtype=dtype, trust_remote_code=trusted
         )
-    loaded.tie_weights()  # part of the initialisation that is left out
+    loaded.tie_weights()  # normally part of the initialisation, which is skipped
     with torch.no_grad():
         for name in weights.names():
             tensor = weights.tensor(name)
@@ -81,30 +81,30 @@ def _assemble(weights: Weights, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def generation_config(directory: Path) -> GenerationConfig | None:
-    """What generation_config.json in `directory` says, or None without one. Raises CheckpointError."""
+    """The content of generation_config.json in `directory`, or None. Raises CheckpointError."""
     path = directory / GENERATION_FILE
     if not path.is_file():
         return None
     content = read_json(path)
     try:
-        found: GenerationConfig = GenerationConfig.from_dict(content)
-    except Exception as error:  # transformers checks values, and raises many kinds
+        config: GenerationConfig = GenerationConfig.from_dict(content)
+    except Exception as error:  # transformers validates values and raises many types of errors
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{path}: {reason}; correct or remove the file") from None
-    ends = found.eos_token_id if isinstance(found.eos_token_id, list) else [found.eos_token_id]
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if not all(end is None or type(end) is int for end in ends):
-        raise CheckpointError(f"{path}: eos_token_id is {found.eos_token_id!r}; give a token id, or a list")
-    return found
+        raise CheckpointError(f"{path}: eos_token_id is {config.eos_token_id!r}; give a token id, or a list")
+    return config
 
 
 def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in the directory of `model`; CheckpointError where there is none, or it needs files or
-    code beside TOKENIZER_FILES.
+    """The tokenizer in the directory of `model`; CheckpointError if there is none, or it needs code or files
+    other than TOKENIZER_FILES.
     """
     directory = resolve(model)
     if not any(is_there(directory / name) for name in TOKENIZER_FILES):
-        raise CheckpointError(f"{directory} holds no tokenizer; copy its base's tokenizer files into it")
-    made_for = _made_for(directory)
+        raise CheckpointError(f"{directory} has no tokenizer; copy the base model's tokenizer files into it")
+    made_for = _tokenizer_config(directory)
     refuse_tokenizer_code(directory)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -116,17 +116,17 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{directory}: tokenizer does not load ({reason}); copy it again") from None
     named = getattr(tokenizer, "vocab_files_names", {}).values()
-    others = sorted(name for name in {*named} - {*TOKENIZER_FILES} if is_there(directory / name))
-    if others:
+    extra_files = sorted(name for name in {*named} - {*TOKENIZER_FILES} if is_there(directory / name))
+    if extra_files:
         raise CheckpointError(
-            f"{directory}: {type(tokenizer).__name__} reads {', '.join(others)}, which is not supported; "
+            f"{directory}: {type(tokenizer).__name__} reads {', '.join(extra_files)}, which is unsupported; "
             "save the tokenizer in the standard form (tokenizer.json)"
         )
     return tokenizer
 
 
-def _made_for(directory: Path) -> PreTrainedConfig | None:
-    """A config of the model type that the tokenizer was made for, where that is not the model's own."""
+def _tokenizer_config(directory: Path) -> PreTrainedConfig | None:
+    """A config of the model type that the tokenizer was made for, or None if it is the model's."""
     path = directory / CONFIG_FILE
     content = read_json(path) if path.is_file() else {}
     refuse_other_files(path, content)

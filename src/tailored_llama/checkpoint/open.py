@@ -1,4 +1,4 @@
-"""Models by the names that users give them: the config and the weights of what `resolve` finds."""
+"""The config and the weights of a model that the user names (see `resolve`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tailored_llama.errors import CheckpointError
 def load_config(
     model: str | Path, *, allow_config: Sequence[str] = (), trust_remote_code: bool = False
 ) -> PreTrainedConfig:
-    """The config of `model` (see `resolve`), checked as `read_config` does. Raises CheckpointError,
+    """The config of `model` (see `resolve`), validated as in `read_config`. Raises CheckpointError,
     FamilyError.
     """
     return read_config(resolve(model), allow_config=allow_config, trust_remote_code=trust_remote_code)
@@ -31,6 +31,6 @@ def open_weights(
     if isinstance(model, (str, Path)):
         return Checkpoint(resolve(model), allow_config, trust_remote_code=trust_remote_code)
     raise CheckpointError(
-        f"a {type(model).__name__} is no model to read; give a directory, a hub id or a transformers model "
+        f"cannot read a model from a {type(model).__name__}; give a directory, hub id or transformers model "
         "(of a peft model: merge_and_unload() first)"
     )

@@ -1,8 +1,8 @@
-"""Files and directories that are being written: their names, and what killed processes leave of them.
+"""Partial files and directories: their names, and the removal of those that killed processes left.
 
-A partial file is called `.NAME.partial-HOST-PID-RANDOM`; what a finished one replaces is moved aside as
-`.NAME.replaced-HOST-PID-RANDOM` for a moment. Host, process and random part together name one writer, on a
-disk that several hosts share too.
+A partial file is called `.NAME.partial-HOST-PID-RANDOM`. A result that is being replaced is briefly renamed
+to `.NAME.replaced-HOST-PID-RANDOM`. Host, process and random part identify one writer, also on a disk that
+several hosts share.
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ PATTERN = re.compile(
     r"\.(?P<name>.+)\.(?P<kind>partial|replaced)-(?P<host>.+)-(?P<pid>\d+)-(?P<random>[0-9a-f]{8})"
 )
 FIRST_NAMESPACE = 0xEFFFFFFC
-"""The inode of Linux's first PID namespace. Containers have others, and count their processes anew."""
+"""The inode of Linux's initial PID namespace. Containers have other namespaces with their own process ids."""
 log = logging.getLogger(__name__)
 
 
 def partial_path(path: Path, kind: Kind = "partial") -> Path:
-    """A name beside `path` that no other process uses, on this host or another."""
+    """A path next to `path` that no other process uses, on this host or another."""
     return path.with_name(f".{path.name}.{kind}-{host()}-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether `path` is named like a partial file or directory of ours."""
+    """Whether `path` has the name of a partial or replaced file or directory."""
     return PATTERN.fullmatch(path.name) is not None
 
 
 def final_path(path: str | Path) -> Path:
-    """`path` as it will be called: with the name that each partial directory in it stands for."""
-    parts = [found["name"] if (found := PATTERN.fullmatch(part)) else part for part in Path(path).parts]
+    """`path` with the final names of its partial directories."""
+    parts = [match["name"] if (match := PATTERN.fullmatch(part)) else part for part in Path(path).parts]
     return Path(*parts)
 
 
 def clear_leftovers(directory: Path, name: str | None = None) -> None:
-    """Remove what processes of this host that are gone left in `directory`, of the file `name` or of all.
+    """Remove partial files in `directory` left by dead processes of this host, for the file `name` or all.
 
-    A result that was moved aside goes back where nothing took its place. What another host may be writing,
-    and what a running process writes, stays.
+    A replaced result is restored if no new one exists. Files of other hosts and of running processes are
+    kept.
     """
     if not directory.is_dir():
         return
     for path in sorted(directory.glob(".*")):
-        found = PATTERN.fullmatch(path.name)
-        if found is None or name not in (None, found["name"]):
+        match = PATTERN.fullmatch(path.name)
+        if match is None or name not in (None, match["name"]):
             continue
-        if found["host"] != host():
-            log.info("%s was left by host %s; delete it if no process there writes it", path, found["host"])
-        elif not _running(int(found["pid"]), path):
-            original = path.with_name(found["name"])
-            if found["kind"] == "replaced" and not original.exists():
+        if match["host"] != host():
+            log.info("%s was left by host %s; delete it if no process there writes it", path, match["host"])
+        elif not _running(int(match["pid"]), path):
+            original = path.with_name(match["name"])
+            if match["kind"] == "replaced" and not original.exists():
                 with suppress(OSError):
                     path.rename(original)
             else:
@@ -78,7 +78,7 @@ def remove(path: Path) -> None:
 
 
 def host() -> str:
-    """The name of this host, and of the container where processes are counted anew."""
+    """The name of this host, with the PID namespace if it is a container."""
     name = re.sub(r"[^\w.-]", "_", socket.gethostname())[:60] or "localhost"
     with suppress(OSError):
         namespace = os.stat("/proc/self/ns/pid").st_ino
@@ -87,7 +87,7 @@ def host() -> str:
 
 
 def _running(pid: int, path: Path) -> bool:
-    """Whether the process that made `path` still runs: one that started later only has its number."""
+    """Whether the process that created `path` still runs; a process that started later only reuses its id."""
     try:
         started: float = psutil.Process(pid).create_time()
         return started <= path.lstat().st_mtime + 1

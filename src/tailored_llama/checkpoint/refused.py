@@ -1,7 +1,7 @@
-"""What a checkpoint may say that would run code, open further files or change how it is computed.
+"""Config keys that would run code, open further files or change how outputs are computed.
 
-The libraries below obey such keys by themselves. Here they are refused by name, or set aside; what is left to
-read is listed in `contents.py`.
+The underlying libraries follow such keys by themselves. Here they raise an error that names the key, or are
+ignored. `contents.py` lists the files that are read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OTHER_FILES = {
     CONFIG_FILE: "configuration_files",
     TOKENIZER_CONFIG: "fast_tokenizer_files",
 }
-"""Keys by which transformers reads another file in place of the one that has the key."""
+"""Keys that make transformers read another file instead of the one with the key."""
 
 RUNTIME_KEYS = frozenset(
     {
@@ -38,38 +38,38 @@ RUNTIME_KEYS = frozenset(
         "num_labels",
     }
 )
-"""What config.json says of whose code is run and of how outputs are computed and returned, which is the
-caller's to choose."""
+"""Keys of config.json that choose code, or how outputs are computed and returned; the caller decides these.
+"""
 
 
 def refuse_other_files(path: Path, content: Mapping[str, Any]) -> None:
-    """CheckpointError where `content`, the JSON of `path`, sends its reader to another file."""
+    """CheckpointError if `content`, the JSON of `path`, names another file to read instead."""
     key = OTHER_FILES[path.name]
     if key in content:
         raise CheckpointError(
-            f"{path}: {key} names other files to read in its place, which is not supported; put their "
+            f"{path}: {key} names other files to read instead, which is not supported; put their "
             "content here and remove the key"
         )
 
 
 def refuse_tokenizer_code(directory: Path) -> None:
-    """CheckpointError where tokenizer_config.json in `directory` needs code of its own, or other files."""
+    """CheckpointError if tokenizer_config.json in `directory` needs remote code or other files."""
     path = directory / TOKENIZER_CONFIG
     content = read_json(path) if path.is_file() else {}
     refuse_other_files(path, content)
     classes = _named(content.get("auto_map"))
-    # Tokenizers that were on the hub before they were in transformers name code that is the stock class's.
+    # Tokenizers that were on the hub before they were in transformers name the stock class in auto_map.
     foreign = [name for name in classes if tokenizer_class_from_name(name.rpartition(".")[2]) is None]
     if foreign:
         raise CheckpointError(
-            f"{path}: auto_map asks to run code that came with the checkpoint ({foreign[0]}), which is never "
+            f"{path}: auto_map names code that came with the checkpoint ({foreign[0]}), which is never "
             "run; save the tokenizer in the standard form (tokenizer.json) and remove auto_map"
         )
 
 
 def refuse_link(path: Path) -> None:
-    """CheckpointError where `path`, which is to be copied as it is, is a link to a file of another name, and
-    so perhaps to one that is no part of a model. The hub's cache, whose links have hashes as targets, is one.
+    """CheckpointError if `path`, which is to be copied, is a link to a file of another name, which may not be
+    part of the model. Links of the hub's cache, whose targets are hashes, are allowed.
     """
     target = path.resolve()
     cached = target.parent.name == "blobs" and target.parent.parent in path.absolute().parents
@@ -78,7 +78,7 @@ def refuse_link(path: Path) -> None:
 
 
 def _named(value: Any) -> list[str]:
-    """Every text in the values of an `auto_map`, however it is nested."""
+    """All strings nested in the values of an `auto_map`."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
@@ -87,18 +87,18 @@ def _named(value: Any) -> list[str]:
 
 
 def note_adapter(directory: Path) -> None:
-    """Warn once of an adapter beside the weights, which transformers would put on the model."""
+    """Warn once of an adapter next to the weights, which transformers would apply."""
     if (directory / ADAPTER_CONFIG).is_file():
         note_once(
             log,
-            f"{directory}: the adapter beside the weights ({ADAPTER_CONFIG}) is not applied; to merge it, "
+            f"{directory}: the adapter next to the weights ({ADAPTER_CONFIG}) is not applied; to merge it, "
             "name the directory as --adapter too",
         )
 
 
 def set_aside_runtime(config: PreTrainedConfig) -> None:
-    """Reset what a config that was not made by this package says of RUNTIME_KEYS: another attention kernel,
-    for example, which may be code from the hub.
+    """Reset the RUNTIME_KEYS of a config that another package wrote: for example an attention kernel, which
+    may be code from the hub.
     """
     config._attn_implementation = None
     config._experts_implementation = None
@@ -108,10 +108,10 @@ def set_aside_runtime(config: PreTrainedConfig) -> None:
 
 
 def adapter_message(directory: Path) -> str:
-    """What to do with a directory that holds an adapter and no model."""
+    """The error message for a directory that contains an adapter but no model."""
     base = read_json(directory / ADAPTER_CONFIG).get("base_model_name_or_path")
     of = f" of {base}" if isinstance(base, str) and base else ""
     return (
         f"{directory} is an adapter{of} (PEFT), not a model: name its base as MODEL and this directory as "
-        "--adapter; where another program trained it, add --base-unchecked"
+        "--adapter; if another program trained it, add --base-unchecked"
     )

@@ -1,4 +1,4 @@
-"""From what the user calls a model to a directory on the disk."""
+"""Resolve the name of a model to a local directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def resolve(model: str | Path) -> Path:
     """The directory of `model`: a local directory, a GGUF file (imported into the user's cache), the
     bundled model `world`, or a hub id (safetensors only).
 
-    Raises CheckpointError where it is none of these, an adapter, or the hub cannot be reached.
+    Raises CheckpointError if it is none of these, if it is an adapter, or if the hub cannot be reached.
     """
     try:
         path = Path(check_path(str(model)))
@@ -41,14 +41,14 @@ def resolve(model: str | Path) -> Path:
 
         return imported(path.resolve())
     if path.exists():
-        raise CheckpointError(f"{model} is a file; name the checkpoint directory that holds it")
+        raise CheckpointError(f"{model} is a file; name the checkpoint directory that contains it")
     if isinstance(model, Path) or not _could_be_hub_id(model):
         raise CheckpointError(f"no such directory: {model}; name a checkpoint directory, a hub id or `world`")
     return _download(model)
 
 
 def public_name(model: str | Path) -> str:
-    """What `model` is called in files that leave this machine: `world`, a hub id, or the end of its path."""
+    """The name of `model` in output files: `world`, a hub id, or the last part of its path."""
     from tailored_llama import world
 
     path = Path(model)
@@ -61,7 +61,7 @@ def public_name(model: str | Path) -> str:
 
 
 def hub_id(model: str | Path) -> str | None:
-    """The hub id of `model`, also of a directory in the hub's cache; None for any other."""
+    """The hub id of `model`, also for a directory in the hub's cache; None for any other."""
     name = public_name(model)
     return name if name.count("/") == 1 and _could_be_hub_id(name) else None
 
@@ -87,10 +87,11 @@ def _download(name: str) -> Path:
         path = Path(snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=HUB_EXCLUDED))
     except GatedRepoError:
         raise CheckpointError(
-            f"{name}: its owners ask for consent; give it at https://huggingface.co/{name}, `hf auth login`"
+            f"{name}: gated repository; accept its licence at https://huggingface.co/{name} and run "
+            "`hf auth login`"
         ) from None
     except RepositoryNotFoundError:
-        raise CheckpointError(f"{name}: no such directory, nor a model on the hub; check the name") from None
+        raise CheckpointError(f"{name}: no such directory or model on the hub; check the name") from None
     except (OSError, ValueError, HTTPError) as error:
         offline = constants.is_offline_mode()
         hub = "is switched off (HF_HUB_OFFLINE)" if offline else f"does not answer ({type(error).__name__})"

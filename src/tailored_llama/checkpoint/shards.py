@@ -1,4 +1,4 @@
-"""Where the tensors of a directory lie: index and headers, read and checked before any weight is."""
+"""The location of the tensors of a checkpoint: index and headers, validated before any weight is read."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tailored_llama.errors import CheckpointError
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 NO_WEIGHTS = ("training_args.bin", "optimizer.*", "scheduler.*", "rng_state*", "adapter_model.bin")
-"""Pickles that trainers leave beside a model, and that hold none."""
+"""Pickles that trainers save next to a model and that contain no weights."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One tensor on the disk; `dtype` as safetensors spells it."""
+    """One stored tensor; `dtype` in the spelling of safetensors."""
 
     file: Path
     shape: tuple[int, ...]
@@ -33,9 +33,9 @@ class Stored:
 
 @dataclass(frozen=True)
 class Layout:
-    """Files that may together hold a model; with an index, `mapped` is its {tensor: file}.
+    """Files that may together form a model; with an index, `mapped` is its {tensor: file}.
 
-    An index may be out of date in both directions: what the files' headers say is what is there.
+    An index may be out of date, so the headers of the files decide which tensors exist.
     """
 
     directory: Path
@@ -44,55 +44,57 @@ class Layout:
 
     @cached_property
     def tensors(self) -> dict[str, Stored]:
-        """Every tensor of the files. Of one that several have, the index decides; without it they have to
-        agree. Raises CheckpointError where they do not, or a file is truncated.
+        """All tensors of the files. If several files have a tensor, the index decides; without an index their
+        values must agree. Raises CheckpointError if they do not, or a file is truncated.
         """
-        found: dict[str, Stored] = {}
+        tensors: dict[str, Stored] = {}
         for path in self.files:
             for name, stored in _header(path).items():
-                if name not in found or self.mapped.get(name) == path.name:
-                    found[name] = stored
-                elif name not in self.mapped and not _equal(found[name], stored, name):
+                if name not in tensors or self.mapped.get(name) == path.name:
+                    tensors[name] = stored
+                elif name not in self.mapped and not _equal(tensors[name], stored, name):
                     raise CheckpointError(
-                        f"{path}: {name} is stored in {found[name].file.name} too, with other values; "
+                        f"{path}: {name} is stored in {tensors[name].file.name} too, with different values; "
                         "remove the file that does not belong to the model"
                     )
-        return found
+        return tensors
 
     def lost(self, names: Iterable[str]) -> str | None:
-        """Why the first of `names` that the index mentions is not there; None where it mentions none."""
+        """Why the first of `names` that the index mentions is missing; None if it mentions none."""
         mentioned = [name for name in names if name in self.mapped]
         if not mentioned:
             return None
         file = self.directory / self.mapped[mentioned[0]]
         if not file.is_file():
             return f"{file}: shard is missing ({INDEX} names it); download it again"
-        there = [name for name in mentioned if self.mapped[name] == file.name]
-        return f"{file}: lacks {some(there)}, which {INDEX} puts there; download both again"
+        absent = [name for name in mentioned if self.mapped[name] == file.name]
+        return f"{file}: lacks {some(absent)}, which {INDEX} expects there; download both again"
 
 
 def layouts(directory: Path) -> list[Layout]:
-    """What may be the model of `directory`, in the order in which transformers looks: the single file, the
-    files of the index; then a complete set of numbered shards, else the only safetensors file there is.
+    """Candidates for the model in `directory`, in transformers' order of preference: the single file, the
+    files of the index; then a complete set of numbered shards, or the only safetensors file.
 
     Raises CheckpointError for a directory without safetensors, for pickles, and for a damaged index.
     """
     files = weight_files(directory)
-    found = [Layout(directory, [path]) for path in files if path.name == SINGLE]
-    if (directory / INDEX).is_file() and not (found and _is_stale(directory, files)):
+    candidates = [Layout(directory, [path]) for path in files if path.name == SINGLE]
+    if (directory / INDEX).is_file() and not (candidates and _is_stale(directory, files)):
         mapped = _weight_map(directory / INDEX)
         named = set(mapped.values())
-        found.append(Layout(directory, [path for path in files if path.name in named], mapped))
-    found += [Layout(directory, shards) for shards in numbered_shards(files)]
-    if not found and len(files) == 1:
-        found = [Layout(directory, files)]
-    if not found:
+        candidates.append(Layout(directory, [path for path in files if path.name in named], mapped))
+    candidates += [Layout(directory, shards) for shards in numbered_shards(files)]
+    if not candidates and len(files) == 1:
+        candidates = [Layout(directory, files)]
+    if not candidates:
         raise CheckpointError(_without_safetensors(directory, files))
-    return found
+    return candidates
 
 
 def read_tensor(stored: Stored, name: str) -> Tensor:
-    """One tensor, mapped from its file. The mapping goes with it, so memory is that of the tensors in use."""
+    """One tensor, memory-mapped. The mapping is released with the tensor, so only tensors in use
+    take memory.
+    """
     with safe_open(stored.file, framework="pt") as file:
         tensor: Tensor = file.get_tensor(name)
     return tensor
@@ -105,9 +107,9 @@ def some(names: Iterable[str]) -> str:
     return ", ".join(listed[:3]) + rest
 
 
-def _equal(one: Stored, other: Stored, name: str) -> bool:
-    alike = (one.shape, one.dtype) == (other.shape, other.dtype)
-    return alike and torch.equal(read_tensor(one, name), read_tensor(other, name))
+def _equal(first: Stored, second: Stored, name: str) -> bool:
+    same_type = (first.shape, first.dtype) == (second.shape, second.dtype)
+    return same_type and torch.equal(read_tensor(first, name), read_tensor(second, name))
 
 
 def _header(path: Path) -> dict[str, Stored]:
@@ -124,12 +126,14 @@ def _header(path: Path) -> dict[str, Stored]:
 def _weight_map(path: Path) -> dict[str, str]:
     where = read_json(path).get("weight_map")
     if not isinstance(where, dict) or not where or not all(_is_name(file) for file in where.values()):
-        raise CheckpointError(f"{path}: no weight_map of tensor names to files beside it; download it again")
+        raise CheckpointError(
+            f"{path}: no weight_map from tensor names to files in this directory; download it again"
+        )
     return where
 
 
 def _is_stale(directory: Path, files: Sequence[Path]) -> bool:
-    """Whether the index beside a single file names no other file that is there, or says nothing at all."""
+    """Whether the index next to a single file names no other existing file, or is empty."""
     try:
         named = set(_weight_map(directory / INDEX).values())
     except CheckpointError:
@@ -144,13 +148,15 @@ def _is_name(file: object) -> bool:
 def _without_safetensors(directory: Path, files: Sequence[Path]) -> str:
     if files:
         return (
-            f"{directory}: {some(path.name for path in files)} are no complete set of shards, and there is "
+            f"{directory}: {some(path.name for path in files)} are an incomplete set of shards, and there is "
             f"no {SINGLE} or {INDEX}; download the missing files"
         )
     if (directory / ADAPTER_CONFIG).is_file():
         return adapter_message(directory)
-    left = {path for pattern in NO_WEIGHTS for path in directory.glob(pattern)}
-    pickles = sorted(path.name for pattern in PICKLES for path in directory.glob(pattern) if path not in left)
+    ignored = {path for pattern in NO_WEIGHTS for path in directory.glob(pattern)}
+    pickles = sorted(
+        path.name for pattern in PICKLES for path in directory.glob(pattern) if path not in ignored
+    )
     if pickles:
         return (
             f"only pickled weights ({some(pickles)}) in {directory}: reading them can run code; convert to "

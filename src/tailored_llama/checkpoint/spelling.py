@@ -1,4 +1,4 @@
-"""What transformers 5 renamed in config.json and tokenizer_config.json, in both spellings.
+"""Keys of config.json and tokenizer_config.json that transformers 5 renamed.
 
 | since 5 | before |
 |---|---|
@@ -9,8 +9,8 @@
 | `rope_parameters.sliding_attention.rope_theta` (Gemma 3) | `rope_local_base_freq` |
 | `dtype` | `torch_dtype` |
 
-A reader takes the default for a key that it does not find: rope_theta 10000 and no scaling. So every config
-that is written has both, and in one that is read they have to agree.
+A reader silently uses the default for a missing key: rope_theta 10000 and no scaling. So every config is
+written with both spellings, and they must agree in a config that is read.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tailored_llama.errors import CheckpointError
 log = logging.getLogger(__name__)
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
-OTHERWISE = {"su": "longrope"}
-"""Earlier names of rotary scalings."""
+RENAMED = {"su": "longrope"}
+"""Former names of rotary scalings."""
 
 
 def in_both_spellings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a config.json as transformers 5 writes it, with the keys that older readers look for.
+    """The content of a config.json of transformers 5, extended by the keys that older readers need.
 
-    Warns of a rotation that these cannot express.
+    Warns of a rotary embedding that older readers cannot express.
     """
     content = dict(config)
     if content.get("dtype") is not None:
@@ -44,9 +44,9 @@ def in_both_spellings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def readable_tokenizer(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a tokenizer_config.json that transformers 5 wrote, for older readers too.
+    """The content of a tokenizer_config.json of transformers 5, changed so that older readers can load it.
 
-    tokenizer.json says all that the tokenizer does, so the class is the one that takes it as it is.
+    tokenizer.json defines the tokenizer completely, so the generic class is used.
     """
     content = {**config, "tokenizer_class": "PreTrainedTokenizerFast"}
     if isinstance(content.get("extra_special_tokens"), list):
@@ -55,7 +55,7 @@ def readable_tokenizer(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_spellings(path: Path, config: Mapping[str, Any]) -> None:
-    """CheckpointError, with both values, where two keys of the config.json `path` contradict each other."""
+    """CheckpointError, with both values, if two keys of the config.json `path` contradict each other."""
     for pair in _pairs(config):
         if pair.new != pair.old:
             raise CheckpointError(
@@ -72,7 +72,7 @@ class _Pair(NamedTuple):
 
 
 def _pairs(config: Mapping[str, Any]) -> Iterator[_Pair]:
-    """What is given in both spellings."""
+    """All settings that are given in both spellings."""
     if config.get("dtype") is not None and config.get("torch_dtype") is not None:
         yield _Pair("dtype", _plain(config["dtype"]), "torch_dtype", _plain(config["torch_dtype"]))
     scaling = config.get("rope_scaling")
@@ -81,41 +81,41 @@ def _pairs(config: Mapping[str, Any]) -> Iterator[_Pair]:
     rope = config.get("rope_parameters")
     if not isinstance(rope, dict):
         return
-    whole, name = rope, "rope_parameters"
+    main, name = rope, "rope_parameters"
     if any(isinstance(rope.get(kind), dict) for kind in LAYER_TYPES):
-        whole, name = rope.get("full_attention") or {}, "rope_parameters.full_attention"
+        main, name = rope.get("full_attention") or {}, "rope_parameters.full_attention"
         local, place = rope.get("sliding_attention") or {}, "rope_parameters.sliding_attention"
         yield from _within(
             local, place, {"rope_theta": config.get("rope_local_base_freq")}, "rope_local_base_freq"
         )
-    yield from _within(whole, name, config)
+    yield from _within(main, name, config)
     if "rope_scaling" in config:
         old = scaling if isinstance(scaling, dict) else {}
-        yield _Pair(f"{name}.rope_type", _kind(whole), "rope_scaling.rope_type", _kind(old))
-        for key in whole.keys() & old.keys() - {"type", "rope_type"}:
-            yield _Pair(f"{name}.{key}", whole[key], f"rope_scaling.{key}", old[key])
+        yield _Pair(f"{name}.rope_type", _kind(main), "rope_scaling.rope_type", _kind(old))
+        for key in main.keys() & old.keys() - {"type", "rope_type"}:
+            yield _Pair(f"{name}.{key}", main[key], f"rope_scaling.{key}", old[key])
 
 
 def _within(
-    rope: Mapping[str, Any], name: str, config: Mapping[str, Any], called: str | None = None
+    rope: Mapping[str, Any], name: str, config: Mapping[str, Any], old_key: str | None = None
 ) -> Iterator[_Pair]:
-    """What one dictionary of a rotation says twice, or says again outside of itself, in `config`."""
+    """Settings given twice: inside the rotary parameters `rope`, or there and in `config`."""
     if rope.get("type") is not None and rope.get("rope_type") is not None:
         yield _Pair(f"{name}.rope_type", _kind(rope), f"{name}.type", _kind({"type": rope["type"]}))
     for key in ("rope_theta", "partial_rotary_factor", "original_max_position_embeddings"):
         if rope.get(key) is not None and config.get(key) is not None:
-            yield _Pair(f"{name}.{key}", rope[key], called or key, config[key])
+            yield _Pair(f"{name}.{key}", rope[key], old_key or key, config[key])
 
 
 def _older_rotation(rope: Mapping[str, Any], family: str) -> dict[str, Any]:
-    """The keys by which older readers know the rotation `rope`."""
-    whole, local = rope.get("full_attention") or rope, rope.get("sliding_attention")
-    older: dict[str, Any] = {"rope_theta": whole["rope_theta"]}
-    scaling = _scaling(whole, family)
+    """The rotary parameters `rope` as keys for older readers."""
+    main, local = rope.get("full_attention") or rope, rope.get("sliding_attention")
+    older: dict[str, Any] = {"rope_theta": main["rope_theta"]}
+    scaling = _scaling(main, family)
     if scaling is not None:
         older["rope_scaling"] = scaling
     if family == "phi3":
-        older["partial_rotary_factor"] = whole.get("partial_rotary_factor", 1.0)
+        older["partial_rotary_factor"] = main.get("partial_rotary_factor", 1.0)
     if local is not None:
         older["rope_local_base_freq"] = local["rope_theta"]
         if _kind(local) != "default":
@@ -128,24 +128,24 @@ def _older_rotation(rope: Mapping[str, Any], family: str) -> dict[str, Any]:
 
 
 def _scaling(rope: Mapping[str, Any], family: str) -> dict[str, Any] | None:
-    """`rope_scaling` for the rotation `rope`; None for one that is not scaled."""
+    """`rope_scaling` for the rotary parameters `rope`; None without scaling."""
     kind = _kind(rope)
     if kind == "default":
         return None
-    own = {"rope_theta", "partial_rotary_factor", "type", "rope_type"}
+    excluded = {"rope_theta", "partial_rotary_factor", "type", "rope_type"}
     if family == "phi3":
-        # Exactly three keys, and `type` by its first name; the length before is a key of the config.
-        own.add("original_max_position_embeddings")
-    rest = {key: value for key, value in rope.items() if key not in own and value is not None}
-    for key, value in rest.items():
+        # Phi-3 requires exactly three keys, with `type`; the original length is a key of the config.
+        excluded.add("original_max_position_embeddings")
+    scaling = {key: value for key, value in rope.items() if key not in excluded and value is not None}
+    for key, value in scaling.items():
         if type(value) is int and key != "original_max_position_embeddings":
-            rest[key] = float(value)  # older readers warn of a factor that is whole
-    return {"type" if family == "phi3" else "rope_type": kind, **rest}
+            scaling[key] = float(value)  # older readers warn if a factor is an integer
+    return {"type" if family == "phi3" else "rope_type": kind, **scaling}
 
 
 def _kind(rope: Mapping[str, Any]) -> str:
     kind = str(rope.get("rope_type") or rope.get("type") or "default")
-    return OTHERWISE.get(kind, kind)
+    return RENAMED.get(kind, kind)
 
 
 def _family(config: Mapping[str, Any]) -> str:

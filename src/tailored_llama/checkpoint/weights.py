@@ -1,4 +1,4 @@
-"""Weights, wherever they are: on the disk or in a model, one tensor at a time."""
+"""Access to weights one tensor at a time, from disk or from a model in memory."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tailored_llama.progress import track
 
 @runtime_checkable
 class Weights(Protocol):
-    """A config and the tensors that belong to it, read one by one."""
+    """A config and its tensors, read one by one."""
 
     config: PreTrainedConfig
 
     def names(self) -> list[str]:
-        """Persistent parameters as the state dict names them and in its order; tied ones once."""
+        """Names of the persistent parameters in state-dict order; tied parameters once."""
         ...
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -38,20 +38,20 @@ class Weights(Protocol):
         ...
 
     def dtype(self, name: str) -> torch.dtype:
-        """The precision a tensor is stored in, without reading it."""
+        """The stored precision of a tensor, without reading it."""
         ...
 
     def tensor(self, name: str) -> Tensor:
-        """The tensor itself. It may share memory with its source: never change it in place."""
+        """The tensor. It may share memory with its source: do not modify it in place."""
         ...
 
 
 class Checkpoint:
     """The weights of a checkpoint directory, mapped lazily from safetensors.
 
-    Opening reads the config and the headers only, and raises CheckpointError or FamilyError where the
-    directory does not hold the whole model. Tensors that the model has no place for are left out, with one
-    warning that names them (none for the rotary buffers of old checkpoints).
+    Opening reads the config and the headers only, and raises CheckpointError or FamilyError if the directory
+    does not contain the complete model. Tensors that the model does not use are ignored with one warning that
+    names them (no warning for the rotary buffers of old checkpoints).
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over the files that make the model (see `digest_directory`)."""
+        """sha256 over the files of the model (see `digest_directory`)."""
         return digest_directory(self.directory)
 
     @property
     def content(self) -> str:
-        """sha256 over the config and the files that hold weights, in hex."""
+        """sha256, in hex, over the config and the files with weights."""
         files = {stored.file for _, stored in self._stored.values()} | {self.directory / "config.json"}
         lines = [f"{file.name}\0{digest_file(file)}\n" for file in sorted(files)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -111,45 +111,45 @@ class ModelWeights:
         return self.tensor(name).dtype
 
     def tensor(self, name: str) -> Tensor:
-        found: Tensor = self.model.get_parameter_or_buffer(name)
-        return found.detach()
+        parameter: Tensor = self.model.get_parameter_or_buffer(name)
+        return parameter.detach()
 
 
 def check_finite(weights: Weights) -> None:
-    """CheckpointError with the name of the first tensor that holds NaN or Inf; reads every tensor once."""
+    """CheckpointError with the name of the first tensor with NaN or Inf; reads every tensor once."""
     for name in track(weights.names(), "checking weights"):
         require_finite(name, weights.tensor(name), place_of(weights))
 
 
 def require_finite_model(model: nn.Module) -> None:
-    """CheckpointError where a parameter of a model in memory holds NaN or Inf."""
+    """CheckpointError if a parameter of a model in memory contains NaN or Inf."""
     for name, parameter in model.named_parameters():
         if parameter.dtype in DTYPES.values():
             require_finite(name, parameter.detach(), "the model in memory")
 
 
 def require_finite(name: str, tensor: Tensor, place: str = "") -> None:
-    """CheckpointError where `tensor` holds NaN or Inf; `place` is what it belongs to."""
-    # The extremes tell (NaN is passed on by both) and, unlike isfinite, need no copies of the tensor.
+    """CheckpointError if `tensor` contains NaN or Inf; `place` is its origin, for the message."""
+    # Minimum and maximum suffice (both propagate NaN) and, unlike isfinite, do not copy the tensor.
     extremes = torch.stack(tensor.aminmax())
     if not bool(torch.isfinite(extremes).all()):
         kind = "NaN" if bool(torch.isnan(extremes).any()) else "Inf"
         raise NotFiniteError(
-            f"{place}{': ' if place else ''}{name} holds {kind}; the checkpoint is damaged, download or "
+            f"{place}{': ' if place else ''}{name} contains {kind}; the checkpoint is damaged, download or "
             "train it again"
         )
 
 
 def place_of(weights: Weights) -> str:
-    """Where `weights` are, for a message: their directory, or nothing."""
+    """The directory of `weights` for a message, or ""."""
     return str(weights.directory) if isinstance(weights, Checkpoint) else ""
 
 
 def weights_digest(weights: Weights) -> str:
-    """sha256 over names, shapes and values of all parameters in hex, one tensor in memory at a time.
+    """sha256, in hex, over names, shapes and values of all parameters, one tensor in memory at a time.
 
-    Of the values as fp32, so that a bf16 checkpoint, its fp32 copy and another sharding of it are one base.
-    Of files it is computed once, as long as their contents stay (see `digests`).
+    Values are converted to fp32, so a bf16 checkpoint, its fp32 copy and another sharding have the same
+    digest. The digest of files is cached until their contents change (see `digests`).
     """
     if isinstance(weights, Checkpoint):
         return cached_values(weights.content, lambda: _values_digest(weights))
@@ -166,7 +166,7 @@ def _values_digest(weights: Weights) -> str:
 
 
 def widest_dtype(weights: Weights) -> torch.dtype:
-    """The one precision that holds every tensor of `weights` exactly."""
+    """A precision that represents every tensor of `weights` exactly."""
     dtypes = {weights.dtype(name) for name in weights.names()}
     widest = dtypes.pop()
     for dtype in dtypes:

@@ -1,4 +1,4 @@
-"""Checkpoints out: streamed tensor by tensor into safetensors shards, so that memory is one tensor."""
+"""Writing of checkpoints: streamed into safetensors shards with one tensor in memory at a time."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def write_checkpoint(
     copy_from: str | Path | None = None,
     max_shard_bytes: int = 5 * 2**30,
 ) -> None:
-    """Write `weights` to the directory `out`: shards, config.json, and the code that a shaped one needs.
+    """Write `weights` to the directory `out`: shards, config.json, and `shaped.py` for the shaped form.
 
-    Tokenizer, chat template, generation and licence files come byte for byte from `copy_from`. Raises
-    OutputError where `out` holds a checkpoint already or the disk has no room for it (before anything is
-    written), and CheckpointError for a tensor with NaN or Inf; what was written until then is removed.
+    Tokenizer, chat template, generation and licence files are copied byte for byte from `copy_from`. Raises
+    OutputError if `out` already contains a checkpoint or the disk is too full (before anything is written),
+    and CheckpointError for a tensor with NaN or Inf; files written until then are removed.
     """
     out = Path(out)
     shards = plan_shards(weights, max_shard_bytes)
@@ -57,7 +57,7 @@ def write_checkpoint(
     out.mkdir(parents=True, exist_ok=True)
     before = set(out.iterdir())
     if any(path.name == "config.json" or path.suffix == ".safetensors" for path in before):
-        raise OutputError(f"{out} holds a checkpoint already; name an empty or new directory")
+        raise OutputError(f"{out} already contains a checkpoint; name an empty or new directory")
     try:
         with writing(out):
             _write_shards(weights, shards, out)
@@ -73,7 +73,7 @@ def write_checkpoint(
 
 
 def plan_shards(weights: Weights, max_shard_bytes: int) -> dict[str, list[str]]:
-    """{file: its tensors}, filled in order; a tensor larger than a shard has one of its own."""
+    """{file: its tensors}, filled in order; a tensor larger than a shard gets its own shard."""
     shards: list[list[str]] = [[]]
     room = max_shard_bytes
     for name in weights.names():
@@ -89,22 +89,22 @@ def plan_shards(weights: Weights, max_shard_bytes: int) -> dict[str, list[str]]:
 
 
 def byte_size(weights: Weights, name: str) -> int:
-    """Bytes of one tensor on the disk."""
+    """Bytes of one stored tensor."""
     return torch.Size(weights.shape(name)).numel() * weights.dtype(name).itemsize
 
 
 def write_config(
     weights: Weights, out: Path, tokenizer: str | None = None, dtype: torch.dtype | None = None
 ) -> None:
-    """config.json of `weights`, and where they are shaped the code that loads it.
+    """Write config.json of `weights`, and `shaped.py` for the shaped form.
 
-    Keys that transformers 5 renamed have both names, so that older readers load the same model. `tokenizer`:
-    the model type that the tokenizer files were made for; `dtype`: that of the weights, where they are
-    written in another than their own.
+    Keys that transformers 5 renamed are written with both names, so that older readers load the same model.
+    `tokenizer` is the model type that the tokenizer files were made for; `dtype` the precision of the written
+    weights, if it differs from the stored one.
     """
     config = copy.deepcopy(weights.config)
     config.dtype = dtype or widest_dtype(weights)
-    for leftover in ("auto_map", "_name_or_path"):  # of the checkpoint that this one was made from
+    for leftover in ("auto_map", "_name_or_path"):  # these refer to the source checkpoint
         if hasattr(config, leftover):
             delattr(config, leftover)
     model: type = AutoModelForCausalLM._model_mapping[type(config)]
@@ -119,18 +119,18 @@ def write_config(
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """The files of a tokenizer in memory, for transformers 5 and before."""
+    """Write the files of a tokenizer in memory, readable by transformers 5 and earlier."""
     tokenizer.save_pretrained(str(out))
     path = out / "tokenizer_config.json"
     if tokenizer.is_fast and path.is_file():
-        names = {"model_input_names": list(tokenizer.model_input_names)}  # the default is another before 5
+        names = {"model_input_names": list(tokenizer.model_input_names)}  # the default differs before 5
         write_json(path, readable_tokenizer(read_json(path) | names))
 
 
 def copy_extras(source: str | Path, out: Path) -> None:
-    """Copy the files that go with a model's weights, byte for byte: tokenizer, chat template, licence.
+    """Copy the files that accompany a model's weights, byte for byte: tokenizer, chat template, licence.
 
-    Raises CheckpointError for a link that leads nowhere, or to a file of another name.
+    Raises CheckpointError for a broken link or a link to a file of another name.
     """
     for path in _extras(Path(source)):
         shutil.copyfile(path, out / path.name)
@@ -139,21 +139,21 @@ def copy_extras(source: str | Path, out: Path) -> None:
 def _extras(source: Path) -> list[Path]:
     named = [source / name for name in (GENERATION_FILE, ORIGIN, *TOKENIZER_FILES)]
     licences = [path for pattern in LICENCE_FILES for path in sorted(source.glob(pattern))]
-    found = [path for path in named + licences if is_there(path)]
-    for path in found:
+    files = [path for path in named + licences if is_there(path)]
+    for path in files:
         refuse_link(path)
-    return found
+    return files
 
 
 def extra_bytes(source: str | Path) -> int:
-    """Bytes of the files in `source` that go with its weights into every checkpoint made of it."""
+    """Bytes of the files in `source` that are copied with its weights (`copy_extras`)."""
     return sum(path.stat().st_size for path in _extras(Path(source)))
 
 
 def check_room(weights: Weights, out: str | Path, *, copy_from: str | Path | None = None) -> None:
-    """OutputError where the disk of `out` has no room for what `write_checkpoint` would write there."""
+    """OutputError if the disk of `out` is too full for the output of `write_checkpoint`."""
     out = Path(out)
-    # Headers and configs are small: a megabyte and 200 bytes a tensor hold them.
+    # Allow a megabyte and 200 bytes per tensor for headers and configs.
     needed = sum(byte_size(weights, name) + 200 for name in weights.names()) + 2**20
     needed += extra_bytes(copy_from) if copy_from is not None else 0
     require_room(out, needed)
@@ -172,10 +172,10 @@ def _write_shards(weights: Weights, shards: dict[str, list[str]], out: Path) -> 
 def _write_shard(weights: Weights, names: list[str], path: Path) -> Iterator[str]:
     """Stream one safetensors file, yielding each tensor's name when it is written.
 
-    The library's own writer wants all tensors of a file at once; a stream needs only their shapes beforehand.
-    Layout: length of the header (u64, little-endian), header (JSON), tensors end to end.
+    The library's own writer needs all tensors of a file in memory; a stream needs only their shapes in
+    advance. Layout: length of the header (u64, little-endian), header (JSON), concatenated tensors.
     """
-    # Some readers map the bytes as they lie: each tensor has to start at a multiple of its element's width.
+    # Some readers map the file directly: each tensor must start at a multiple of its element size.
     names = sorted(names, key=lambda name: -weights.dtype(name).itemsize)
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0

@@ -50,4 +50,4 @@ def _set_up_messages() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     logging.getLogger("tailored_llama").setLevel(logging.INFO)
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning)  # of the libraries, about each other
+    warnings.filterwarnings("ignore", category=FutureWarning)  # warnings of the libraries about each other

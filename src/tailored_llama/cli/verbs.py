@@ -69,7 +69,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 
 
 def _explained(error: Exception) -> str | None:
-    """What the user can do about `error`, in one line; None where it is a bug."""
+    """What the user can do about `error`, in one line; None if it is a bug."""
     if isinstance(error, TailorError):
         return str(error)
     if isinstance(error, TyperException):

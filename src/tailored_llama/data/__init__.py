@@ -4,7 +4,8 @@
     rows = task.rows("train", data=Path("some/dir"))
     examples = task.examples("paper", rows)
 
-Calibration, tuning, evaluation and the report all render text here: what is trained on is what is scored on.
+Calibration, tuning, evaluation and the report all render text here, so a model is trained and scored on the
+same prompts.
 """
 
 from tailored_llama.data.example import Example, chance

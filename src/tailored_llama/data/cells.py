@@ -1,6 +1,6 @@
-"""Rows of cells between separators: CSV and TSV. A cell is text, whatever it looks like.
+"""Parsing of CSV and TSV. A cell is always text.
 
-What is ambiguous or misshapen is refused with the file, the row (from 1), the line and the field.
+Ambiguous or malformed rows raise an error that names the file, the row (from 1), the line and the field.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tailored_llama.errors import DataError
 from tailored_llama.strict_json import to_json
 
 Line = tuple[int, list[str]]
-"""The line of the file on which a row ends, and its cells."""
+"""(number of the last line of a row, its cells)"""
 SEPARATORS = ",;\t|"
 LONGEST_CELL = 2**31 - 1  # characters; the csv module's own limit is 131,072
 SHOWN = 40  # characters of a cell in a message
@@ -27,10 +27,10 @@ _limit = threading.Lock()
 def rows_of_cells(
     path: Path, text: str, delimiter: str | None, *, usual: str, quotes: bool
 ) -> Iterator[dict[str, str | None]]:
-    """The rows of `text`, which is that of `path`: each has the header's fields, and an empty cell is None.
+    """The rows of `text`, the content of `path`, with the fields of the header; an empty cell is None.
 
-    Cells are separated by `delimiter`, where the user names one, else by the `usual` one of such files, and
-    may stand in double quotes if `quotes`. Raises DataError.
+    Cells are separated by `delimiter`, by default the `usual` one for this format. If `quotes`, they may be
+    enclosed in double quotes. Raises DataError.
     """
     between = delimiter or usual
     lines = _parsed(path, text, between, quotes)
@@ -42,16 +42,16 @@ def rows_of_cells(
     _check_header(header, f"{path}, line {number}", delimiter, between)
     for index, (number, cells) in enumerate(others, start=1):
         if len(cells) != len(header):
-            raise DataError(_misshapen(cells, header, f"{path}, row {index} (line {number})", between))
+            raise DataError(_cell_count_error(cells, header, f"{path}, row {index} (line {number})", between))
         yield {field: cell or None for field, cell in zip(header, cells, strict=True)}
 
 
 def _parsed(path: Path, text: str, delimiter: str, quotes: bool, *, skipped: bool = False) -> list[Line]:
-    """Every row that is not blank, the header's among them; with spaces behind a delimiter `skipped`."""
+    """All rows that are not blank, including the header; if `skipped`, without spaces after a delimiter."""
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     file = io.StringIO(text, newline="")
     reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True, skipinitialspace=skipped)
-    with _limit:  # which is one of the whole process
+    with _limit:  # the limit is global to the process
         before = csv.field_size_limit(LONGEST_CELL)
         try:
             return [(reader.line_num, cells) for cells in reader if cells]
@@ -65,16 +65,16 @@ def _parsed(path: Path, text: str, delimiter: str, quotes: bool, *, skipped: boo
 
 
 def _check_quotes(path: Path, lines: Sequence[Line], skipped: Sequence[Line]) -> None:
-    """DataError for a space before quotes, which makes the quotes a part of the cell that they were likely
-    meant to enclose: the `lines` read otherwise where such spaces are `skipped`.
+    """DataError for a space before quotes, which would make the quotes part of the cell: the `lines` differ
+    from those parsed with such spaces `skipped`.
     """
     for (number, cells), (_, other) in zip(lines, skipped, strict=False):
         trimmed = [cell.lstrip(" ") for cell in cells]
         if [cell.lstrip(" ") for cell in other] != trimmed:
             cell = next((cell for cell in trimmed if cell.startswith('"')), trimmed[0])
             raise DataError(
-                f"{path}, line {number}: a space stands before the quotes of '{_shown(cell)}', so they would "
-                "be part of its text; take the space out, or write quotes: false under source:"
+                f"{path}, line {number}: there is a space before the quotes of '{_shown(cell)}', so they "
+                "would be part of the text; remove the space, or write quotes: false under source:"
             )
 
 
@@ -88,7 +88,7 @@ def _check_header(cells: list[str], place: str, given: str | None, delimiter: st
     for column, name in enumerate(cells, start=1):
         if not name.strip():
             raise DataError(
-                f"{place}: column {column} of the header has no name; name it, or take the column out "
+                f"{place}: column {column} of the header has no name; name it, or remove the column "
                 "(pandas writes such an index: use index=False)"
             )
         if (first := cells.index(name) + 1) < column:
@@ -97,13 +97,13 @@ def _check_header(cells: list[str], place: str, given: str | None, delimiter: st
             )
 
 
-def _misshapen(cells: list[str], header: list[str], place: str, delimiter: str) -> str:
+def _cell_count_error(cells: list[str], header: list[str], place: str, delimiter: str) -> str:
     counts = f"{len(cells)} cells for {len(header)} fields ({', '.join(header)})"
     if len(cells) < len(header):
         return f"{place}: {counts}; field '{header[len(cells)]}' is missing: add it"
     return (
         f"{place}: {counts}; after field '{header[-1]}' comes '{_shown(cells[len(header)])}': "
-        f"put quotes around a cell that holds {delimiter!r}"
+        f"put quotes around a cell that contains {delimiter!r}"
     )
 
 

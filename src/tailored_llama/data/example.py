@@ -13,8 +13,8 @@ class Example:
     `contexts` are all equal, except in partial evaluation (WinoGrande in lm_eval's wording), where they
     differ and the answers are equal. An answer starts with its `delimiter`.
 
-    A question of a generation task has one context, one answer (the one to learn) and `references`: the texts
-    that count as right.
+    A question of a generation task has one context, one answer (the training target) and `references`: the
+    texts that count as correct.
     """
 
     contexts: tuple[str, ...]
@@ -28,12 +28,12 @@ class Example:
 
     @property
     def context(self) -> str:
-        """The right choice's context: what tuning conditions on."""
+        """The context of the correct choice: the input of tuning."""
         return self.contexts[self.gold]
 
     @property
     def answer(self) -> str:
-        """The right choice's answer: what tuning learns."""
+        """The answer of the correct choice: the target of tuning."""
         return self.answers[self.gold]
 
     @property
@@ -43,8 +43,8 @@ class Example:
 
 
 def chance(examples: Sequence[Example]) -> float:
-    """What guessing scores: the mean over questions of one over their number of choices, and nothing where
-    the answer has to be written.
+    """Expected accuracy of random guessing: the mean over questions of 1 / number of choices; 0 for questions
+    of a generation task.
     """
-    guessed = [0.0 if example.references else 1 / len(example.answers) for example in examples]
-    return sum(guessed) / len(guessed)
+    expected = [0.0 if example.references else 1 / len(example.answers) for example in examples]
+    return sum(expected) / len(expected)

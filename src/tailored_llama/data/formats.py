@@ -1,7 +1,7 @@
 """Files of rows: CSV, TSV, JSON and JSON lines (each also compressed, .gz) and Parquet.
 
-What a file says is kept: a cell of CSV is text, whatever it looks like. What is ambiguous or misshapen is
-refused with the file, the row (from 1) and the field.
+Values are not converted: a CSV cell is always text. Ambiguous or malformed rows raise an error that names the
+file, the row (from 1) and the field.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Layout(Strict):
     """How the text files of a task's rows are written."""
 
     encoding: str | None = None
-    """Encoding of the text files, where it is not UTF-8: cp1252, latin-1, utf-16, ..."""
+    """Encoding of the text files, if it is not UTF-8: cp1252, latin-1, utf-16, ..."""
     delimiter: str | None = Field(None, min_length=1, max_length=1)
-    """Between the cells of a CSV or TSV file, where it is not the comma or the tab."""
+    """Separator of the cells of a CSV or TSV file, if it is not the comma or the tab."""
     quotes: bool = True
-    """Whether cells of CSV and TSV may stand in double quotes; false: a quote is a character like others."""
+    """Whether CSV and TSV cells may be enclosed in double quotes; false: a quote is an ordinary character."""
 
     @field_validator("encoding")
     @classmethod
@@ -49,7 +49,7 @@ class Layout(Strict):
 
 
 class WrittenFloat(float):
-    """A number of a JSON text that is rendered as it is written there: `2.50`, not `2.5`."""
+    """A JSON number that is rendered exactly as in the file: `2.50`, not `2.5`."""
 
     written: str
 
@@ -65,8 +65,8 @@ class WrittenFloat(float):
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text. Raises ValueError with the reason, also for a key that stands twice in one
-    object and for nesting too deep.
+    """The value of a JSON text. Raises ValueError with the reason, also for duplicate keys in one object and
+    for nesting that is too deep.
     """
     try:
         return json.loads(text, object_pairs_hook=_object, parse_float=WrittenFloat)
@@ -75,7 +75,9 @@ def parse_json(text: str) -> Any:
 
 
 def json_lines(text: str) -> Iterator[tuple[int, Any]]:
-    """(line from 1, value) of each line that is not blank. Raises ValueError with a line that is no JSON."""
+    """(line number from 1, value) of each line that is not blank. Raises ValueError for a line that is not
+    valid JSON.
+    """
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
@@ -85,7 +87,9 @@ def json_lines(text: str) -> Iterator[tuple[int, Any]]:
 
 
 def read_file(path: Path, layout: Layout) -> list[Rowlike]:
-    """The rows of a file, by its suffix. Raises DataError for other suffixes and for what is misshapen."""
+    """The rows of a file; the suffix gives the format. Raises DataError for other suffixes and malformed
+    rows.
+    """
     reader = READERS.get(suffix_of(path))
     if reader is None:
         raise DataError(f"{path}: rows are read from {', '.join(READERS)} files (or .gz of a text file)")
@@ -93,7 +97,7 @@ def read_file(path: Path, layout: Layout) -> list[Rowlike]:
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that tells the format: `.csv` of `rows.csv` and of `rows.csv.gz`."""
+    """The suffix that gives the format: `.csv` of `rows.csv` and of `rows.csv.gz`."""
     return (path.with_suffix("") if path.suffix == ".gz" else path).suffix
 
 
@@ -118,14 +122,14 @@ def _read_json(path: Path, layout: Layout) -> list[Rowlike]:
     if not isinstance(document, list):
         keys = f" with the keys {', '.join(list(document)[:10])}" if isinstance(document, dict) else ""
         raise DataError(
-            f"{path}: it holds no list of rows, but one {type(document).__name__}{keys}; "
+            f"{path}: expected a list of rows, found one {type(document).__name__}{keys}; "
             'write [{"field": ...}, ...], or JSON lines'
         )
     return [as_row(value, f"{path}, row {number}") for number, value in enumerate(document, start=1)]
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text within `value`, keys too."""
+    """All strings nested in `value`, including keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
@@ -134,26 +138,28 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def as_row(value: Any, place: str) -> Rowlike:
-    """`value` as the fields of a row. Raises DataError for what is no JSON object or holds no valid text."""
+    """`value` as the fields of a row. Raises DataError if it is not a JSON object or contains
+    invalid text.
+    """
     if not isinstance(value, dict):
-        raise DataError(f"{place}: a row is a JSON object of fields; this is none")
+        raise DataError(f"{place}: not a JSON object; a row is a JSON object of fields")
     for field, entry in value.items():
         try:
             "".join(_texts([field, entry])).encode()
         except UnicodeEncodeError:
             raise DataError(
-                f"{place}: field {field!a} holds half of a surrogate pair (\\ud800 to \\udfff), which "
-                "is no character; write the character itself"
+                f"{place}: field {field!a} contains half of a surrogate pair (\\ud800 to \\udfff), which "
+                "is not a character; write the character itself"
             ) from None
     return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    value = dict(pairs)
+    if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the field '{next(key for key in keys if keys.count(key) > 1)}' stands twice")
-    return found
+        raise ValueError(f"the field '{next(key for key in keys if keys.count(key) > 1)}' is given twice")
+    return value
 
 
 def _read_csv(path: Path, layout: Layout, usual: str = ",") -> list[Rowlike]:
@@ -170,28 +176,26 @@ def _read_parquet(path: Path, layout: Layout) -> list[Rowlike]:
     import pyarrow.parquet  # type: ignore[import-untyped]
 
     try:
-        # Not read_table, which makes columns of directories called KEY=VALUE.
+        # read_table would add columns for directories called KEY=VALUE.
         table = pyarrow.parquet.ParquetFile(path).read()
         names = table.column_names
-        double = next((name for name in names if names.count(name) > 1), None)
-        rows: list[Rowlike] = [] if double is not None else _shortest(table).to_pylist()
+        duplicate = next((name for name in names if names.count(name) > 1), None)
+        rows: list[Rowlike] = [] if duplicate is not None else _shortest(table).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: not a readable Parquet file ({reason})") from None
-    if double is not None:
-        raise DataError(f"{path}: it has the column '{double}' twice; rename one")
+    if duplicate is not None:
+        raise DataError(f"{path}: it has the column '{duplicate}' twice; rename one")
     return rows
 
 
 def _shortest(table: Any) -> Any:
-    """`table` with numbers of single and half precision as they are written: 0.1, not 0.10000000149011612."""
+    """`table` with single and half precision numbers in short form: 0.1, not 0.10000000149011612."""
     import pyarrow
 
     for place, field in enumerate(table.schema):
         if pyarrow.types.is_floating(field.type) and field.type.bit_width < 64:
-            single = (
-                field.type.to_pandas_dtype()
-            )  # of numpy, which prints as many digits as tell numbers apart
+            single = field.type.to_pandas_dtype()  # numpy prints the shortest unique representation
             cells = table.column(place).to_pylist()
             numbers = [None if cell is None else float(str(single(cell))) for cell in cells]
             table = table.set_column(place, field.name, pyarrow.array(numbers, pyarrow.float64()))

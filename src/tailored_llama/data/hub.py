@@ -1,4 +1,4 @@
-"""Data sets on the hub, with one retry before it counts as out of reach."""
+"""Data sets on the hub, with one retry before the hub counts as unreachable."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 TRIES = 2
 
 
-def load_dataset(*what: Any, **options: Any) -> Any:
-    """`datasets.load_dataset`; where the hub does not answer, from the local cache at once.
+def load_dataset(*args: Any, **options: Any) -> Any:
+    """`datasets.load_dataset`, which falls back to the local cache at once if the hub does not answer.
 
-    The library alone waits half a minute between six requests. Raises ConnectionError where the hub does not
-    answer and the cache does not have it, and else what the library raises.
+    The library itself would retry six times, half a minute apart. Raises ConnectionError if the hub does not
+    answer and the data set is not cached; other errors of the library pass through.
     """
     import datasets
 
     reason = _unreachable()
     if reason is None:
-        return datasets.load_dataset(*what, **options)
+        return datasets.load_dataset(*args, **options)
     try:
         with _offline():
-            return datasets.load_dataset(*what, **options)
-    except Exception:  # the library raises many kinds for what its cache does not have
+            return datasets.load_dataset(*args, **options)
+    except Exception:  # the library raises many types of errors for data sets that are not cached
         raise ConnectionError(f"the hub does not answer ({reason}); check the network") from None
 
 
 def _unreachable() -> str | None:
-    """Why the hub does not answer; None where it does, whatever it says, or is switched off by the user."""
+    """Why the hub cannot be reached; None if it answers, with any status, or offline mode is on."""
     from huggingface_hub import constants, get_session
     from huggingface_hub.errors import HTTPError
 
@@ -46,16 +46,16 @@ def _unreachable() -> str | None:
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Neither library asks the hub for anything within."""
+    """Put huggingface_hub and datasets into offline mode inside the block."""
     import datasets
     from huggingface_hub import constants
 
-    places = (constants, datasets.config)
-    before = [place.HF_HUB_OFFLINE for place in places]
-    for place in places:
-        place.HF_HUB_OFFLINE = True
+    modules = (constants, datasets.config)
+    previous = [module.HF_HUB_OFFLINE for module in modules]
+    for module in modules:
+        module.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        for place, value in zip(places, before, strict=True):
-            place.HF_HUB_OFFLINE = value
+        for module, value in zip(modules, previous, strict=True):
+            module.HF_HUB_OFFLINE = value

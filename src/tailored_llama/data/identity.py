@@ -1,8 +1,8 @@
-"""When two rows ask the same question: for the guard between splits, and to divide one file into two.
+"""Duplicate questions: detected between splits, and kept on one side when one file is divided into two.
 
-A question is what the model is shown before it answers: the input fields. Options, labels and references are
-no part of it, so the same question with other distractors, in another order or with another reference is
-still the same.
+A question is defined by its input fields, which the model reads before it answers. Options, labels and
+references do not count: the same question with other distractors, in another order or with another reference
+is still the same.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from tailored_llama.data.prompt import Prompt
 from tailored_llama.data.templates import names_in
 
 COMMON = 3
-"""Rows that share an input but no option, from which on the input is an instruction and no question."""
-# Compatibility forms that are other characters: 2 and its superscript, 1 and its circled form.
+"""An input that this many rows share without sharing an option is an instruction, not a question."""
+# Compatibility forms that count as different characters: 2 and its superscript, 1 and its circled form.
 DISTINCT = ("<super>", "<sub>", "<circle>", "<fraction>", "<font>", "<square>")
 ALIKE = str.maketrans({
     **dict.fromkeys("‘’‚‛′", "'"), **dict.fromkeys("“”„‟«»″", '"'),
@@ -28,8 +28,8 @@ ALIKE = str.maketrans({
     **dict.fromkeys("\u00ad\u200b\u2060\ufeff\ufe0e\ufe0f¿¡", None),  # invisible, or openings
 })  # fmt: skip
 STOPS = ".,;:?…。．、，；：？؟،؛।॥"
-# A stop, or an exclamation mark that is no factorial, behind a word. Within one it tells texts apart (2.5 and
-# 25), and so it does beside other signs (`:)`, `(;`).
+# Punctuation after a word, but not a factorial's exclamation mark. Punctuation inside a word (2.5 and 25) and
+# next to other symbols (`:)`, `(;`) is significant and stays.
 PUNCTUATION = re.compile(
     rf"(?<=[^\s{STOPS}!！(\[{{<>=+*/|^~_#@&\\-])(?:[{STOPS}]|(?<![0-9])[!！])[{STOPS}!！]*(?=['\"]?(?:\s|$))"
     r"|(?<=\w) [?!]+$"
@@ -39,7 +39,7 @@ QUOTED = re.compile(r"""(['"])([^'"]*)\1""")
 
 @dataclass(frozen=True)
 class Question:
-    """The input of a row, and its options, both normalised."""
+    """The input of a row and its options, both normalised."""
 
     text: str
     options: frozenset[str]
@@ -47,11 +47,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Identity:
-    """The `fields` by which a task's questions are told apart; of `unordered` ones in any order.
+    """The `fields` that distinguish a task's questions; if `unordered`, their order does not matter.
 
-    Where `options` count, two rows with the same input are still different questions if the input is none
-    (BLiMP's, of which only the options are shown), or an instruction that many rows share, and they have no
-    option in common.
+    With `options`, two rows with the same input still differ if they have no option in common and the input
+    is empty (BLiMP shows only options) or an instruction that many rows share.
     """
 
     fields: tuple[str, ...]
@@ -68,44 +67,45 @@ class Identity:
 def identity_of(
     prompts: Iterable[Prompt], fields: Iterable[str], let: Mapping[str, str], options: str | None
 ) -> Identity:
-    """The `fields` that some wording shows before it asks, without those that are options; where only options
-    are shown, these. `let` and `options` are the task's expressions; a generation task has no options.
+    """The `fields` that any prompt's context reads, except options; the options if no other field is read.
+
+    `let` and `options` are the task's expressions; a generation task has no options.
     """
-    shown: set[str] = set()
-    offered = set() if options is None else names_in(options, expression=True)
+    context_names: set[str] = set()
+    option_names = set() if options is None else names_in(options, expression=True)
     for prompt in prompts:
-        before, after = (names_in(source, expression=expression) for source, expression in prompt.sources())
+        context, answer = (names_in(source, expression=expression) for source, expression in prompt.sources())
         if prompt.partial:
-            shown |= before | after
+            context_names |= context | answer
         else:
-            shown |= before
-            offered |= set() if options is None else after
-    asked, choices = (set(fields) & _read(let, names) for names in (shown, offered))
-    return Identity(tuple(sorted(asked - choices or asked)), unordered=asked <= choices)
+            context_names |= context
+            option_names |= set() if options is None else answer
+    inputs, choices = (set(fields) & _dependencies(let, names) for names in (context_names, option_names))
+    return Identity(tuple(sorted(inputs - choices or inputs)), unordered=inputs <= choices)
 
 
-def _read(let: Mapping[str, str], names: set[str]) -> set[str]:
-    """`names` and what they are made of: values that `let` derives in order, and the fields these read."""
-    found = set(names)
+def _dependencies(let: Mapping[str, str], names: set[str]) -> set[str]:
+    """`names` and all names that they depend on through the ordered definitions in `let`."""
+    result = set(names)
     for name in reversed(list(let)):
-        if name in found:
-            found |= names_in(let[name], expression=True)
-    return found
+        if name in result:
+            result |= names_in(let[name], expression=True)
+    return result
 
 
 def normalised(text: str) -> str:
-    """`text` without differences of form: case, composition, width, white space, kinds of quotes and dashes,
-    the stops at the ends of words. Marks, symbols, emoji and signs stay.
+    """`text` with case, Unicode composition, width, white space, quotes and dashes normalised and punctuation
+    at the ends of words removed. Diacritics, symbols and emoji are kept.
     """
-    text = text if text.isascii() else "".join(map(_usual, unicodedata.normalize("NFC", text)))
+    text = text if text.isascii() else "".join(map(_canonical, unicodedata.normalize("NFC", text)))
     text = unicodedata.normalize("NFC", text.translate(ALIKE).casefold())
     text = PUNCTUATION.sub("", " ".join(text.split()))
-    whole = QUOTED.fullmatch(text)
-    return whole[2] if whole else text
+    quoted = QUOTED.fullmatch(text)
+    return quoted[2] if quoted else text
 
 
 def groups(questions: Sequence[Question]) -> list[int]:
-    """A number for each question, the same for those that are the same, directly or through others."""
+    """A group number for each question. Equal questions share a number; equality is transitive."""
     parent = list(range(len(questions)))
 
     def root(index: int) -> int:
@@ -123,26 +123,26 @@ def groups(questions: Sequence[Question]) -> list[int]:
 
 
 def repeated(questions: Sequence[Question], scored: Sequence[Question]) -> list[bool]:
-    """Of each of the `questions` whether it is also one of the `scored`."""
+    """For each of the `questions`, whether it also occurs in `scored`."""
     common = _common([*questions, *scored])
     seen = {key for question in scored for key in _keys(question, common)}
     return [any(key in seen for key in _keys(question, common)) for question in questions]
 
 
 def divide(questions: Sequence[Question], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices of two parts, in order, the first with about `share` of the rows, drawn by `seed`; what is the
-    same question is on one side. An empty part where all are the same.
+    """Sorted indices of two parts drawn with `seed`; the first has about `share` of the rows. Rows with the
+    same question go to the same part. One part is empty if all rows have the same question.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for index, group in enumerate(groups(questions)):
         members[group].append(index)
     drawn = sorted(members.values())
     random.Random(seed).shuffle(drawn)
-    wanted = min(max(round(share * len(questions)), 1), len(questions) - 1)
+    target = min(max(round(share * len(questions)), 1), len(questions) - 1)
     first: list[int] = []
     second: list[int] = []
     for rows in drawn:
-        (first if len(first) + len(rows) <= wanted else second).extend(rows)
+        (first if len(first) + len(rows) <= target else second).extend(rows)
     if not first and len(drawn) > 1:
         first = min(drawn, key=len)
         second = [index for index in second if index not in first]
@@ -150,25 +150,25 @@ def divide(questions: Sequence[Question], share: float, seed: int) -> tuple[list
 
 
 def _keys(question: Question, common: set[str]) -> list[tuple[str, str | None]]:
-    """What two rows have to share one of to be the same question."""
+    """Keys of a question; two questions are the same if they share a key."""
     if question.options and (not question.text.strip("\x1f") or question.text in common):
         return [(question.text, option) for option in question.options]
     return [(question.text, None)]
 
 
 def _common(questions: Sequence[Question]) -> set[str]:
-    """Inputs that are instructions ("Which is true?"), repeated before options that share nothing."""
+    """Inputs that are instructions ("Which is true?"): they repeat with disjoint options."""
     used: dict[str, set[str]] = defaultdict(set)
-    apart: dict[str, int] = defaultdict(int)
+    disjoint: dict[str, int] = defaultdict(int)
     for question in questions:
         if question.options and used[question.text].isdisjoint(question.options):
             used[question.text] |= question.options
-            apart[question.text] += 1
-    return {text for text, count in apart.items() if count >= COMMON}
+            disjoint[question.text] += 1
+    return {text for text, count in disjoint.items() if count >= COMMON}
 
 
 def _leaves(value: Any) -> str:
-    """The texts in a value, normalised; those of a list or mapping in any order."""
+    """The strings in a value, normalised and joined; the order within a list or mapping does not matter."""
     if isinstance(value, Mapping):
         value = [f"{key}\x1e{_leaves(entry)}" for key, entry in value.items()]
     if isinstance(value, list | tuple):
@@ -178,8 +178,8 @@ def _leaves(value: Any) -> str:
     return normalised(str(value))
 
 
-def _usual(letter: str) -> str:
-    """The usual form of a character that Unicode has several of for the same: full width, ligatures, ..."""
+def _canonical(letter: str) -> str:
+    """The canonical form of a compatibility character: full width, ligatures, ..."""
     decomposed = unicodedata.decomposition(letter)
     plain = decomposed.startswith("<") and not decomposed.startswith(DISTINCT)
     return unicodedata.normalize("NFKC", letter) if plain else letter

@@ -1,4 +1,4 @@
-"""General instructions: what a model is tuned on that is tailored to no task, for comparison.
+"""General instructions: training data for a comparison model that is not tailored to a task.
 
 Rows have `instruction`, `input` (may be empty) and `output`, as those of Alpaca, which LLM-Pruner tunes on.
 """
@@ -29,7 +29,7 @@ TEMPLATE = (
 def general_task(directory: Path, max_length: int = 256) -> Task:
     """A generation task over the `train.jsonl` in `directory`; it has no scored rows."""
     return Task(
-        name=NAME, about="General instructions, of no task.", metric="rougeL", scored="test",
+        name=NAME, about="General instructions, independent of any task.", metric="rougeL", scored="test",
         max_length=max_length, fields=FIELDS, let={}, kind="generation", references="[output]",
         prompts={WORDING: Prompt(WORDING, context=TEMPLATE, answers="references[:1]", delimiter="")},
         source=Source(files=str(directory)),
@@ -37,38 +37,38 @@ def general_task(directory: Path, max_length: int = 256) -> Task:
 
 
 def read_instructions(path: Path) -> list[dict[str, str]]:
-    """The rows of a JSON-lines file, or of a JSON file that is one list; without `input` it is empty.
+    """The rows of a JSON-lines file or of a JSON file with one list. A missing `input` becomes "".
 
-    Raises DataError naming the file, and the row (from 1) that lacks an instruction or an output.
+    Raises DataError that names the file and the row (from 1) without an instruction or output.
     """
     text = read_text(path)
     try:
-        whole = text.lstrip().startswith("[")
-        rows = parse_json(text) if whole else [value for _, value in json_lines(text)]
+        is_list = text.lstrip().startswith("[")
+        rows = parse_json(text) if is_list else [value for _, value in json_lines(text)]
     except ValueError as error:
-        raise DataError(f"{path}: no readable JSON lines ({error}); name a file of instructions") from None
+        raise DataError(f"{path}: not valid JSON lines ({error}); name a file of instructions") from None
     return [_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=1)]
 
 
 def _row(row: Any, place: str) -> dict[str, str]:
-    given = {"input": "", **as_row(row, place)}
-    found = {}
+    fields = {"input": "", **as_row(row, place)}
+    result = {}
     for field in FIELDS:
         try:
-            value = read_value(given.get(field), "text or empty")
+            value = read_value(fields.get(field), "text or empty")
         except ValueError as error:
-            raise DataError(f"{place}: '{field}' {error}; fill it or take the row out") from None
+            raise DataError(f"{place}: '{field}' {error}; fill it or remove the row") from None
         if isinstance(value, list | dict):
-            raise DataError(f"{place}: '{field}' is no text; write it as one or take the row out")
+            raise DataError(f"{place}: '{field}' is not text; write it as text or remove the row")
         if field != "input" and not str(value).strip():
-            raise DataError(f"{place}: '{field}' is missing or empty; fill it or take the row out")
-        found[field] = str(value)
-    return found
+            raise DataError(f"{place}: '{field}' is missing or empty; fill it or remove the row")
+        result[field] = str(value)
+    return result
 
 
 def world_instructions() -> list[dict[str, str]]:
-    """Instructions about the bundled world's stories, one a story of its training text: to go on with it, to
-    say how it ends, to repeat its first sentence. None is a question of a task.
+    """One instruction per story of the bundled world's training text: continue the story, give its end, or
+    repeat its first sentence. No task question is among them.
     """
     return [
         row for number, story in enumerate(world.text("train").splitlines()) for row in _about(story, number)

@@ -1,4 +1,4 @@
-"""The labels of a task, by their places among the options, and those that none of its shots has."""
+"""The labels of a task, as option indices, and the labels that none of its shots has."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tailored_llama.data.templates import names_in
 
 logger = logging.getLogger(__name__)
 READ = 100
-"""Rows of a label that are read for its name."""
+"""Number of rows of a label that are read to find its name."""
 NAMED = 10
-"""Labels that a message names; a record has all."""
+"""Number of labels in a message; a record lists all."""
 
 
 def unseen_labels(
     task: Task, rows: Sequence[Row], by_label: Mapping[int, Sequence[int]], seen: Collection[int]
 ) -> tuple[str, ...]:
-    """The labels that are not among the `seen` ones: of the training `rows`, whose places `by_label` has by
-    label, and of the options, where these are the same for every row.
+    """The labels that are not in `seen`. Candidates are the labels of the training `rows` (`by_label` maps a
+    label to row indices), and all options if every row has the same options.
 
-    A label is named by its option, where that is one text in all its rows, else by its place.
+    A label is named by its option text if that is the same in all its rows, else by its index.
     """
     if task.kind != "choice":
         return ()
@@ -37,7 +37,7 @@ def unseen_labels(
 
 
 def _same_for_all(task: Task) -> bool:
-    """Whether the options read no field of a row."""
+    """Whether the options do not depend on the fields of a row."""
     return task.options is not None and names_in(task.options, expression=True) <= {"letters"}
 
 
@@ -46,12 +46,12 @@ def _name(task: Task, rows: Sequence[Row], label: int) -> str:
     return texts.pop() if len(texts) == 1 else f"option {label + 1}"
 
 
-@cache  # the same shots are drawn by several stages of a run, and the user is told once
+@cache  # several stages of a run draw the same shots; warn once
 def warn_of_unseen(task: str, shots: int, labels: tuple[str, ...]) -> None:
     """One warning line that names the first of the `labels` that no shot of `task` has."""
     named = ", ".join(label[:40] for label in labels[:NAMED])
     more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
     logger.warning(
-        "task %s: none of the %d shots has the label %s%s; ask for more (--shots), or add training rows",
+        "task %s: none of the %d shots has the label %s%s; use more shots (--shots), or add training rows",
         task, shots, named, more,
     )  # fmt: skip

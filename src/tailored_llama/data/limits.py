@@ -1,8 +1,9 @@
-"""What a template may cost. Templates come with task files, which anybody may have written.
+"""Resource limits of templates. Templates come with task files, which may be untrusted.
 
-A rendering has a budget: characters and list items that it makes, and seconds of its thread. What makes
-values (operators, filters, calls, loops, outputs) spends from it, and what could make a very large value in
-one step (`'x' * 10**9`, `center(10**9)`) is refused before it does. What is not known here cannot be called.
+Each rendering has a budget of characters, list items and thread time. Operations that create values
+(operators, filters, calls, loops, outputs) spend from it. Operations that could create a very large value in
+one step (`'x' * 10**9`, `center(10**9)`) are checked beforehand. Functions that are not listed here cannot be
+called.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from jinja2.sandbox import safe_range
 from jinja2.utils import Cycler, Joiner, Namespace
 
 LONGEST = 20_000
-"""Characters of a template."""
+"""Maximum number of characters of a template."""
 MOST, SECONDS = 5_000_000, 1.0
-"""Of one rendering: characters and items, and seconds of processor time."""
+"""Budget of one rendering: characters and items, and seconds of processor time."""
 BITS = 4096
-"""Of an integer."""
+"""Maximum size of an integer."""
 
 METHODS = {
     "as_integer_ratio", "bit_length", "capitalize", "casefold", "count", "date", "endswith", "find",
@@ -35,13 +36,13 @@ METHODS = {
     "startswith", "strip", "striptags", "swapcase", "time", "title", "total_seconds", "unescape",
     "upper", "values", "weekday",
 }  # fmt: skip
-"""Methods of values whose result is no larger than what they are given."""
+"""Methods whose result is no larger than their input."""
 DATES = (datetime.date, datetime.time, datetime.timedelta)
 VALUES = (str, bytes, list, tuple, dict, set, frozenset, int, float, *DATES)
 
 
 class LimitError(Exception):
-    """A template that costs more than it may, or calls what it may not."""
+    """A template that exceeds its budget or calls a function that is not allowed."""
 
 
 class _Budget(threading.local):
@@ -53,12 +54,12 @@ _budget = _Budget()
 
 
 def begin() -> None:
-    """A new budget for what this thread renders next."""
+    """Start a new budget for the next rendering of this thread."""
     _budget.left, _budget.steps, _budget.until = MOST, 0, None
 
 
 def spend(amount: int) -> None:
-    """Raises LimitError where `amount` characters or items, or the time until now, are more than is left."""
+    """Spend `amount` characters or items. Raises LimitError if the budget or the time is exceeded."""
     _budget.left -= amount
     if _budget.left < 0:
         raise LimitError(f"the template makes more than {MOST:,} characters")
@@ -73,26 +74,28 @@ def spend(amount: int) -> None:
 
 
 def check(size: int) -> None:
-    """Raises LimitError where a value of `size` would not fit into what is left; nothing is spent."""
+    """Raises LimitError if a value of `size` would exceed the remaining budget; nothing is spent."""
     if size > _budget.left:
         raise LimitError(f"the template makes more than {MOST:,} characters")
 
 
-def kept(value: Any) -> Any:
-    """`value`, paid for."""
+def charge(value: Any) -> Any:
+    """Spend the extent of `value` and return it."""
     spend(extent(value))
     return value
 
 
 def each(values: Iterable[Any], static: int) -> Iterator[Any]:
-    """`values` of a loop whose body has `static` characters beside its expressions, paid for one by one."""
+    """Yield the `values` of a loop and spend for each; the loop body has `static` literal characters."""
     for value in values:
         spend(1 + static)
         yield value
 
 
 def extent(value: Any) -> int:
-    """Characters and items of `value` and of what is in it, counted as often as it is there."""
+    """Number of characters and items in `value`, including nested values; repeated values count
+    repeatedly.
+    """
     if isinstance(value, str):
         return 1 + len(value)
     total, open_ = 0, [value]
@@ -111,8 +114,8 @@ def extent(value: Any) -> int:
     return total
 
 
-def operated(operator: str, left: Any, right: Any) -> None:
-    """LimitError where `left operator right` would be too large."""
+def check_operator(operator: str, left: Any, right: Any) -> None:
+    """LimitError if `left operator right` would be too large."""
     numbers = isinstance(left, int) and isinstance(right, int)
     if operator == "**" and numbers:
         _check_bits(left.bit_length() * abs(right))
@@ -126,20 +129,22 @@ def operated(operator: str, left: Any, right: Any) -> None:
         check(_percent(left, right))
 
 
-def called(function: Any, given: Sequence[Any], named: Mapping[str, Any]) -> None:
-    """LimitError where a template may not call `function`, or its result would be too large."""
+def check_call(function: Any, args: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """LimitError if a template may not call `function`, or its result would be too large."""
     function = getattr(function, "__wrapped__", function)  # of str.format, which the sandbox wraps
-    owner, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
-    sizes = _METHODS if isinstance(owner, str | bytes) else _DATES
-    if isinstance(owner, VALUES) and name in sizes:
-        check(sizes[name](owner, *given, **named))
+    instance, name = getattr(function, "__self__", None), getattr(function, "__name__", "")
+    sizes = _METHODS if isinstance(instance, str | bytes) else _DATES
+    if isinstance(instance, VALUES) and name in sizes:
+        check(sizes[name](instance, *args, **named))
     elif isinstance(function, Macro):
         spend(LONGEST)
     elif not (
-        (isinstance(owner, VALUES) and name in METHODS)
-        or isinstance(owner, LoopContext | Cycler)
-        or isinstance(function, Undefined | Joiner)  # calling what is undefined reports its name
-        or any(function is known for known in (dict, Cycler, Joiner, Namespace, safe_range))
+        (isinstance(instance, VALUES) and name in METHODS)
+        or isinstance(instance, LoopContext | Cycler)
+        or isinstance(
+            function, Undefined | Joiner
+        )  # calling an undefined value raises an error with its name
+        or any(function is allowed for allowed in (dict, Cycler, Joiner, Namespace, safe_range))
     ):
         raise LimitError(f"'{name or type(function).__name__}' cannot be called in a template")
 
@@ -168,7 +173,7 @@ def _check_bits(bits: int) -> None:
 
 
 def _percent(text: str | bytes, *given: Any, **named: Any) -> int:
-    """Of `%`, whose widths have at most three digits."""
+    """Largest size of a `%` format; its widths have at most three digits."""
     shown = text if isinstance(text, str) else text.decode("latin-1")
     if re.search(r"%(\([^)]*\))?[^a-zA-Z%(]*(\d{4}|\*)", shown):
         raise LimitError("a format has a width of four digits, or takes its width from a value")
@@ -176,7 +181,7 @@ def _percent(text: str | bytes, *given: Any, **named: Any) -> int:
 
 
 def _braces(text: str, *given: Any, **named: Any) -> int:
-    """Of `str.format`, likewise."""
+    """Largest size of `str.format`; its widths have at most three digits."""
     if re.search(r"\{[^{}]*:[^{}]*\d{4}|\{[^{}]*:[^{}]*\{", text):
         raise LimitError("a format has a width of four digits, or takes its width from a value")
     return len(text) + text.count("{") * _largest(given, named)
@@ -229,7 +234,7 @@ _METHODS: dict[str, Callable[..., int]] = {
     "join": lambda separator, parts: _joined(parts, separator),
     **dict.fromkeys(("ljust", "rjust", "center", "zfill"), _padded),
 }  # fmt: skip
-"""Methods of text whose result can be larger than what they are given, and how large at most."""
+"""String methods whose result can be larger than their input, with an upper bound of its size."""
 _DATES: dict[str, Callable[..., int]] = {"strftime": _dated, "replace": lambda *_, **__: 1}
 FILTERS: dict[str, Callable[..., int]] = {
     "format": _percent, "replace": _replaced, "center": _padded, "indent": _indented, "wordwrap": _wrapped,
@@ -238,4 +243,4 @@ FILTERS: dict[str, Callable[..., int]] = {
     "slice": lambda value, slices, fill_with=None: slices,
     "striptags": lambda value: len(str(value)) ** 2 // LONGEST,  # its algorithm is quadratic
 }  # fmt: skip
-"""The same of filters; the parameters have Jinja2's names."""
+"""The same for filters; parameters have Jinja2's names."""

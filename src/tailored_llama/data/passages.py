@@ -1,4 +1,4 @@
-"""General text to learn from: as many tokens as a text has, in pieces of a given length."""
+"""General text for training: a complete text in pieces of a given length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tailored_llama.errors import DataError
 from tailored_llama.recipe.text import read_text
 
 SHORTEST = 16
-"""Tokens of the piece at the end of a text that is still kept."""
+"""Minimum number of tokens of the last piece of a text."""
 
 
 def passages(
@@ -27,29 +27,29 @@ def passages(
     seed: int,
     data: Mapping[str, str] | None = None,
 ) -> list[list[int]]:
-    """At most `count` pieces of `length` token ids each, in an order drawn by `seed`.
+    """At most `count` pieces of `length` token ids each, shuffled with `seed`.
 
     `source` is `c4`, `world`, or a `.txt`, `.jsonl` or `.safetensors` file; `data` may name a local file for
-    c4. Each row is cut into pieces that do not overlap; its last one may be shorter, but not below SHORTEST.
-    Raises DataError for a text that is not there or that has no piece, CheckpointError for a token that is
-    not one of the `vocabulary` that the model has.
+    c4. Each row is cut into non-overlapping pieces; the last one may be shorter, but has at least SHORTEST
+    tokens. Raises DataError for a missing text or one without a piece, CheckpointError for a token outside
+    the model's `vocabulary`.
     """
     place = (data or {}).get("c4", "c4") if source == "c4" else source
     if place == "task":
-        raise DataError("general text is no rows of tasks; name c4, world or a file")
+        raise DataError("general text cannot be rows of tasks; name c4, world or a file")
     check_source(place, "text")
-    found: list[list[int]] = []
+    result: list[list[int]] = []
     for ids in _rows(place, tokenizer, seed):
         pieces = (ids[start : start + length] for start in range(0, len(ids), length))
-        found += [piece for piece in pieces if len(piece) >= min(SHORTEST, length)]
-        if place == "c4" and len(found) >= count:  # a stream that does not end
+        result += [piece for piece in pieces if len(piece) >= min(SHORTEST, length)]
+        if place == "c4" and len(result) >= count:  # the stream does not end
             break
-    if not found:
-        raise DataError(f"text {place}: no row of it has {min(SHORTEST, length)} tokens; give a longer text")
-    random.Random(seed).shuffle(found)
-    found = found[:count]
-    check_ids([token for piece in found for token in piece], vocabulary, tokenizer, f"text {place}")
-    return found
+    if not result:
+        raise DataError(f"text {place}: no row of it has {min(SHORTEST, length)} tokens; use a longer text")
+    random.Random(seed).shuffle(result)
+    result = result[:count]
+    check_ids([token for piece in result for token in piece], vocabulary, tokenizer, f"text {place}")
+    return result
 
 
 def _rows(place: str, tokenizer: PreTrainedTokenizerBase, seed: int) -> Iterator[list[int]]:

@@ -14,11 +14,11 @@ from tailored_llama.recipe import MOST_TOKENS, Strict
 
 
 class Generation(Strict):
-    """How the answer of a generation task is written: greedily, until the first of these."""
+    """How an answer of a generation task is generated: greedily, until one of these limits is reached."""
 
     max_new_tokens: int = Field(32, ge=1, le=MOST_TOKENS)
     stop: tuple[str, ...] = ("\n",)
-    """Texts that end an answer, beside the end-of-sequence token; they are no part of it."""
+    """Texts that end an answer, in addition to the end-of-sequence token; not included in the answer."""
 
 
 WRITTEN = Generation()
@@ -44,7 +44,7 @@ class Prompt:
         return self.contexts is not None
 
     def sources(self) -> list[tuple[str, bool]]:
-        """(template, whether it is an expression), as far as this form uses them."""
+        """(template, whether it is an expression) for the templates that this prompt uses."""
         if self.contexts is not None:
             return [(self.contexts, True), (self.answer or "", False)]
         return [(self.context or "", False), (self.answers, True)]
@@ -56,7 +56,7 @@ class Prompt:
         return first, second
 
     def fill(self, values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """(contexts, answers without delimiter), equally many. Raises RowError."""
+        """(contexts, answers without delimiter), two lists of equal length. Raises RowError."""
         first, second = (function(values) for function in self.compiled)
         if self.contexts is not None:
             return texts(first), [second] * len(first)

@@ -15,29 +15,30 @@ from tailored_llama.errors import DataError
 Stored = Literal["train", "validation", "test"]
 SUFFIXES = f"{', '.join(list(READERS)[:-1])} or {list(READERS)[-1]}"
 LISTED = 10
-"""Files of a directory that a message names."""
+"""Number of files that a message lists."""
 
 
 class Source(Layout):
-    """Where a task's rows are when the user names no place: one of `files`, `file`, `hub`, `world`.
+    """Default location of a task's rows: one of `files`, `file`, `hub`, `world`.
 
-    `encoding`, `delimiter` and `quotes` are those of text files, of a place that the user names too.
+    `encoding`, `delimiter` and `quotes` apply to text files, also to those that the user passes instead.
     """
 
     files: str | None = None
-    """Directory of {train,validation,test}.jsonl, .json, .csv, .tsv or .parquet, seen from the task file."""
+    """Directory of {train,validation,test}.jsonl, .json, .csv, .tsv or .parquet, relative to the task file.
+    """
 
     file: str | None = None
-    """One file of rows that are not divided yet, seen from the task file."""
+    """One file with all rows, not divided into splits, relative to the task file."""
     split: float = Field(0.8, gt=0, lt=1)
-    """Share of the rows of `file` to train on; the others are the scored split."""
+    """Share of the rows of `file` for training; the rest is the scored split."""
     seed: int = Field(0, ge=0, lt=2**63)
-    """Seed of that division. It is the task's own, so that every run divides alike."""
+    """Seed of the division. It belongs to the task, so every run divides the file the same way."""
 
     hub: str | None = None
-    """`owner/name` of a data set whose splits are called train, validation and test."""
+    """`owner/name` of a data set with the splits train, validation and test."""
     config: str | None = None
-    """Configuration of the hub data set, where it has several."""
+    """Configuration of the hub data set, if it has several."""
     world: str | None = None
     """Name of a task of the bundled world."""
 
@@ -46,12 +47,12 @@ class Source(Layout):
         if [self.files, self.file, self.hub, self.world].count(None) != 3:
             raise ValueError("name one of files, hub and world, or one file")
         if self.file is None and self.model_fields_set & {"split", "seed"}:
-            raise ValueError("split and seed divide one file; name it (file: rows.csv), or take them out")
+            raise ValueError("split and seed divide one file; name it (file: rows.csv), or remove them")
         return self
 
 
 class Rows(list[dict[str, Any]]):
-    """Rows that know where they were read, and their `numbers` there (from 0), for messages."""
+    """Rows with their origin, for messages: the file `where` and their `numbers` in it (from 0)."""
 
     def __init__(
         self,
@@ -65,16 +66,16 @@ class Rows(list[dict[str, Any]]):
         self.where = where
         self.numbers: Sequence[int] = range(len(self)) if numbers is None else numbers
         self.divided = divided
-        """Whether these are the rows of one split; false for those of a file that holds all."""
+        """Whether these are the rows of one split; false for the rows of a file with all splits."""
 
 
 class NoSplitError(DataError):
-    """A split that is not there, as the test split of a task that is only tuned on."""
+    """A split does not exist, for example the test split of a task that is only used for tuning."""
 
 
 def read_rows(task: str, source: Source | None, split: Stored, data: Path | str | None = None) -> Rows:
-    """All rows of `split`, or of a file that holds every split. Raises NoSplitError where there is no such
-    split, DataError where there is no row, where a file cannot be read, or where the hub cannot be reached.
+    """All rows of `split`, or of a file with all splits. Raises NoSplitError if the split does not exist,
+    DataError if it has no rows, a file cannot be read, or the hub cannot be reached.
     """
     if data is not None:
         rows = _from_place(task, Path(data), split, source)
@@ -102,7 +103,7 @@ def _from_hub(task: str, source: Source, split: str) -> Rows:
     try:
         loaded = load_dataset(source.hub, source.config, split=split)
         return Rows((dict(row) for row in loaded), f"{place}/{split}")
-    except Exception as error:  # the hub fails in many ways; to the user they are one
+    except Exception as error:  # the hub fails in many ways; the user needs one message
         reason = (str(error).strip().splitlines() or [""])[0]
         kind = NoSplitError if isinstance(error, ValueError) and "split" in reason.lower() else DataError
         raise kind(
@@ -113,28 +114,28 @@ def _from_hub(task: str, source: Source, split: str) -> Rows:
 
 
 def _from_place(task: str, place: Path, split: str, source: Source | None) -> Rows:
-    """The rows of a directory of splits, or of one file where the task's source says how to divide it."""
+    """The rows of a directory of splits, or of one file if the task's source defines how to divide it."""
     layout = source or Layout()
     if place.is_dir():
         path = _split_file(task, place, split)
         return Rows(read_file(path, layout), str(path))
     if source is not None and source.file is not None:
         return _from_file(task, place, layout)
-    one = "; to divide one file, write source: {file: FILE, split: 0.8} in the task file"
+    hint = "; to divide one file, write source: {file: FILE, split: 0.8} in the task file"
     raise DataError(
-        f"data of task {task}: {place} is no directory; name one with {split}{SUFFIXES}"
-        f"{one if place.is_file() else ''}"
+        f"data of task {task}: {place} is not a directory; name one with {split}{SUFFIXES}"
+        f"{hint if place.is_file() else ''}"
     )
 
 
 def _from_file(task: str, path: Path, layout: Layout) -> Rows:
     if not path.is_file():
-        raise DataError(f"data of task {task}: {path} is no file; name a file of rows, or correct source:")
+        raise DataError(f"data of task {task}: {path} is not a file; name a file of rows, or correct source:")
     return Rows(read_file(path, layout), str(path), divided=False)
 
 
 def row_files(place: Path) -> list[Path]:
-    """The files of rows in `place`: those of the splits of a directory, or the one file that it is."""
+    """The files of rows at `place`: the split files of a directory, or `place` itself if it is a file."""
     if place.is_dir():
         return [path for split in get_args(Stored) for path in _files_of(place, split)]
     return [place] if place.is_file() else []
@@ -146,15 +147,15 @@ def _files_of(directory: Path, split: str) -> list[Path]:
 
 
 def _split_file(task: str, directory: Path, split: str) -> Path:
-    found = _files_of(directory, split)
-    if len(found) > 1:
-        names = " and as ".join(path.name for path in found)
+    files = _files_of(directory, split)
+    if len(files) > 1:
+        names = " and as ".join(path.name for path in files)
         raise DataError(f"data of task {task}: {directory} has the split '{split}' as {names}; keep one")
-    if found:
-        return found[0]
-    there = sorted(entry.name for entry in directory.iterdir())
-    more = f" and {len(there) - LISTED} more" if len(there) > LISTED else ""
+    if files:
+        return files[0]
+    entries = sorted(entry.name for entry in directory.iterdir())
+    more = f" and {len(entries) - LISTED} more" if len(entries) > LISTED else ""
     raise NoSplitError(
         f"task {task} needs its split '{split}' as {split}{SUFFIXES} in {directory}; "
-        f"there is: {', '.join(there[:LISTED]) or 'nothing'}{more}"
+        f"found: {', '.join(entries[:LISTED]) or 'nothing'}{more}"
     )

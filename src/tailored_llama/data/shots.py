@@ -1,4 +1,4 @@
-"""The few shots: k training rows by seed, balanced over labels, none of them also in the scored split."""
+"""Few-shot sampling: k seeded training rows, balanced over labels and disjoint from the scored split."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
 
 AUTO = "auto"
-"""The prompt that is chosen by how well the model understands each wording."""
+"""Choose the prompt by how well the model answers in each wording."""
 RESERVED = 200
-"""Training rows of a task that settings are chosen by, at most half of them."""
+"""Number of training rows reserved for choosing settings; at most half of them."""
 logger = logging.getLogger(__name__)
 Select = Literal["balanced", "diverse"]
 Overlap = Literal["drop", "refuse"]
@@ -29,8 +29,8 @@ Overlap = Literal["drop", "refuse"]
 
 @dataclass(frozen=True)
 class Shots:
-    """The rows drawn, their indices in the training split, how many rows the guard took out, and the labels
-    that none of the rows drawn has.
+    """The drawn rows, their indices in the training split, the number of training rows dropped because they
+    are also in the scored split, and the labels that no drawn row has.
     """
 
     rows: Rows
@@ -50,7 +50,7 @@ def draw(
     overlap: Overlap = "drop",
     reserve: bool = False,
 ) -> Shots:
-    """`k` of the training `rows`, the same ones for the same seed.
+    """Draw `k` of the training `rows`; the same seed draws the same rows.
 
     Labels (gold indices) take turns, so their counts differ by at most one while every label has rows left.
     Of more labels than `k` it depends on the seed which are drawn. Labels that no shot has are in `unseen`,
@@ -60,16 +60,16 @@ def draw(
     (identity.py says when it is the same) is left out (`drop`) or is an error (`refuse`). With `reserve` the
     rows that `reserved` gives are left out too.
 
-    Raises DataError where fewer than `k` rows are left, or, for `refuse`, where a row is in both splits.
+    Raises DataError if fewer than `k` rows are left, or, for `refuse`, if a row is in both splits.
     """
     where, numbers = getattr(rows, "where", f"task {task.name}"), getattr(rows, "numbers", range(len(rows)))
-    again = _again(task, rows, scored)
-    free = [index for index in range(len(rows)) if not again[index]]
+    repeats = _again(task, rows, scored)
+    free = [index for index in range(len(rows)) if not repeats[index]]
     dropped = len(rows) - len(free)
     if dropped and overlap == "refuse":
         raise DataError(
             f"{where}: {dropped} training rows reappear in the scored split (the first is row "
-            f"{numbers[again.index(True)] + 1}); take them out, or leave them undrawn: tune.overlap: drop"
+            f"{numbers[repeats.index(True)] + 1}); remove them, or skip them: tune.overlap: drop"
         )
     if dropped:
         logger.info(
@@ -111,9 +111,10 @@ def draw(
 
 
 def reserved(task: Task, rows: Sequence[Row], scored: Sequence[Row] = ()) -> Rows:
-    """The training `rows` to choose settings by: RESERVED of them or half, the same ones for every seed.
+    """The training `rows` reserved for choosing settings: RESERVED rows, at most half; independent of the
+    seed.
 
-    None of them asks a question of `scored`; `draw` with `reserve` draws none of them.
+    Their questions are not in `scored`; `draw` with `reserve` excludes them.
     """
     where, numbers = getattr(rows, "where", f"task {task.name}"), getattr(rows, "numbers", range(len(rows)))
     again = _again(task, rows, scored)
@@ -136,7 +137,7 @@ def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None
 
 
 def scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
-    """The rows of the scored split; none where there is no such split."""
+    """The rows of the scored split; empty if it does not exist."""
     try:
         return task.rows("scored", data)
     except NoSplitError:

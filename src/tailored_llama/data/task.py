@@ -1,4 +1,4 @@
-"""A task: rows in, examples out. An example is one question as a model sees it, in one prompt's wording."""
+"""A task renders rows as examples. An example is one question in the wording of one prompt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tailored_llama.data.templates import (
     names_in,
     texts,
 )
-from tailored_llama.data.values import FieldType, Options, json_cells, read_fields, right_place
+from tailored_llama.data.values import FieldType, Options, gold_index, json_cells, read_fields
 from tailored_llama.errors import DataError, TaskError, shown
 from tailored_llama.recipe import suggest
 
@@ -32,12 +32,12 @@ Metric = Literal["acc", "acc_norm", "exact_match", "f1", "rougeL", "exact"]
 CHOICE_METRICS: tuple[Metric, ...] = ("acc", "acc_norm")
 TEXT_METRICS: tuple[Metric, ...] = ("exact_match", "f1", "rougeL", "exact")
 KEPT = 20_000
-"""Rows of a task whose evaluated fields are kept in memory."""
+"""Number of rows of a task whose evaluated fields are cached."""
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A task as its file states it; schema.TaskFile says what each key means.
+    """A task as its file defines it; see `TaskFile` for the meaning of each key.
 
     A task of kind `choice` has `options` and `gold`, one of kind `generation` has `references`.
     """
@@ -61,14 +61,14 @@ class Task:
 
     @property
     def files(self) -> str | None:
-        """The directory or file of the task's own rows, where its file names one."""
+        """The directory or file of the task's rows, if the task file names one."""
         return (self.source.files or self.source.file) if self.source is not None else None
 
     def rows(self, split: Split, data: Path | str | None = None) -> Rows:
-        """All rows of a split, checked: from the place `data`, else from the task's source.
+        """All rows of a split, validated. They are read from `data` if given, else from the task's source.
 
-        Raises NoSplitError where there is no such split, DataError naming the place, row and field where a
-        field, option or label is missing.
+        Raises NoSplitError if there is no such split, DataError with the place, row and field if a field,
+        option or label is missing.
         """
         name = self.scored if split == "scored" else split
         rows = read_rows(self.name, self.source, name, data)
@@ -79,7 +79,7 @@ class Task:
     def _part(self, rows: Rows, split: Stored) -> Rows:
         """The rows of `split`, of a file that holds all rows; no question is in two splits.
 
-        Raises NoSplitError for a third split, and DataError where all rows ask the same.
+        Raises NoSplitError for a third split, and DataError if all rows have the same question.
         """
         assert self.source is not None
         if split not in ("train", self.scored):
@@ -89,19 +89,19 @@ class Task:
         parts = divide([self.question(row) for row in rows], self.source.split, self.source.seed)
         if not all(parts):
             raise DataError(
-                f"{rows.where}: all {len(rows)} rows ask the same question, so they cannot be divided; give "
-                "more rows, or name the fields that tell questions apart: identity: [FIELD, ...]"
+                f"{rows.where}: all {len(rows)} rows have the same question and cannot be divided; add "
+                "rows, or name the fields that distinguish questions: identity: [FIELD, ...]"
             )
         part = parts[0] if split == "train" else parts[1]
         return Rows((rows[index] for index in part), rows.where, part)
 
     def examples(self, prompt: str, rows: Sequence[Row]) -> list[Example]:
-        """Every row in the wording `prompt`, in order. Rows know their file and their places in it."""
+        """All rows rendered with `prompt`, in order. Messages use the file and row numbers of `Rows`."""
         where, numbers = getattr(rows, "where", self.name), getattr(rows, "numbers", range(len(rows)))
         return [self.render(prompt, row, index, where) for index, row in zip(numbers, rows, strict=True)]
 
     def render(self, prompt: str, row: Row, index: int = 0, where: str | None = None) -> Example:
-        """One row in the wording `prompt`; messages name its file `where` and count rows from 1.
+        """One row rendered with `prompt`; messages name the file `where` and count rows from 1.
 
         Raises TaskError for an unknown prompt, DataError for a row that cannot fill it, an empty choice, or
         more or fewer answers than options.
@@ -117,10 +117,10 @@ class Task:
             ) from None
         about = f"{place}: prompt '{prompt}' of task {self.name}"
         if self.kind == "choice" and len(answers) != len(values["options"]):
-            what = "contexts" if wording.partial else "answers"
+            noun = "contexts" if wording.partial else "answers"
             raise DataError(
-                f"{about} gives {len(answers)} {what} for {len(values['options'])} options; it has to give "
-                "one for each option"
+                f"{about} gives {len(answers)} {noun} for {len(values['options'])} options; it must "
+                "give one per option"
             )
         self._check_filled(answers, about)
         return Example(
@@ -134,29 +134,29 @@ class Task:
         )
 
     def prompt(self, name: str) -> Prompt:
-        """The wording of that name, or TaskError with what there is."""
+        """The prompt of that name. Raises TaskError with the available names."""
         if name not in self.prompts:
-            there = ", ".join(self.prompts)
             raise TaskError(
-                f"task {self.name} has no prompt '{name}'{suggest(name, self.prompts)}; it has: {there}"
+                f"task {self.name} has no prompt '{name}'{suggest(name, self.prompts)}; "
+                f"it has: {', '.join(self.prompts)}"
             )
         return self.prompts[name]
 
     @property
     def stock(self) -> str:
-        """The wording that is taken where none is named: lm_eval's (`harness`), else the first."""
+        """The default prompt: lm_eval's (`harness`) if the task has it, else the first."""
         return "harness" if "harness" in self.prompts else next(iter(self.prompts))
 
     def label(self, row: Row) -> int:
-        """The gold index of a checked row; of a generation task always 0."""
+        """The gold index of a validated row; 0 for a generation task."""
         return self._values(row, self.name)[1]
 
     def options_of(self, row: Row) -> list[str]:
-        """The options of a checked row; of a generation task there are none."""
+        """The options of a validated row; empty for a generation task."""
         return list(self._values(row, self.name)[0].get("options", ()))
 
     def question(self, row: Row) -> Question:
-        """What a row asks, of whichever split: equal where it is the same question in other words of form."""
+        """The normalised question of a row, for comparison across splits."""
         values, _ = self._values(row, self.name)
         return self._identity.question(values, values.get("options") or values.get("references", ()))
 
@@ -167,13 +167,13 @@ class Task:
         return identity_of(self.prompts.values(), self.fields, self.let, self.options)
 
     def check(self) -> None:
-        """TaskError for a template that reads a field nobody declares."""
-        for key, given in (("fields", self.fields), ("let", self.let)):
-            for name in given:
+        """TaskError for a template that reads an undeclared field."""
+        for key, names in (("fields", self.fields), ("let", self.let)):
+            for name in names:
                 if not is_variable(name):
                     raise TaskError(
-                        f"task {self.name}: {key}: {shown(name)} is no name that a template can read; choose "
-                        "one of letters, digits and _, in the file of rows too"
+                        f"task {self.name}: {key}: {shown(name)} cannot be a variable of a template; use "
+                        "letters, digits and _, here and in the file of rows"
                     )
         known = [*self.fields, "letters"]
         for name, source in self._sources.items():
@@ -194,21 +194,23 @@ class Task:
 
     @property
     def _sources(self) -> dict[str, str]:
-        """The expressions of a row, in the order in which they may read one another."""
-        own = {"options": self.options, "gold": self.gold, "references": self.references}
-        return {**self.let, **{name: source for name, source in own.items() if source is not None}}
+        """The expressions of a row in evaluation order; each may read those before it."""
+        fixed = {"options": self.options, "gold": self.gold, "references": self.references}
+        return {**self.let, **{name: source for name, source in fixed.items() if source is not None}}
 
     @cached_property
     def _compiled(self) -> dict[str, Compiled]:
         return {name: compile_expression(source) for name, source in self._sources.items()}
 
     def _values(self, row: Row, place: str) -> tuple[dict[str, Any], int]:
-        """What templates may read of this row, and its gold index; `place` is the row's, for messages."""
+        """The values that templates may read for this row, and its gold index; messages begin with
+        `place`.
+        """
         try:
             values = {"letters": LETTERS, **read_fields(row, self.fields, self.types, self.name)}
         except ValueError as error:
             raise DataError(f"{place}: {error}") from None
-        # A row is read again by every stage that draws or scores it, and templates are slow.
+        # Several stages draw or score the same row, and templates are slow, so evaluated rows are cached.
         key = repr([values[field] for field in self.fields])
         if key not in self._read:
             if len(self._read) >= KEPT:
@@ -218,11 +220,11 @@ class Task:
 
     @cached_property
     def _read(self) -> dict[str, tuple[dict[str, Any], int]]:
-        """What `_values` gave, by the row's fields."""
+        """Cache of `_values`; the key is the row's fields."""
         return {}
 
     def _evaluated(self, values: dict[str, Any], place: str) -> tuple[dict[str, Any], int]:
-        """The fields' `values` with those of the expressions, and the gold index."""
+        """`values` extended by the evaluated expressions, and the gold index."""
         gold: Any = None
         for name, function in self._compiled.items():
             try:
@@ -242,12 +244,12 @@ class Task:
         options = values["options"]
         self._check_filled(options, f"{place}: task {self.name}")
         try:
-            return values, right_place(gold, len(options))
+            return values, gold_index(gold, len(options))
         except ValueError as error:
             raise DataError(f"{place}: the label of task {self.name} gives {gold!r}, {error}") from None
 
     @staticmethod
-    def _check_filled(choices: Sequence[str], place: str, what: str = "choice") -> None:
+    def _check_filled(choices: Sequence[str], place: str, noun: str = "choice") -> None:
         for index, choice in enumerate(choices):
             if not choice.strip():
-                raise DataError(f"{place}: {what} {index} is empty; fill it or drop the row")
+                raise DataError(f"{place}: {noun} {index} is empty; fill it or remove the row")

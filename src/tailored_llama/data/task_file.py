@@ -1,4 +1,4 @@
-"""The task file: a strict model of one YAML, and how it becomes a Task."""
+"""The task file: a strict model of one YAML file, and its conversion to a Task."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class _Templates(Strict):
 class PromptFile(_Templates):
     """One wording: `context` and `answers`, or, for partial evaluation, `contexts` and `answer`.
 
-    In a generation task a `context` alone: what is learnt and scored are the task's `references`.
+    A prompt of a generation task has only a `context`; the task's `references` are learnt and scored.
     """
 
     context: str | None = None
-    """Template of what comes before every answer."""
+    """Template of the text before every answer."""
     answers: str | None = None
-    """Expression for the list of answers; the task's options unless said otherwise."""
+    """Expression for the list of answers; by default the task's options."""
     contexts: str | None = None
     """Expression for a list of contexts, one per choice."""
     answer: str | None = None
     """Template of the answer that all `contexts` share."""
     delimiter: str = " "
-    """Between context and answer; part of what is scored."""
+    """Text between context and answer; scored with the answer."""
 
     @model_validator(mode="after")
     def _one_form(self) -> PromptFile:
@@ -52,23 +52,24 @@ class PromptFile(_Templates):
 
 
 class TaskFile(_Templates):
-    """The keys of a task file. `extends: NAME` takes every key that is not given from that task."""
+    """The keys of a task file. With `extends: NAME`, missing keys are taken from that bundled task."""
 
     name: Name
-    """By default that of the file. Directories of a run carry it, as they do a prompt's."""
+    """By default the name of the file. Used in the names of a run's directories, like the names of prompts.
+    """
     about: str = ""
-    """One line: what is asked, and why this metric."""
+    """One line: what the task is, and why it uses this metric."""
     kind: Kind = "choice"
-    """choice: the best of several answers is picked; generation: the answer is written."""
+    """choice: select the best of several answers; generation: generate the answer."""
     metric: Metric
     """The main metric. Of a choice acc, or acc_norm (log-likelihood over the answer's length in characters);
-    of a written answer exact_match, f1 (of its words, as SQuAD), rougeL, or exact (the text itself)."""
+    of a generated answer exact_match, f1 (of its words, as in SQuAD), rougeL, or exact (unnormalised)."""
     scored: Literal["validation", "test"]
     """The split that is reported: validation or test."""
     max_length: int = Field(ge=1, le=MOST_TOKENS)
-    """Tokens of a question and its answer that are read at most; a longer question is cut on the left."""
+    """Maximum number of tokens of a question with its answer; a longer question is truncated on the left."""
     fields: dict[str, FieldType | None]
-    """What every row must have: names, or names with what they hold: text, number, list, ..."""
+    """The fields that every row must have: names, or names with types: text, number, list, ..."""
     let: dict[str, str] = Field({})
     """Values derived from the fields, in order: name -> expression."""
     options: str | None = None
@@ -76,17 +77,17 @@ class TaskFile(_Templates):
     gold: str | None = None
     """Expression for the index of the right option (of kind choice)."""
     references: str | None = None
-    """Expression for the list of right texts, the one to learn first (of kind generation)."""
+    """Expression for the list of correct texts; the first one is the training target (of kind generation)."""
     generation: Generation = Generation()
-    """`max_new_tokens` and `stop`: where a written answer ends."""
+    """`max_new_tokens` and `stop`: where a generated answer ends."""
     identity: tuple[str, ...] | None = Field(None, min_length=1)
-    """The fields by which questions are told apart between splits, where it is not those that are shown."""
+    """The fields that distinguish questions across splits; by default those that prompts show."""
     prompts: dict[Name, PromptFile] = Field(min_length=1)
     source: Source | None = None
 
     @field_validator("fields", mode="before")
     @classmethod
-    def _of_no_type(cls, fields: Any) -> Any:
+    def _untyped(cls, fields: Any) -> Any:
         if isinstance(fields, list | tuple) and all(isinstance(name, str) for name in fields):
             return dict.fromkeys(fields)
         if not isinstance(fields, dict):
@@ -95,13 +96,13 @@ class TaskFile(_Templates):
 
     @property
     def types(self) -> dict[str, FieldType]:
-        """What the fields hold. One that is a whole list of options or texts may be a list in JSON."""
+        """The types of the fields. A field used directly as a list of options or texts may be a JSON list."""
         lists = {self.options, self.references, *(prompt.contexts for prompt in self.prompts.values())}
         lists |= {prompt.answers for prompt in self.prompts.values()}
-        given = {
+        types = {
             name: kind or ("text or list" if name in lists else "text") for name, kind in self.fields.items()
         }
-        return {name: kind for name, kind in given.items() if kind != "text"}
+        return {name: kind for name, kind in types.items() if kind != "text"}
 
     @model_validator(mode="after")
     def _one_kind(self) -> TaskFile:
@@ -114,29 +115,29 @@ class TaskFile(_Templates):
                 )
         for key in foreign:
             if getattr(self, key) is not None:
-                raise ValueError(f"'{key}' is no key of a task of kind {self.kind}; take it out")
+                raise ValueError(f"'{key}' is not a key of a task of kind {self.kind}; remove it")
         metrics = TEXT_METRICS if generates else CHOICE_METRICS
         if self.metric not in metrics:
-            raise ValueError(f"metric: a task of kind {self.kind} has one of {', '.join(metrics)}")
+            raise ValueError(f"metric: a task of kind {self.kind} needs one of {', '.join(metrics)}")
         if AUTO in self.prompts:
             raise ValueError(
                 f"prompts.{AUTO}: --prompt {AUTO} picks one of the wordings; choose another name"
             )
         for name, prompt in self.prompts.items():
             if generates and (prompt.context is None or prompt.answers is not None):
-                raise ValueError(f"prompts.{name}: of a task of kind generation a prompt has only a context")
+                raise ValueError(f"prompts.{name}: a prompt of a generation task has only a context")
         return self
 
 
 def task_names() -> list[str]:
-    """Names of the bundled tasks: the seven real ones and the bundled world's."""
+    """Names of the bundled tasks: the seven public benchmarks and those of the bundled world."""
     return sorted(path.stem for path in _folder().glob("*.yaml"))
 
 
 def load_task(name: str | Path | Task) -> Task:
     """A bundled task by name, or a task file by path.
 
-    Raises TaskError for a name, key, template or field that is not known.
+    Raises TaskError for an unknown name, key, template or field.
     """
     if isinstance(name, Task):
         return name
@@ -163,8 +164,8 @@ def _load(path: Path) -> Task:
     file = _validate(TaskFile, _document(path), str(path))
     if file.source is not None:
         local = {key: place for key in ("files", "file") if (place := getattr(file.source, key)) is not None}
-        beside = {key: str(path.parent / place) for key, place in local.items()}
-        file = file.model_copy(update={"source": file.source.model_copy(update=beside)})
+        resolved = {key: str(path.parent / place) for key, place in local.items()}
+        file = file.model_copy(update={"source": file.source.model_copy(update=resolved)})
     task = Task(
         **{key: getattr(file, key) for key in TaskFile.model_fields if key not in ("prompts", "fields")},
         fields=tuple(file.fields),
@@ -179,10 +180,10 @@ def _load(path: Path) -> Task:
 
 
 def _prompt(name: str, prompt: PromptFile, kind: Kind) -> Prompt:
-    given = prompt.model_dump()
-    if given["answers"] is None:
-        given["answers"] = "references[:1]" if kind == "generation" else "options"
-    return Prompt(name=name, **given)
+    fields = prompt.model_dump()
+    if fields["answers"] is None:
+        fields["answers"] = "references[:1]" if kind == "generation" else "options"
+    return Prompt(name=name, **fields)
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def _validate(model: type[S], document: dict[str, Any], where: str) -> S:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        # A misspelt key is both unknown and missing: the first says more.
+        # A misspelt key is reported as unknown and as missing; report the first.
         problem = min(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -219,7 +220,7 @@ def _validate(model: type[S], document: dict[str, Any], where: str) -> S:
     if problem["type"] == "missing":
         raise TaskError(f"{where}: '{key}' is missing; add it to the task file")
     message = problem["msg"].removeprefix("Value error, ")
-    if not key:  # of the file as a whole
+    if not key:  # an error of the whole file
         raise TaskError(f"{where}: {message}")
     raise TaskError(f"{where}: {key}: {message} (it is {shown(problem['input'])})")
 

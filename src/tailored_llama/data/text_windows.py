@@ -1,4 +1,4 @@
-"""The text that criteria see: `samples` windows of `length` tokens, the same for the same seed."""
+"""Calibration text: `samples` windows of `length` tokens, determined by the seed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Encode = Callable[[str], list[int]]
 C4 = ("allenai/c4", "en")
 NAMED = ("c4", "world", "task")
 SHUFFLED = 1000
-"""Rows of C4 that are shuffled at a time; it is streamed, never downloaded whole."""
+"""Size of the shuffle buffer, in rows of C4, which is streamed rather than downloaded."""
 
 
 def calibration_tokens(
@@ -38,17 +38,20 @@ def calibration_tokens(
     tasks: Sequence[str] = (),
     data: Mapping[str, str] | None = None,
 ) -> Windows:
-    """Token ids [samples, length] from `settings.source`; `tokenizer` is only called where text is read.
+    """Token ids [samples, length] from `settings.source`; `tokenizer` is only called if text is read.
 
-    `world` and a .txt file are one stream each, cut at seeded offsets without overlap; `c4` and a .jsonl
-    file give one window from each of `samples` rows, drawn by seed among those that are long enough; `task`
-    renders training rows of `tasks` with their right answers, in wordings drawn by seed, end to end (of each
-    at most the last `max_length` tokens of its task); a
-    .safetensors file has ids in `input_ids` [n, length], taken as they are. `data` may name a local file
-    for c4 and directories for tasks. What a tokenizer puts behind a text is in no window (see Encoder).
+    - `world` or a .txt file: one token stream, cut at seeded offsets without overlap.
+    - `c4` or a .jsonl file: one window from each of `samples` rows, drawn with the seed from those that are
+      long enough.
+    - `task`: training rows of `tasks` with their correct answers, in randomly drawn prompts, concatenated (at
+      most the last `max_length` tokens of each).
+    - a .safetensors file: ids in `input_ids` [n, length], used as they are.
 
-    Raises DataError, with the numbers, where the source is too short, CheckpointError for a token of the text
-    that is not one of the `vocabulary` that the model has.
+    `data` may name a local file for c4 and directories for tasks. Tokens that a tokenizer appends to a text
+    are left out (see Encoder).
+
+    Raises DataError, with the numbers, if the source is too short, CheckpointError for a token outside the
+    model's `vocabulary`.
     """
     data = data or {}
     source = data.get("c4", "c4") if settings.source == "c4" else settings.source
@@ -75,11 +78,11 @@ def calibration_tokens(
 
 
 def check_windows(windows: Windows, vocabulary: int, source: str) -> Windows:
-    """Token ids as int64 [samples, length], or DataError for what cannot be a batch for this vocabulary."""
+    """Token ids as int64 [samples, length]. Raises DataError for a wrong shape, type or vocabulary."""
     if windows.ndim != 2 or windows.is_floating_point() or windows.shape[0] < 1 or windows.shape[1] < 2:
         raise DataError(
             f"calibration {source}: input_ids are {windows.dtype} {list(windows.shape)}; "
-            "they have to be whole numbers [samples, length] with length at least 2"
+            "they must be integers [samples, length] with length at least 2"
         )
     if int(windows.min()) < 0 or int(windows.max()) >= vocabulary:
         raise DataError(
@@ -90,16 +93,16 @@ def check_windows(windows: Windows, vocabulary: int, source: str) -> Windows:
 
 
 def check_source(source: str, key: str = "calibration.source") -> None:
-    """DataError where `source`, which `key` of a recipe names, is none, or a file that is not there."""
+    """DataError if `source`, the value of the recipe's `key`, is unknown or a missing file."""
     path = Path(source)
     if source in NAMED:
         return
     if path.suffix not in READERS:
         raise DataError(
-            f"{key}: '{path}' is none of {', '.join(NAMED)}, or a {', '.join(READERS)} file; name one of them"
+            f"{key}: unknown source '{path}'; name one of {', '.join(NAMED)}, or a {', '.join(READERS)} file"
         )
     if not path.is_file():
-        raise DataError(f"{key}: {path} does not exist; name a file that does")
+        raise DataError(f"{key}: {path} does not exist; name an existing file")
 
 
 def _from_file(path: Path, settings: Calibration, encode: Encode, draw: random.Random) -> Windows:
@@ -129,7 +132,7 @@ def _text_of(line: str, place: str) -> str:
     except (ValueError, KeyError):
         text = None
     if not isinstance(text, str):
-        raise DataError(f'{place}: no JSON object with a "text"; correct the row')
+        raise DataError(f'{place}: not a JSON object with a "text" field; correct the row')
     return text
 
 
@@ -142,7 +145,7 @@ def _from_safetensors(path: Path, settings: Calibration, encode: Encode, draw: r
 
 
 def from_safetensors(path: Path) -> Tensor:
-    """The `input_ids` of a .safetensors file as they are; DataError where it has none."""
+    """The `input_ids` of a .safetensors file as they are; DataError if it has none."""
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -167,7 +170,7 @@ def c4_texts(seed: int) -> Iterator[str]:
         stream = load_dataset(*C4, split="train", streaming=True)
         for row in stream.shuffle(seed=seed, buffer_size=SHUFFLED):
             yield str(row["text"])
-    except Exception as error:  # whatever the hub, the network or their caches raise
+    except Exception as error:  # the hub, the network and their caches raise many types of errors
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
             f"calibration c4: cannot be read from the hub ({reason}); name a local file, "
@@ -206,19 +209,23 @@ def _from_stream(ids: Sequence[int], settings: Calibration, draw: random.Random,
 def _from_tasks(
     tasks: Sequence[str], data: Mapping[str, str], settings: Calibration, encode: Encode, draw: random.Random
 ) -> Windows:
-    """Rendered training rows with their right answers, tasks in turn, end to end, cut into windows."""
+    """Training rows with their correct answers, alternating between tasks, concatenated and cut
+    into windows.
+    """
     if not tasks:
-        raise DataError("calibration.source: task: no task is named; set tasks: [NAME], or another source")
+        raise DataError(
+            "calibration.source: task: the recipe has no tasks; set tasks: [NAME], or another source"
+        )
     from tailored_llama.data import load_task
 
-    wanted = settings.samples * settings.length
+    target = settings.samples * settings.length
     pools = []
     for name in tasks:
         task = load_task(name)
-        read = task.rows("train", data.get(task.name))
-        rows = list(enumerate(read))
+        loaded = task.rows("train", data.get(task.name))
+        rows = list(enumerate(loaded))
         draw.shuffle(rows)
-        pools.append((task, rows, read.where))
+        pools.append((task, rows, loaded.where))
     ids: list[int] = []
     for turn in range(max(len(rows) for _, rows, _ in pools)):
         for task, rows, where in pools:
@@ -226,13 +233,13 @@ def _from_tasks(
                 index, row = rows[turn]
                 example = task.render(draw.choice(list(task.prompts)), row, index, where)
                 ids += encode(f"{example.context}{example.answer}\n\n")[-task.max_length :]
-        if len(ids) >= wanted:
-            return torch.tensor(ids[:wanted]).view(settings.samples, settings.length)
+        if len(ids) >= target:
+            return torch.tensor(ids[:target]).view(settings.samples, settings.length)
     raise _too_short("task", settings, f"the training rows of {', '.join(tasks)} give {len(ids):,} tokens")
 
 
-def _too_short(where: str, settings: Calibration, found: str) -> DataError:
+def _too_short(where: str, settings: Calibration, detail: str) -> DataError:
     return DataError(
         f"calibration {where}: too short for {settings.samples} windows of {settings.length} tokens: "
-        f"{found}; set fewer prune.calibration.samples, a smaller length, or another source"
+        f"{detail}; set fewer prune.calibration.samples, a smaller length, or another source"
     )

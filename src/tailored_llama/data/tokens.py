@@ -1,12 +1,12 @@
-"""Text as token ids: the one place where a tokenizer reads the text that a model is given.
+"""Tokenization of text: all text that a model reads is encoded here.
 
-A tokenizer may put tokens around a text. Those before it (a beginning-of-sequence token) are what the model
-saw in front of its training texts, and stay. Those behind it (an end-of-sequence token, by `add_eos_token` or
-by a post-processor) are dropped: behind a prompt they end the text before the model has answered, and behind
-an answer they would count as its last token.
+A tokenizer may add special tokens around a text. Leading ones (a beginning-of-sequence token) are kept: the
+model saw them in training. Trailing ones (an end-of-sequence token, by `add_eos_token` or a post-processor)
+are dropped: after a prompt they would end the text before the answer, and after an answer they would be
+scored as its last token.
 
-A tokenizer may also have more tokens than the model's embedding has rows. That does no harm until a text
-uses one of them.
+A tokenizer may have more tokens than the model's embedding has rows. That is an error only if a text uses one
+of them.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 Ids = list[int]
 PROBES = ("a", "0", ".", "的")
-"""Texts that show what a tokenizer puts around a text; the first that it has tokens for is taken."""
+"""Texts that reveal which special tokens a tokenizer adds; the first one that it can encode is used."""
 
 
 class Encoder:
-    """A tokenizer as every stage uses it: nothing is put behind a text."""
+    """A tokenizer without trailing special tokens, as every stage uses it."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
 
     def __call__(self, text: str) -> Ids:
-        """Ids of `text` with what the tokenizer puts before it, but none where the text brings its own
-        beginning-of-sequence token (end-of-sequence, where the tokenizer has no other).
+        """Ids of `text` with the tokenizer's leading special tokens, unless the text already starts with the
+        beginning-of-sequence token (or end-of-sequence, if the tokenizer has no other).
         """
         tokenizer = self.tokenizer
         first = tokenizer.bos_token if tokenizer.bos_token is not None else tokenizer.eos_token
         if first is not None and text.startswith(first):
             return self.bare(text)
-        # A text longer than the context is cut and counted by the caller; the tokenizer need not warn of it.
+        # The caller truncates and counts texts that exceed the context; verbose=False silences the warning.
         return self.without_suffix(list(tokenizer.encode(text, verbose=False)), text)
 
     def bare(self, text: str) -> Ids:
-        """Ids of `text` with nothing around it."""
+        """Ids of `text` without special tokens."""
         return list(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     @property
     def start(self) -> int:
         """The token that stands for an empty context: beginning of sequence, else end of sequence.
 
-        Raises DataError where the tokenizer has neither.
+        Raises DataError if the tokenizer defines neither.
         """
         tokenizer = self.tokenizer
         token = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
@@ -63,16 +63,16 @@ class Encoder:
 
     @property
     def before(self) -> tuple[int, ...]:
-        """What the tokenizer puts before a text."""
+        """Special tokens that the tokenizer adds before a text."""
         return self._around[0]
 
     @property
     def behind(self) -> tuple[int, ...]:
-        """What the tokenizer puts behind a text."""
+        """Special tokens that the tokenizer adds after a text."""
         return self._around[1]
 
     def without_suffix(self, ids: Ids, text: str) -> Ids:
-        """`ids` of `text` without the tokens that the tokenizer put behind it, where it did."""
+        """`ids` of `text` without the trailing special tokens, if there are any."""
         size = len(self.behind)
         if not size or tuple(ids[-size:]) != self.behind:
             return ids
@@ -81,17 +81,17 @@ class Encoder:
     @cached_property
     def _around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         for probe in PROBES:
-            bare, whole = self.bare(probe), list(self.tokenizer.encode(probe))
-            for start in range(len(whole) - len(bare) + 1):
-                if bare and whole[start : start + len(bare)] == bare:
-                    return tuple(whole[:start]), tuple(whole[start + len(bare) :])
+            bare, full = self.bare(probe), list(self.tokenizer.encode(probe))
+            for start in range(len(full) - len(bare) + 1):
+                if bare and full[start : start + len(bare)] == bare:
+                    return tuple(full[:start]), tuple(full[start + len(bare) :])
         return (), ()
 
 
 def check_ids(ids: Sequence[int], rows: int, tokenizer: PreTrainedTokenizerBase, place: str = "") -> None:
-    """Every id that a model is given has a row in its embedding, which has `rows`.
+    """Check that every id has a row in the model's embedding, which has `rows` rows.
 
-    Raises CheckpointError that names the first token without one, and `place`, where the text is from.
+    Raises CheckpointError that names the first id out of range, and `place`, the origin of the text.
     """
     if ids and not 0 <= min(ids) <= max(ids) < rows:
         beyond = next(index for index in ids if not 0 <= index < rows)

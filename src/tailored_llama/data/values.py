@@ -1,4 +1,4 @@
-"""The values of a row's fields: what a task file says that they are, and how labels meet options."""
+"""The values of a row's fields: their types, and how labels are matched to options."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from tailored_llama.recipe import suggest
 from tailored_llama.strict_json import to_json
 
 FieldType = Literal["text", "text or empty", "text or list", "number", "boolean", "list", "mapping"]
-"""What a field holds. `text` is kept as the file has it. Only where the task file says so is a text read as
-one of the last four, or, if it is a list in JSON, as `text or list`."""
+"""The type of a field. `text` is kept as it is in the file. Text is parsed only if the task file declares one
+of the last four types, or `text or list` and the text is a JSON list.
+"""
 WHOLE = re.compile(r"\s*([+-]?[0-9]+)(?:\.0*)?\s*")
 NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 
@@ -24,7 +25,7 @@ NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*")
 def read_fields(
     row: Mapping[str, Any], fields: Sequence[str], types: Mapping[str, FieldType], task: str
 ) -> dict[str, Any]:
-    """The values of the `fields` of a row. Raises ValueError naming the field that is missing or wrong."""
+    """The values of the `fields` of a row. Raises ValueError with the name of a missing or invalid field."""
     values = {}
     for name in fields:
         if name not in row:
@@ -41,7 +42,7 @@ def read_fields(
 
 
 def json_cells(values: Mapping[str, Any], fields: Sequence[str], types: Mapping[str, FieldType]) -> str:
-    """What to do where an expression fails and a field of text holds a list or mapping in JSON, or ""."""
+    """A hint for a failed expression if a text field contains a JSON list or mapping, else ""."""
     for name in fields:
         value = values[name]
         if types.get(name, "text") == "text" and isinstance(value, str) and value[:1] in ("[", "{"):
@@ -52,7 +53,7 @@ def json_cells(values: Mapping[str, Any], fields: Sequence[str], types: Mapping[
 
 
 def read_value(value: Any, kind: FieldType) -> Any:
-    """`value` as a field of this type. Raises ValueError with what is wrong with it."""
+    """`value` converted to this field type. Raises ValueError with the reason."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         if value is None and kind == "text or empty":
             return ""
@@ -68,8 +69,8 @@ def read_value(value: Any, kind: FieldType) -> Any:
 
 
 def whole_number(value: Any) -> int:
-    """The filter `int`: of a whole number, however it is written (1, 1.0, "1", " 1 ", true). Raises
-    ValueError for everything else; Python's and Jinja's own would cut 1.7 to 1, or make 0 of "one".
+    """The filter `int`: accepts integers in any notation (1, 1.0, "1", " 1 ", true). Raises ValueError for
+    everything else; Python's and Jinja's versions would truncate 1.7 to 1, or turn "one" into 0.
     """
     if isinstance(value, int):
         return int(value)
@@ -81,7 +82,7 @@ def whole_number(value: Any) -> int:
 
 
 def as_written(value: Any) -> str:
-    """A list or mapping as JSON, in which numbers are written as in the file. Raises ValueError for bytes."""
+    """A list or mapping as JSON, with numbers as written in the file. Raises ValueError for bytes."""
     if isinstance(value, dict):
         pairs = (f"{as_written(str(key))}: {as_written(entry)}" for key, entry in value.items())
         return f"{{{', '.join(pairs)}}}"
@@ -95,29 +96,29 @@ def as_written(value: Any) -> str:
 
 
 class Options(list[str]):
-    """A row's options, in which a label is found as text: 1, 1.0 and " 1 " are the option '1', true is the
-    option 'true' or 'True'.
+    """A row's options. `index` compares labels as text: 1, 1.0 and " 1 " match the option '1'; true matches
+    'true' or 'True'.
     """
 
     def index(self, value: Any, *bounds: Any) -> int:
-        """The place of the option; raises ValueError where none, or several others, are meant."""
+        """The index of the option. Raises ValueError if no option matches, or several do."""
         if bounds or value in self:
             return super().index(value, *bounds)
-        places = [place for place, option in enumerate(self) if _plain(option) == _plain(value)]
-        if len(places) == 1:
-            return places[0]
-        found = "fits several" if places else "is not in list"
-        raise ValueError(f"{value!r} {found} of options {list(self)!r}")
+        matches = [index for index, option in enumerate(self) if _plain(option) == _plain(value)]
+        if len(matches) == 1:
+            return matches[0]
+        problem = "matches several" if matches else "is not in the list"
+        raise ValueError(f"{value!r} {problem} of options {list(self)!r}")
 
 
-def right_place(gold: Any, count: int) -> int:
-    """`gold` as the place of one of `count` options. Raises ValueError for what is none: a text or a truth
-    value might as well be an option's text as its place.
+def gold_index(gold: Any, count: int) -> int:
+    """`gold` as the index of one of `count` options. Raises ValueError for other values: text and booleans
+    are ambiguous, because they could also be the text of an option.
     """
     if isinstance(gold, bool | str):
         kind = "a text" if isinstance(gold, str) else "true or false"
         raise ValueError(
-            f"which is {kind}, not a place; write gold: FIELD | int for the place of an option, from 0, or "
+            f"which is {kind}, not an index; write gold: FIELD | int for the index of an option, from 0, or "
             "gold: options.index(FIELD) for its text"
         )
     if (isinstance(gold, int) or (isinstance(gold, float) and gold.is_integer())) and 0 <= gold < count:
@@ -126,7 +127,7 @@ def right_place(gold: Any, count: int) -> int:
 
 
 def _plain(value: Any) -> str:
-    """A label or option as text, a whole number without decimals."""
+    """A label or option as text; whole numbers have no decimals."""
     if isinstance(value, bool):
         return str(value).casefold()
     text = str(value).strip()
@@ -142,28 +143,28 @@ def _number(value: Any) -> int | float:
         number = float(value)
         if math.isfinite(number):
             return int(value) if re.fullmatch(r"\s*[+-]?[0-9]{1,4000}\s*", value) else number
-    raise ValueError(f"is no number: {_shown(value)}")
+    raise ValueError(f"is not a number: {_shown(value)}")
 
 
 def _boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    found = {"true": True, "false": False, "1": True, "0": False}.get(_plain(value).casefold())
-    if found is None:
+    result = {"true": True, "false": False, "1": True, "0": False}.get(_plain(value).casefold())
+    if result is None:
         raise ValueError(f"is neither true nor false: {_shown(value)}")
-    return found
+    return result
 
 
 def _nested(value: Any, kind: Literal["list", "mapping"]) -> Any:
-    wanted = (list, tuple) if kind == "list" else (dict,)
+    expected = (list, tuple) if kind == "list" else (dict,)
     if isinstance(value, str):
         try:
             value = parse_json(value)
         except ValueError as error:
             example = '["a", "b"]' if kind == "list" else '{"a": "b"}'
-            raise ValueError(f"is no {kind} in JSON ({error}), as {example} is: {_shown(value)}") from None
-    if not isinstance(value, wanted):
-        raise ValueError(f"is no {kind}: {_shown(value)}")
+            raise ValueError(f"is not a JSON {kind} such as {example} ({error}): {_shown(value)}") from None
+    if not isinstance(value, expected):
+        raise ValueError(f"is not a {kind}: {_shown(value)}")
     return value
 
 

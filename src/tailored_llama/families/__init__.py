@@ -1,4 +1,4 @@
-"""What may be cut together is stated here, not traced: one table of slices a family, one file a family.
+"""Coupled parameters are declared in tables, not traced: one table of slices per family, one file per family.
 
 A new LLaMA-like family is a `Family` in a file of its own in tables/, or in a plugin folder: its projections
 in member order, the config attributes it reads, and what its stock class accepts.

@@ -1,5 +1,6 @@
-"""Which attributes a config may have: those that a family's table reads, and those that do not affect what a
-layer computes."""
+"""Allowed config attributes: those that a family's table reads, and those that do not affect the computation
+of a layer.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 INERT_ENDINGS = ("_token_id", "dropout", "_pdrop", "_dropout_prob")
-"""Token ids steer generation and padding, dropout acts in training only."""
+"""Token ids affect generation and padding; dropout is active in training only."""
 
 # Written by libraries that train, convert or publish checkpoints; no stock class reads them.
 BOOKKEEPING = frozenset(
@@ -48,7 +49,7 @@ BOOKKEEPING = frozenset(
     }
 )
 
-# Switches that leave the computation of the stock classes as it is when they have these values.
+# With these values, the computation of the stock classes does not change.
 SWITCHED_OFF: dict[str, Any] = {
     "rope_interleaved": False,
     "use_sliding_window": False,
@@ -69,12 +70,12 @@ NAMED = 20  # attributes in a message
 def check_config(
     config: PreTrainedConfig | Mapping[str, Any], allow: Sequence[str] = (), *, where: str = "config.json"
 ) -> Family:
-    """The family of `config` (or of the content of a config.json), if every attribute of it is understood.
+    """The family of `config` (or of the content of a config.json), if all its attributes are known.
 
-    An attribute that is neither in the family's table nor at its class's default may change what a layer
-    computes; all such are refused together, except those in `allow`. Raises FamilyError for them and for an
-    architecture without table, CheckpointError for a value outside its range (see `check_ranges`); messages
-    begin with `where`.
+    An attribute that is neither in the family's table nor at its class's default may change the computation
+    of a layer. Raises FamilyError that lists all such attributes, except those in `allow`; also for an
+    architecture without a table. Raises CheckpointError for a value outside its range (see `check_ranges`).
+    Messages begin with `where`.
     """
     content = config if isinstance(config, Mapping) else config.to_dict()
     family = family_named(str(content.get("model_type")), where)
@@ -90,7 +91,8 @@ def check_config(
 def unknown_attributes(content: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of `content` that might change what a layer computes, by name.
 
-    A key inside the rope parameters is named `rope_parameters.KEY`, however the config spells them.
+    A key of the rope parameters is reported as `rope_parameters.KEY`, regardless of the spelling in the
+    config.
     """
     family = family_named(str(content.get("model_type")))
     switched_off = SWITCHED_OFF | dict(family.expects)
@@ -115,14 +117,14 @@ def unknown_attributes(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_reserved(content: Mapping[str, Any], unknown: Mapping[str, Any], where: str) -> None:
-    """FamilyError for names of methods and properties: as attributes they would change the class itself."""
+    """FamilyError for names of methods and properties: as attributes they would override the class."""
     kind = config_class(content)
-    own = {field.name for field in fields(kind)}
-    reserved = [name for name in unknown if hasattr(kind, name) and name not in own]
+    field_names = {field.name for field in fields(kind)}
+    reserved = [name for name in unknown if hasattr(kind, name) and name not in field_names]
     if reserved:
         raise FamilyError(
-            f"{where}: the attribute {reserved[0]} has a meaning of its own in transformers, by which layers "
-            "may differ in ways that no table knows; remove it from the file, or name another checkpoint"
+            f"{where}: the attribute {reserved[0]} is reserved by transformers and may change layers in ways "
+            "that the table does not describe; remove it from the file, or name another checkpoint"
         )
 
 
@@ -136,13 +138,13 @@ def _generation_keys() -> frozenset[str]:
 
 def _refusal(where: str, family: Family, unknown: Mapping[str, Any]) -> str:
     named = list(unknown)[:NAMED]
-    rest = len(unknown) - len(named)
+    remaining = len(unknown) - len(named)
     listed = ", ".join(f"{name} = {_short(unknown[name])}" for name in named)
     flags = " ".join(f"--allow-config {name}" for name in named)
-    more = f" and {rest} more" if rest else ""
-    noun, pronoun = ("attribute", "it changes") if len(unknown) == 1 else ("attributes", "they change")
+    more = f" and {remaining} more" if remaining else ""
+    noun, clause = ("attribute", "it does") if len(unknown) == 1 else ("attributes", "they do")
     return (
-        f"{where}: the {family.name} table does not know the {noun} {listed}{more}; if {pronoun} nothing in "
+        f"{where}: the {family.name} table does not know the {noun} {listed}{more}; if {clause} not change "
         f"the layers, pass {flags}{more}, or set the recipe's allow_config"
     )
 

@@ -1,4 +1,4 @@
-"""What a config says of its model: how wide its layers are."""
+"""The layer widths of a model, read from its config."""
 
 from __future__ import annotations
 

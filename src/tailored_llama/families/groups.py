@@ -1,4 +1,4 @@
-"""From a config to its groups of slices: what is coupled with what."""
+"""The groups of coupled slices of a config."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def groups(config: PreTrainedConfig) -> list[Group]:
     """All groups of `config`, layer by layer: heads, query heads, MLP channels; then residual channels and
     layers. Raises FamilyError.
 
-    A layer with one query head to each KV head has no group of query heads: there the two are the same.
+    A layer with one query head per KV head has no separate group of query heads.
     """
     family = family_named(config.model_type)
     table = [_Layer(family, config, layer, width) for layer, width in enumerate(widths(config))]
@@ -44,11 +44,11 @@ def in_layer(tensor: str, layer: int) -> str:
 
 
 def rescaling(config: PreTrainedConfig, hidden: int) -> dict[str, tuple[float, float]]:
-    """{tensor: (factor, shift)}: what has to be multiplied, shifted, when `hidden` residual channels are
-    left, for a family that scales its embeddings by the root of their number.
+    """{tensor: (factor, shift)}: how to rescale tensors when `hidden` residual channels remain, for a family
+    that scales its embeddings by the square root of the residual width.
 
-    The scale stays what it was, so that embeddings keep their weight beside what the layers add; the final
-    norm takes it back where the embedding is the head as well.
+    The rescaling preserves the original scale of the embeddings relative to the layer outputs. If embedding
+    and head are tied, the final norm compensates for it.
     """
     family = family_named(config.model_type)
     if not family.scaled_embedding or hidden == int(config.hidden_size):
@@ -61,7 +61,7 @@ def rescaling(config: PreTrainedConfig, hidden: int) -> dict[str, tuple[float, f
 
 
 class _Layer:
-    """One decoder layer of one config, and how its modules are laid out."""
+    """One decoder layer of one config, and the layout of its modules."""
 
     def __init__(self, family: Family, config: PreTrainedConfig, layer: int, width: LayerWidths) -> None:
         self.family, self.config, self.layer, self.width = family, config, layer, width
@@ -70,10 +70,10 @@ class _Layer:
         self.biased = family.biases(config)
 
     def groups(self) -> list[Group]:
-        found = [self._group("heads", self.width.kv_heads, self.width.heads // self.width.kv_heads)]
+        result = [self._group("heads", self.width.kv_heads, self.width.heads // self.width.kv_heads)]
         if self.width.heads > self.width.kv_heads:
-            found.append(self._group("query_heads", self.width.heads, 1))
-        return [*found, self._group("mlp", self.width.mlp, 1)]
+            result.append(self._group("query_heads", self.width.heads, 1))
+        return [*result, self._group("mlp", self.width.mlp, 1)]
 
     def _group(self, kind: Kind, units: int, queries: int) -> Group:
         """The group of a kind whose units have `queries` query heads each."""
@@ -86,7 +86,7 @@ class _Layer:
         weights = tuple(
             Slice(f"{self.prefix}.{m.module}.weight", m.axis, stride, offset) for m, stride, offset in members
         )
-        # The bias of a projection whose columns are cut has the residual width and stays.
+        # The bias of a projection whose columns are cut has the residual width and is unchanged.
         biases = tuple(
             Slice(f"{self.prefix}.{m.module}.bias", 0, stride, offset, scored=False)
             for m, stride, offset in members
@@ -98,9 +98,9 @@ class _Layer:
         return Group(kind, self.layer, units, (*weights, *biases), channels, parameters, blocks)
 
     def _offset(self, member: Member) -> int:
-        """Where a projection begins among those fused into one module."""
-        beside = (m for ms in self.family.members.values() for m in ms if m.module == member.module)
-        return sum(self._length(m) for m in beside if m.place < member.place)
+        """The first index of a projection within its fused module."""
+        fused = (m for ms in self.family.members.values() for m in ms if m.module == member.module)
+        return sum(self._length(m) for m in fused if m.place < member.place)
 
     def _length(self, member: Member) -> int:
         if member in self.family.members["mlp"]:
@@ -108,8 +108,9 @@ class _Layer:
         return self.head_dim * (self.width.heads if member.per_query else self.width.kv_heads)
 
     def residual(self) -> list[Slice]:
-        """What each residual channel owns in this layer: columns of what reads the stream, rows of what
-        writes to it, and an entry of each norm."""
+        """The slices of a residual channel in this layer: columns of projections that read the residual
+        stream, rows of projections that write to it, and one entry of each norm.
+        """
         members = {m.module: m for ms in self.family.members.values() for m in ms}
         shift = self.family.norm_shift
         return [
@@ -140,12 +141,12 @@ def _layers(table: list[_Layer]) -> Group:
 
 
 def check_kinds(config: PreTrainedConfig, kinds: tuple[Kind, ...]) -> None:
-    """FamilyError where the model has no units of one of these kinds."""
-    there = {group.kind for group in groups(config)}
-    missing = [kind for kind in kinds if kind not in there]
+    """FamilyError if the model has no units of one of these kinds."""
+    available = {group.kind for group in groups(config)}
+    missing = [kind for kind in kinds if kind not in available]
     if missing:
         raise FamilyError(
             f"prune.units: this {config.model_type} has no {missing[0]} to cut"
-            + (" (each KV head has one query head: name heads)" if missing[0] == "query_heads" else "")
+            + (" (each KV head has one query head: use heads)" if missing[0] == "query_heads" else "")
             + f"; it has {', '.join(dict.fromkeys(group.kind for group in groups(config)))}"
         )

@@ -1,7 +1,7 @@
-"""The types and ranges of the values in a config, checked before any class of transformers sees them.
+"""Types and ranges of config values, validated before any class of transformers reads them.
 
-A size that is negative, not whole or 2^31, an epsilon of 0, or a token id beyond the vocabulary would
-otherwise be an error deep inside torch, or no error and a wrong figure.
+A size that is negative, fractional or 2^31, an epsilon of 0, or a token id outside the vocabulary would
+otherwise cause an error deep inside torch, or silently wrong results.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ Cap = Annotated[float, Field(gt=0, le=1e9)]
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "double", "float", "half")
 PARAMETRIC = frozenset({"prelu", "xielu"})
-"""Activation functions with weights of their own, which no table has a place for."""
+"""Activation functions with weights, which no table describes."""
 SHOWN = 60  # characters of a value in a message
 PROBLEMS = 5  # problems in a message
 NO_TOKEN = -1
-"""What some checkpoints write for a special token that they do not have."""
+"""Value that some checkpoints use for a missing special token."""
 
 
 class Numbers(Exact):
-    """What a config may say of sizes, switches and constants. Sizes have no default: what a class falls back
-    to is a model of billions of parameters."""
+    """Sizes, switches and constants of a config. Sizes have no default: the defaults of the classes describe
+    a model of billions of parameters.
+    """
 
     vocab_size: Annotated[int, Field(ge=1, le=2**24)]
     hidden_size: Channels
@@ -80,21 +81,20 @@ class Numbers(Exact):
 
 
 def check_ranges(content: Mapping[str, Any], where: str = "config.json") -> None:
-    """CheckpointError that begins with `where`, for values of a known family's config that describe no model.
+    """Raises CheckpointError, which begins with `where`, for invalid values in the config of a known family.
 
-    Single values first; where all are in range, what they mean together.
+    Single values are checked first; if all are in range, their combinations.
     """
-    found = list(_single(content)) or list(_together(content))
-    if found:
-        more = f"; and {len(found) - PROBLEMS} more" if len(found) > PROBLEMS else ""
+    problems = list(_single(content)) or list(_together(content))
+    if problems:
+        more = f"; and {len(problems) - PROBLEMS} more" if len(problems) > PROBLEMS else ""
         raise CheckpointError(
-            f"{where}: {'; '.join(found[:PROBLEMS])}{more}; correct the file or download it again"
+            f"{where}: {'; '.join(problems[:PROBLEMS])}{more}; correct the file or download it again"
         )
 
 
 def as_floats(content: Mapping[str, Any]) -> dict[str, Any]:
-    """`content` with whole numbers as floats where the classes of transformers insist on that (30 for
-    30.0)."""
+    """`content` with integers converted to floats where transformers' classes require floats (30 to 30.0)."""
     checked = Numbers.model_validate(content).model_dump(exclude_unset=True)
     floats = {key: value for key, value in checked.items() if isinstance(value, float)}
     return {key: floats.get(key, value) for key, value in content.items()}
@@ -104,21 +104,21 @@ def config_class(content: Mapping[str, Any]) -> type[PreTrainedConfig]:
     """transformers' class of a known family's config, plain or shaped."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    found: type[PreTrainedConfig] = CONFIG_MAPPING[content["model_type"]]
-    return found
+    result: type[PreTrainedConfig] = CONFIG_MAPPING[content["model_type"]]
+    return result
 
 
 def _single(content: Mapping[str, Any]) -> Iterator[str]:
-    """Values that are of the wrong type or out of range by themselves."""
+    """Single values with the wrong type or out of range."""
     yield from _errors(Numbers, content, "")
     for name, section in rope_sections(content).items():
         if isinstance(section, Mapping):
             yield from _errors(Rope, section, f"{name}.")
         else:
-            yield f"{name} has to be a mapping of keys, and is {_shown(section)}"
+            yield f"{name} must be a mapping of keys, and is {_shown(section)}"
     for name in ("dtype", "torch_dtype"):
         if content.get(name) is not None and content[name] not in DTYPES:
-            yield f"{name} is {_shown(content[name])}, which is none of {', '.join(DTYPES)}"
+            yield f"{name} is {_shown(content[name])}, expected one of {', '.join(DTYPES)}"
 
 
 def _errors(model: type[Exact], content: Mapping[str, Any], prefix: str) -> Iterator[str]:
@@ -131,11 +131,11 @@ def _errors(model: type[Exact], content: Mapping[str, Any], prefix: str) -> Iter
                 yield f"{key} is missing"
             else:
                 message = problem["msg"].removeprefix("Input should ").removeprefix("be ")
-                yield f"{key} has to be {message}, and is {_shown(problem['input'])}"
+                yield f"{key} must be {message}, and is {_shown(problem['input'])}"
 
 
 def _together(content: Mapping[str, Any]) -> Iterator[str]:
-    """Values that are in range and do not fit one another."""
+    """Values that are in range but inconsistent."""
     family = family_named(str(content["model_type"]))
     numbers = Numbers.model_validate(content)
     heads, hidden = numbers.num_attention_heads, numbers.hidden_size
@@ -154,13 +154,13 @@ def _together(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _layers(content: Mapping[str, Any], family: Family, numbers: Numbers, shaped: bool) -> Iterator[str]:
-    """What is listed for each layer."""
+    """Attributes that list a value for each layer."""
     count, types, widths = numbers.num_hidden_layers, numbers.layer_types, numbers.layer_widths
-    if types is not None or "layer_types" in family.known:  # the cache of transformers reads it of any
+    if types is not None or "layer_types" in family.known:  # transformers' cache reads it for every family
         if types is not None and len(types) != count:
             yield f"layer_types lists {len(types)} layers where num_hidden_layers is {count}"
         for unknown in sorted(set(types or ()) - set(LAYER_TYPES))[:1]:
-            yield f"layer_types: there is no {unknown[:40]!r}, only {' and '.join(LAYER_TYPES)}"
+            yield f"layer_types: unknown type {unknown[:40]!r}; known: {' and '.join(LAYER_TYPES)}"
         switch = "use_sliding_window" in family.known
         slides = LAYER_TYPES[1] in types if types is not None else not switch
         window = content.get("sliding_window", _default(content, "sliding_window"))
@@ -180,15 +180,15 @@ def _layers(content: Mapping[str, Any], family: Family, numbers: Numbers, shaped
 
 
 def _names(content: Mapping[str, Any], family: Family, numbers: Numbers) -> Iterator[str]:
-    """Names of functions and precisions, and token ids."""
+    """Names of activation functions and precisions, and token ids."""
     from transformers.activations import ACT2FN
 
     key = "hidden_activation" if "hidden_activation" in family.known else "hidden_act"
     name = content.get(key, _default(content, key))
     if not isinstance(name, str) or name not in ACT2FN.keys() - PARAMETRIC:
         known = ", ".join(sorted(ACT2FN.keys() - PARAMETRIC))
-        yield f"{key} is {_shown(name)}, which is none of {known}"
-    # Of ids that are not given only that for padding matters: torch wants its row to be there.
+        yield f"{key} is {_shown(name)}, expected one of {known}"
+    # Of the defaults only the padding id matters: torch requires its row to exist.
     ids = {"pad_token_id": _default(content, "pad_token_id"), **content}
     for key, value in ids.items():
         several = isinstance(value, list) and key == "eos_token_id"
@@ -196,16 +196,16 @@ def _names(content: Mapping[str, Any], family: Family, numbers: Numbers) -> Iter
             if not key.endswith("_token_id") or (token is None and not several):
                 continue
             if type(token) is not int or not NO_TOKEN <= token < numbers.vocab_size:
-                yield f"{key} is {_shown(token)}, which is no token of a vocabulary of {numbers.vocab_size}"
+                yield f"{key} is {_shown(token)}, which is outside the vocabulary of {numbers.vocab_size}"
 
 
 def _default(content: Mapping[str, Any], key: str) -> Any:
-    """What the class of transformers takes where a config does not have `key`."""
+    """The default of transformers' class for `key`."""
     return getattr(config_class(content), key, None)
 
 
 def _shown(value: Any) -> str:
-    """On one line, and no longer than helps. An integer may have too many digits to be written at all."""
+    """`value` on one line, truncated. An integer may have too many digits to print."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN:
         return "a number of more than 60 digits"
     text = " ".join(repr(value).split())

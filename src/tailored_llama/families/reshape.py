@@ -1,4 +1,4 @@
-"""The config of a cut model: plain where a stock class takes it, shaped otherwise."""
+"""The config of a pruned model: plain if a stock class accepts it, otherwise shaped."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ def with_widths(
     hidden: int | None = None,
     layers: Sequence[int] | None = None,
 ) -> PreTrainedConfig:
-    """The config of the same model with other widths: plain where all layers are alike and a stock class
-    takes them.
+    """The config of the same model with other widths: plain if all layers are equal and a stock class accepts
+    the widths, otherwise shaped.
 
-    `widths` are those of the layers that are left, `layers` their old numbers (all, if not given), `hidden`
-    the residual width. The stock class is the family's own, or where that refuses the widths, the next of
-    its `plain` families that computes the same. Everything else is the shaped form, in which `layer_widths`
-    has the widths and the plain keys keep the dense numbers. `head_dim` is always explicit. Shaped configs
-    have to be registered with transformers.
+    `widths` are those of the remaining layers, `layers` their original numbers (default: all), `hidden` the
+    residual width. The stock class is that of the first of the family's `plain` families that accepts the
+    widths and computes the same. In the shaped form `layer_widths` has the widths, and the plain keys keep
+    the dense sizes. `head_dim` is always explicit. Shaped configs must be registered with transformers.
     """
     from transformers import AutoConfig
 
@@ -41,14 +40,14 @@ def with_widths(
         attributes.pop(name, None)
     first = widths[0]
     if all(each == first for each in widths):
-        alike = {
+        uniform = {
             "num_attention_heads": first.heads,
             "num_key_value_heads": first.kv_heads,
             "intermediate_size": first.mlp,
         }
         for target in map(family_named, family.plain):
             if target.takes(config, first, width) and _computes(target, config):
-                stock = AutoConfig.for_model(target.name, **{**_as(target, family, attributes), **alike})
+                stock = AutoConfig.for_model(target.name, **{**_as(target, family, attributes), **uniform})
                 stock.architectures = [target.architecture]
                 return stock
     target = next(t for t in map(family_named, family.shaped) if _computes(t, config))
@@ -62,14 +61,14 @@ def with_widths(
 
 
 def _computes(target: Family, config: PreTrainedConfig) -> bool:
-    """Whether the classes of `target` compute what `config` describes, given layers that they take."""
+    """Whether the classes of `target` compute what `config` describes, for widths that they accept."""
     own = family_named(config.model_type)
     unsaid = any(getattr(config, name, None) for name in own.known - target.known)
-    # Biases are switched by attributes of other names, or none.
+    # Families switch biases by differently named attributes, or not at all.
     return own.biases(config) == target.biases(config) and (own is target or not unsaid)
 
 
 def _as(target: Family, family: Family, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes of a config of `family` that one of `target` has, and what that has to add."""
+    """The attributes of a `family` config that `target` has too, plus those that `target` must set."""
     foreign = family.known - target.known
     return {**target.fills, **{k: v for k, v in attributes.items() if k not in foreign}}

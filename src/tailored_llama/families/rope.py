@@ -1,4 +1,4 @@
-"""The rotary parameters of a config: their types, their ranges, and what each type of scaling needs."""
+"""The rotary parameters of a config: types, ranges, and the parameters that each type of scaling requires."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ Factor = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class Exact(BaseModel):
-    """No value is converted: true is no number, 4.0 no whole number, and NaN and infinity are none at all."""
+    """A strict model without conversions: true is not a number, 4.0 not an integer; NaN and infinity are
+    invalid.
+    """
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
 
 
 class Rope(Exact):
-    """One set of rotary parameters; which of them are needed depends on the type."""
+    """One set of rotary parameters; the type determines which are required."""
 
     rope_type: str | None = None
     type: str | None = None
@@ -75,7 +77,7 @@ def rope_sections(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rope_problems(content: Mapping[str, Any], head_dim: int) -> Iterator[str]:
-    """What is wrong with rotary parameters whose single values are in range, one sentence each."""
+    """Problems of rotary parameters whose single values are in range, one sentence each."""
     sections = {name: Rope.model_validate(section) for name, section in rope_sections(content).items()}
     if _by_layer_type(content):
         names = [name.removeprefix("rope_parameters.") for name in sections if name != "rope_scaling"]
@@ -85,9 +87,9 @@ def rope_problems(content: Mapping[str, Any], head_dim: int) -> Iterator[str]:
                     f"rope_parameters.{name}: this family has one set of parameters for each of "
                     f"{', '.join(LAYER_TYPES)}"
                 )
-    whole = Rope(partial_rotary_factor=content.get("partial_rotary_factor"))
-    for name, rope in (sections or {"rope_parameters": whole}).items():
-        share = rope.partial_rotary_factor or whole.partial_rotary_factor or 1
+    full = Rope(partial_rotary_factor=content.get("partial_rotary_factor"))
+    for name, rope in (sections or {"rope_parameters": full}).items():
+        share = rope.partial_rotary_factor or full.partial_rotary_factor or 1
         yield from _scaling(content, name, rope, head_dim, share)
 
 
@@ -95,7 +97,7 @@ def _scaling(content: Mapping[str, Any], name: str, rope: Rope, head_dim: int, s
     family = family_named(str(content["model_type"]))
     kinds = family.rope_types or {kind: kind for kind in NEEDS}
     if rope.kind not in kinds:
-        yield f"{name}: there is no type {rope.kind[:40]!r}; known: {', '.join(kinds)}"
+        yield f"{name}: unknown type {rope.kind[:40]!r}; known: {', '.join(kinds)}"
         return
     kind = kinds[rope.kind]
     missing = [key for key in NEEDS[kind] if getattr(rope, key) is None]
@@ -116,7 +118,7 @@ def _scaling(content: Mapping[str, Any], name: str, rope: Rope, head_dim: int, s
     for low, high in (("low_freq_factor", "high_freq_factor"), ("beta_slow", "beta_fast")):
         least, most = getattr(rope, low), getattr(rope, high)
         if least is not None and most is not None and least >= most:
-            yield f"{name}: {high} = {most:g} has to be above {low} = {least:g}"
+            yield f"{name}: {high} = {most:g} must be above {low} = {least:g}"
 
 
 def _by_layer_type(content: Mapping[str, Any]) -> bool:

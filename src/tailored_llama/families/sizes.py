@@ -1,8 +1,8 @@
 """Parameters, bytes and multiply-accumulates by formula, from the config alone.
 
-All three have one form: a layer of h query heads, k KV heads and i MLP channels in a model of residual width
-d takes d (a h + b k + c i + e) + (a' h + b' k + c' i + e'), and what lies around the layers d f. So the size
-of any cut is known without making it.
+All three have the same form: a layer of h query heads, k KV heads and i MLP channels in a model of residual
+width d has size d (a h + b k + c i + e) + (a' h + b' k + c' i + e'), and the tensors outside the layers d f.
+So the size of a pruned model can be computed without pruning.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 Counts = tuple[float, float, float]
-"""Query heads, KV heads and MLP channels of a layer (LayerWidths), or numbers between."""
+"""Query heads, KV heads and MLP channels of a layer (LayerWidths); may be fractional."""
 ByLayer = Mapping[int, Counts]
 
 
 @dataclass
 class Terms:
-    """The numbers of one layer's form, for heads, KV heads, MLP channels and once: with and without d."""
+    """The coefficients of one layer: of heads, KV heads, MLP channels and the constant; with and
+    without d.
+    """
 
     wide: list[int]
     flat: list[int]
@@ -40,32 +42,32 @@ class Terms:
 
 @dataclass(frozen=True)
 class Sizes:
-    """One measure of a model and of all its cuts."""
+    """One size measure (parameters, bytes or MACs) of a model and of its pruned versions."""
 
     config: PreTrainedConfig
     terms: list[Terms]
     around: int
 
     def layer(self, layer: int, width: Counts, hidden: float) -> float:
-        """What layer `layer` takes when it has these widths."""
+        """The size of layer `layer` with these widths."""
         return self.terms[layer].at(width, hidden)
 
     def total(self) -> int:
-        """What the model takes."""
+        """The size of the model."""
         return int(self.of(dict(enumerate(widths(self.config))), int(self.config.hidden_size)))
 
     def of(self, layers: ByLayer, hidden: float) -> float:
-        """What is left with only these layers, in these widths; exact, where the widths are whole numbers."""
+        """The size with only these layers, in these widths; exact if the widths are integers."""
         return hidden * self.around + sum(self.layer(i, width, hidden) for i, width in layers.items())
 
     def slope(self, layers: ByLayer | None = None) -> int:
-        """What one residual channel takes."""
+        """The size of one residual channel."""
         layers = dict(enumerate(widths(self.config))) if layers is None else layers
         return int(self.of(layers, 1) - self.of(layers, 0))
 
 
 def parameter_sizes(config: PreTrainedConfig, itemsize: Callable[[str], int] = lambda tensor: 1) -> Sizes:
-    """Sizes in parameters, tied ones once; in bytes with `itemsize`, the bytes of a number by its tensor."""
+    """Sizes in parameters, tied ones once; in bytes with `itemsize`, the bytes per element of a tensor."""
     family = family_named(config.model_type)
     biased, size = family.biases(config), head_dim(config)
     terms = []

@@ -1,10 +1,10 @@
-"""The vocabulary of the tables: which indices of which tensors belong to a unit, and who states it.
+"""The data types of the tables: which indices of which tensors belong to a unit.
 
-    Family   one architecture: which projections of a decoder layer its units own, and what its config may say
-    Group    the units of one kind in one layer of one config, with
-    Slice    the indices that each unit owns on one axis of one parameter
+    Family   one architecture: the projections of a decoder layer that its units own, and its config
+    attributes Group    the units of one kind in one layer of one config, with Slice    the indices that each
+    unit owns on one axis of one parameter
 
-Scoring, planning, cutting and counting read groups and know no architecture.
+Scoring, planning, cutting and counting read groups and do not depend on the architecture.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ if TYPE_CHECKING:
 
 Kind = Literal["heads", "query_heads", "mlp", "hidden", "layers"]
 MODEL = -1
-"""In place of a layer's number: units that run through the whole model (residual channels, layers)."""
+"""Layer number of units that span the whole model (residual channels, layers)."""
 Kept = dict[Kind, dict[int, list[int]]]
-"""Kept units of the original model, ascending, by kind and layer (or MODEL). What is not listed is whole."""
+"""Kept units of the original model, ascending, by kind and layer (or MODEL). Groups that are not listed are
+not cut.
+"""
 
 
 @dataclass(frozen=True)
 class Slice:
     """Unit u owns indices `offset + u * stride` up to `offset + (u + 1) * stride` on `axis` of `tensor`.
 
-    `tensor` is a full parameter name. A slice that is not `scored` (a bias) is cut, but takes no part in a
-    score. What the model computes with is the stored number plus `shift`.
+    `tensor` is a full parameter name. A slice that is not `scored` (a bias) is cut, but does not contribute
+    to scores. The model computes with the stored value plus `shift`.
     """
 
     tensor: str
@@ -50,10 +52,10 @@ class Group:
 
     A unit of `heads` is a KV head with its query heads, one of `query_heads` a single query head, one of
     `mlp` a channel, one of `hidden` a channel of the residual stream, one of `layers` a decoder layer.
-    `slices` are in the order of the members (q, o, v, k; gate, up, down), biases last; a layer owns no
-    slices of tensors but tensors. `channels` is how many channel scores make a unit's: head_dim for heads,
-    1 for channels. `parameters` is what one unit holds (of layers: on average). The units lie in `blocks`
-    of equal size, each of which has to keep as many as the others: query heads in those of one KV head.
+    `slices` are in the order of the members (q, o, v, k; gate, up, down), biases last; a layer owns complete
+    tensors instead of slices. `channels` is the number of channel scores per unit: head_dim for heads, 1 for
+    channels. `parameters` is the number of parameters of one unit (for layers: the average). The units form
+    `blocks` of equal size, which must all keep the same number: for query heads, a block is a KV head.
     """
 
     kind: Kind
@@ -78,9 +80,9 @@ class Member:
     """One projection of a unit: a `module` of the decoder layer and the axis of its weight that the unit
     owns.
 
-    Axis 0 are outputs (rows), axis 1 inputs (columns). `per_query`: a unit owns head_dim channels for each
-    of its query heads, instead of head_dim in all. Of members fused into one module, `place` is the order in
-    which they lie there.
+    Axis 0 are outputs (rows), axis 1 inputs (columns). With `per_query` a unit owns head_dim channels for
+    each of its query heads, otherwise head_dim in total. `place` is the position among members fused into one
+    module.
     """
 
     module: str
@@ -90,17 +92,19 @@ class Member:
 
 
 def no_biases(config: PreTrainedConfig) -> frozenset[str]:
-    """The modules of a layer that have a bias, where none has."""
+    """The modules with a bias, for families without biases."""
     return frozenset()
 
 
 def any_widths(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
-    """What a stock class that insists on nothing takes."""
+    """For stock classes without restrictions on the widths."""
     return True
 
 
 def heads_divide(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
-    """What a stock class takes that wants the query heads to divide the residual width, head_dim or not."""
+    """For stock classes that require the number of query heads to divide the residual width, even with
+    head_dim.
+    """
     return hidden % width.heads == 0
 
 
@@ -109,16 +113,16 @@ class Family:
     """One architecture, as a table.
 
     `name` is transformers' model_type, `architecture` its causal LM class. `known` are the config attributes
-    the table reads or that survive a cut unchanged, `inert` those that say nothing about the computation,
-    `expects` those that say nothing as long as they have one value. `biases` tells the modules of a layer
-    that have a bias. `norms` names a layer's norms of residual width; with `head_norms` each head of q and
-    of k has one of head_dim besides, shared by all heads and never cut. A norm multiplies by its weight plus
-    `norm_shift`; with `scaled_embedding` embeddings are multiplied by the root of the residual width. The
-    attributes in `per_layer` list something for each decoder layer. `plain` are the families whose stock
-    class can carry a cut with all layers alike, best first; `shaped` those whose shaped form can carry any
-    other. A stock class takes the widths that `takes` allows, and computes the same as another family's with
-    its own attributes set to `fills`. `rope_types` are the types of rotary scaling that its config
-    knows, and what it reads each as; None: those of transformers.
+    that the table reads or that a cut does not change, `inert` those that do not affect the computation,
+    `expects` those that do not affect it at the given value. `biases` returns the modules of a layer with a
+    bias. `norms` names the norms of residual width in a layer; with `head_norms` each head of q and k also
+    has a norm of head_dim, shared by all heads and never cut. A norm multiplies by its weight plus
+    `norm_shift`; with `scaled_embedding` embeddings are multiplied by the square root of the residual width.
+    The attributes in `per_layer` have one entry per decoder layer. `plain` are the families whose stock class
+    can represent a cut with equal layers, in order of preference; `shaped` those whose shaped form can
+    represent any cut. A stock class accepts the widths that `takes` allows, and computes the same as another
+    family's class if its own attributes are set to `fills`. `rope_types` are the types of rotary scaling that
+    its config knows, and what it reads each as; None: those of transformers.
     """
 
     name: str
@@ -183,5 +187,5 @@ def architecture(name: str) -> str:
 
 
 def describe() -> dict[str, list[Kind]]:
-    """The unit kinds that each family can be cut by; `query_heads` where the config has grouped queries."""
+    """The unit kinds of each family; `query_heads` only if the config has grouped queries."""
     return {family_named(name).name: list(get_args(Kind)) for name in family_names()}

@@ -1,1 +1,1 @@
-"""Where other tools meet this one: vLLM, lm_eval."""
+"""Integrations with other tools: vLLM, lm_eval, transformers' Auto classes."""

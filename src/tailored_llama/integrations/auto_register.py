@@ -1,9 +1,8 @@
 """Registers the shaped classes with transformers' Auto classes, without importing transformers.
 
-The Auto classes can learn of ours only once they exist, and importing transformers at `import tailored_llama`
-would cost every `tailor --help` a second or more. `install` therefore adds a finder to `sys.meta_path` that
-lets the other finders locate transformers and runs the registration right after it has been imported. The
-finder removes itself then.
+Registration needs the Auto classes, but importing transformers at `import tailored_llama` would add a second
+or more to every `tailor --help`. `install` therefore adds a finder to `sys.meta_path` that lets the other
+finders locate transformers and runs the registration right after its import. Then the finder removes itself.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ def _register() -> None:
 
 
 class _AfterTransformers:
-    """Finds transformers by the other finders, and has the registration run after its import."""
+    """Finds transformers through the other finders, and runs the registration after its import."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname != "transformers":
             return None
-        others = (finder for finder in sys.meta_path if finder is not self)
-        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        other_finders = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(fullname, path, target) for finder in other_finders)
         spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module

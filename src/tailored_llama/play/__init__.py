@@ -1,4 +1,4 @@
-"""Play: a page on this machine where several models answer the same prompt, side by side."""
+"""`tailor play`: a local web page on which several models answer the same prompt, side by side."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ def serving(
     port: int = PORT,
     allow_config: Sequence[str] = (),
 ) -> Iterator[str]:
-    """The page over `models`, served while the block runs; gives its address.
+    """Serve the page for `models` inside the block; yields its address.
 
     A model is a directory, a hub id, `world`, or a tuned directory whose base is another of `models`. `data`
-    names local rows of tasks, as in a recipe; `tasks` are task files that the page offers beside the bundled
-    tasks; `allow_config` attributes of config.json to accept that no
-    table knows. Only this machine reaches the page unless `host` is another address, and requests that name
-    another address or come from another site are refused. The page requests nothing of any other machine.
-    Raises TailorError without the extra `play`, OutputError where the port is taken, and
-    what loading raises.
+    names local rows of tasks, as in a recipe; `tasks` are task files to offer in addition to the bundled
+    tasks; `allow_config` names unknown attributes of config.json to accept. The page is reachable only from
+    this machine unless `host` is another address; requests for another address or from another site are
+    rejected. The page loads nothing from other machines. Raises TailorError without the extra `play`,
+    OutputError if the port is in use, and the errors of loading a model.
     """
     if importlib.util.find_spec("gradio") is None:
         raise TailorError("the page needs gradio: pip install 'tailored-llama[play]'")
     if not models:
         raise TailorError("no model to play with; name at least one directory or hub id")
     place = _checked(host, port)
-    # Read when gradio is first imported: no usage statistics, no look for a newer version.
+    # Read when gradio is first imported: no usage statistics, no version check.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from tailored_llama import checkpoint
     from tailored_llama.play.models import load_players
@@ -58,7 +57,7 @@ def serving(
 
 
 def _checked(host: str, port: int) -> Place:
-    """Where to listen. OutputError where nothing can listen there, before the models are loaded."""
+    """The address to listen on. OutputError if it cannot be used; checked before the models are loaded."""
     from tailored_llama.play.guard import Place
 
     name = host.removeprefix("[").removesuffix("]")
@@ -71,7 +70,7 @@ def _checked(host: str, port: int) -> Place:
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise OutputError(
-            f"{host}:{port} cannot be listened at ({reason}); choose another by --port, or by --host an "
-            "address of this machine"
+            f"cannot listen on {host}:{port} ({reason}); choose another port with --port, or an address of "
+            "this machine with --host"
         ) from None
     return place

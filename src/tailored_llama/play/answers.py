@@ -1,4 +1,4 @@
-"""The models and what they said, as the HTML of the page."""
+"""The answers of the models as HTML."""
 
 from __future__ import annotations
 
@@ -26,38 +26,40 @@ class Reply:
     probabilities: Sequence[float]
 
 
-@memory_for("play", "lower the tokens to write, or name fewer models")
-def reply(player: Player, asked: Question, new: int) -> Reply:
-    """Ask one model."""
-    answer = player.answer(asked.prompt, new)
-    if not asked.choices:
+@memory_for("play", "lower the number of new tokens, or name fewer models")
+def reply(player: Player, question: Question, new: int) -> Reply:
+    """The answer of one model to `question`, with at most `new` tokens."""
+    answer = player.answer(question.prompt, new)
+    if not question.choices:
         return Reply(answer, ())
-    return Reply(answer, player.choose(asked.prompt, asked.choices, asked.delimiter, asked.metric))
+    return Reply(
+        answer, player.choose(question.prompt, question.choices, question.delimiter, question.metric)
+    )
 
 
-def columns(players: Sequence[Player], asked: Question | None, replies: Mapping[str, Reply]) -> str:
-    """A column for each model: what it is, and what it said as far as it has been asked."""
+def columns(players: Sequence[Player], question: Question | None, replies: Mapping[str, Reply]) -> str:
+    """A column for each model: its description, and its reply if there is one yet."""
     first = players[0]
-    shown = [
+    models = [
         {
             "name": player.name, "shots": player.shots, "params": count(player.params),
             "share": percent(player.params / first.params, 0), "weights": size(player.weight_bytes),
             "macs": count(player.macs), "is_first": player is first, "reply": replies.get(player.name),
-            "bars": _bars(asked, replies.get(player.name)),
+            "bars": _bars(question, replies.get(player.name)),
         }
         for player in players
     ]  # fmt: skip
-    return _template().render(columns=shown, asked=asked)
+    return _template().render(columns=models, question=question)
 
 
-def _bars(asked: Question | None, said: Reply | None) -> list[dict[str, Any]]:
-    """What stands beside each choice: its share, whether it is the model's pick, whether it is right."""
-    if asked is None or said is None or not said.probabilities:
+def _bars(question: Question | None, reply: Reply | None) -> list[dict[str, Any]]:
+    """The bar of each choice: its probability, whether the model selects it, whether it is correct."""
+    if question is None or reply is None or not reply.probabilities:
         return []
-    best = said.probabilities.index(max(said.probabilities))
+    best = reply.probabilities.index(max(reply.probabilities))
     return [
-        {"choice": choice, "share": value, "picked": index == best, "right": index == asked.gold}
-        for index, (choice, value) in enumerate(zip(asked.choices, said.probabilities, strict=True))
+        {"choice": choice, "share": value, "picked": index == best, "right": index == question.gold}
+        for index, (choice, value) in enumerate(zip(question.choices, reply.probabilities, strict=True))
     ]
 
 

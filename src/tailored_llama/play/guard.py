@@ -1,7 +1,7 @@
-"""Which requests the page answers: its own, under an address that no other site can take.
+"""Access control: the page answers only its own requests, sent to its own address.
 
 A browser lets any site send requests to this machine, and a site can make its own name resolve to it (DNS
-rebinding). So the check comes before everything else, CORS included, and what is not known is refused.
+rebinding). So this check runs before everything else, CORS included, and rejects all unknown requests.
 """
 
 from __future__ import annotations
@@ -19,23 +19,24 @@ ONLY_HERE = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-"""What the browser may fetch (Content-Security-Policy): nothing but from this very server."""
+"""Content-Security-Policy: the browser may load resources only from this server."""
 API = "/gradio_api/"
 READ = re.compile(
     r"(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon|(assets|static|svelte)/.+)?"
     r"|gradio_api/(app_id|info|startup-events|theme\.css|login_check|heartbeat/[^/]+|queue/data)"
 )
-"""Paths of GET and HEAD, without the first slash: the page, its scripts and styles, and the answers."""
+"""Allowed paths of GET and HEAD, without the first slash: the page, its scripts and styles, and the answers.
+"""
 WRITE = {f"{API}queue/join", f"{API}cancel", f"{API}reset"}
-"""Paths of POST: a question, and its end. None of them takes a file."""
+"""Allowed paths of POST: a question, and its cancellation. None accepts a file."""
 MOST_BYTES = 4_000_000
-"""Of the body of a request."""
+"""Maximum size of a request body."""
 ADDRESS = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the page listens: the host as given, its IP addresses, and the port."""
+    """The address of the page: the host as given, its IP addresses, and the port."""
 
     host: str
     addresses: tuple[str, ...]
@@ -43,9 +44,9 @@ class Place:
 
     @classmethod
     def of(cls, host: str, port: int) -> Place:
-        """`host` is a name or an IP address, without brackets. Raises OSError where it has no address."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return cls(host.lower(), tuple(dict.fromkeys(str(entry[4][0]) for entry in found)), port)
+        """`host` is a name or an IP address, without brackets. Raises OSError if it has no address."""
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return cls(host.lower(), tuple(dict.fromkeys(str(entry[4][0]) for entry in infos)), port)
 
     @property
     def url(self) -> str:
@@ -54,10 +55,10 @@ class Place:
         return f"http://{name}:{self.port}/"
 
     def has(self, authority: str) -> bool:
-        """Whether `authority` (a Host header) is a name of this place.
+        """Whether `authority` (a Host header) is an address of the page.
 
-        The name given, the addresses it stands for, and `localhost` are; where the page listens at all
-        addresses of the machine, every IP address is. No other site can have one of these as its name.
+        Accepted are the given name, its IP addresses, and `localhost`; if the page listens on all addresses
+        of the machine, every IP address. No other site can have one of these as its name.
         """
         parts = ADDRESS.fullmatch(authority.lower())
         if parts is None or int(parts[2] or 80) != self.port:
@@ -79,9 +80,10 @@ class Place:
 
 
 class Guard:
-    """An ASGI application around `app` that answers 403, in one line, to whatever is not the page's own.
+    """An ASGI application around `app` that answers 403, in one line, to requests that are not the page's
+    own.
 
-    Every answer carries ONLY_HERE.
+    Every response has the header ONLY_HERE.
     """
 
     def __init__(self, app: Any, place: Place) -> None:
@@ -112,40 +114,40 @@ class Guard:
 
 
 def refusal(place: Place, method: str, path: str, headers: Headers) -> str | None:
-    """Why a request is not answered, or None. The reason repeats nothing of the request."""
+    """Why a request is rejected, or None. The reason does not quote the request."""
     return _foreign(place, method, path, headers) or _unknown(method, path, headers)
 
 
 def _foreign(place: Place, method: str, path: str, headers: Headers) -> str | None:
-    """What is wrong with where a request goes to or comes from."""
+    """The problem with the target or origin of a request, or None."""
     hosts, origins = headers.getlist("host"), headers.getlist("origin")
     if len(hosts) != 1 or not place.has(hosts[0]):
         return f"this is not the page's address; open {place.url}"
-    ours = not origins or [origin.lower() for origin in origins] == [f"http://{hosts[0].lower()}"]
-    here = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-    if not ours or not (here or _opened(method, path, headers)):
+    own_origin = not origins or [origin.lower() for origin in origins] == [f"http://{hosts[0].lower()}"]
+    same_site = headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+    if not own_origin or not (same_site or _opened(method, path, headers)):
         return "the request comes from another site"
     return None
 
 
 def _unknown(method: str, path: str, headers: Headers) -> str | None:
-    """What is wrong with what a request does: the page reads, and sends questions as JSON."""
+    """The problem with the method, path or body of a request, or None. Questions are sent as JSON."""
     if method in ("GET", "HEAD"):
         return None if READ.fullmatch(path.removeprefix("/")) else "the page has nothing at this path"
     if method != "POST":
-        return "the page takes GET, HEAD and POST requests"
+        return "only GET, HEAD and POST requests are accepted"
     if path not in WRITE:
-        return "the page takes no files, and questions at its own path alone"
+        return "POST is accepted only for questions; files cannot be uploaded"
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        return "a question is sent as JSON"
+        return "a question must be sent as JSON"
     length = headers.get("content-length", "")
     if not (re.fullmatch("[0-9]{1,9}", length) and int(length) <= MOST_BYTES):
-        return f"a question has a Content-Length of at most {MOST_BYTES:,} bytes"
+        return f"a question needs a Content-Length of at most {MOST_BYTES:,} bytes"
     return None
 
 
 def _opened(method: str, path: str, headers: Headers) -> bool:
-    """Whether a person follows a link to the page, in a tab of its own."""
+    """Whether the user opens the page in a tab, for example by a link."""
     return (
         method == "GET"
         and path == "/"

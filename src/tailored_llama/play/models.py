@@ -1,4 +1,4 @@
-"""The models on the page: loaded, named apart, and asked."""
+"""The models on the page: loading, display names, and answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tailored_llama.scoring import context_length, embedding_rows, score, text_e
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model says to a prompt: the text it goes on with, and how fast (tokens a second, seconds)."""
+    """A model's continuation of a prompt, with its speed (tokens per second, seconds to the first token)."""
 
     text: str
     tokens: int
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Player:
-    """One model to try: its name on the page, what it weighs, and what it was tuned on (`shots.json`)."""
+    """One model on the page: its display name, sizes, and what it was tuned on (`shots.json`)."""
 
     name: str
     model: PreTrainedModel
@@ -42,48 +42,50 @@ class Player:
 
     @property
     def params(self) -> int:
-        """Parameters, by formula."""
+        """Number of parameters, from the config."""
         return families.parameter_count(self.model.config)
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for 64 tokens, by formula."""
+        """Multiply-accumulates for 64 tokens, from the config."""
         return families.mac_count(self.model.config)
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of the weights in the precision they run in."""
+        """Bytes of the weights in the precision in memory."""
         return self.params * int(self.model.dtype.itemsize)
 
     @property
     def context(self) -> int:
-        """Tokens that fit into the model."""
+        """The context length in tokens."""
         return context_length(self.model)
 
     def answer(self, prompt: str, new: int) -> Answer:
-        """Go on greedily with at most `new` tokens, fewer than `context`.
+        """Continue `prompt` greedily with at most `new` tokens, fewer than `context`.
 
-        A prompt that would leave them no room loses its beginning.
+        A prompt that leaves no room for them is truncated on the left.
         """
         room = self.context - new
-        # What the tokenizer makes nothing of still has a beginning to go on from.
+        # A prompt without tokens is replaced by the beginning-of-sequence token.
         encode = Encoder(self.tokenizer)
         ids = encode(prompt) or [encode.start]
         check_ids(ids[-room:], embedding_rows(self.model), self.tokenizer, "the prompt")
-        read = torch.tensor([ids[-room:]], device=self.model.device)
-        found = decode(
+        prompt_ids = torch.tensor([ids[-room:]], device=self.model.device)
+        decoded = decode(
             self.model,
-            read,
+            prompt_ids,
             new,
             stop=text_ends(self.model, self.tokenizer),
             where=f"{self.name}, the prompt",
         )
-        written = found.tokens[0].tolist()
-        text = str(self.tokenizer.decode(written, skip_special_tokens=True))
-        return Answer(text, len(written), found.first, found.decode_rate, read.shape[1], cut=len(ids) > room)
+        new_ids = decoded.tokens[0].tolist()
+        text = str(self.tokenizer.decode(new_ids, skip_special_tokens=True))
+        return Answer(
+            text, len(new_ids), decoded.first, decoded.decode_rate, prompt_ids.shape[1], cut=len(ids) > room
+        )
 
     def choose(self, prompt: str, choices: Sequence[str], delimiter: str, metric: Metric) -> list[float]:
-        """How probable each of `choices` is after `prompt`, among them; scored as evaluation scores."""
+        """Probabilities of `choices` after `prompt`, scored as in evaluation."""
         answers = tuple(delimiter + choice for choice in choices)
         example = Example((prompt,) * len(answers), answers, gold=0, row=0, delimiter=delimiter)
         (scored,) = score(self.model, self.tokenizer, [example], description=f"{self.name}, the question")
@@ -92,22 +94,22 @@ class Player:
 
 @memory_for("play", "name fewer models")
 def load_players(models: Sequence[str | Path], device: str | None = None) -> list[Player]:
-    """Every model, in order. A tuned directory that holds only an adapter goes on the base it was tuned on,
-    which is another of `models`.
+    """Load every model, in order. A tuned directory with only an adapter is merged with its base, which must
+    be another of `models`.
 
-    Raises CheckpointError and FamilyError for what cannot be read, TuneError for an adapter whose base is
-    not among them.
+    Raises CheckpointError and FamilyError for models that cannot be read, TuneError for an adapter whose base
+    is not among them.
     """
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     bases = [model for model in models if not checkpoint.is_adapter(model)]
     for model in bases:
-        checkpoint.load_config(model)  # what is wrong is said before the first long load
+        checkpoint.load_config(model)  # report problems before the first long load
     names = display_names(models)
     return [_load(name, model, bases, place) for name, model in zip(names, models, strict=True)]
 
 
 def display_names(models: Sequence[str | Path]) -> list[str]:
-    """The last part of each path where that tells them apart, else all of it."""
+    """The last part of each path if it is unique, else the full path."""
     short = [Path(model).resolve().name if Path(model).is_dir() else str(model) for model in models]
     names = [
         name if short.count(name) == 1 else str(model) for name, model in zip(short, models, strict=True)
@@ -121,14 +123,14 @@ def _load(name: str, model: str | Path, bases: Sequence[str | Path], device: str
         loaded = checkpoint.load_model(model, device=device)
         return Player(name, loaded, checkpoint.load_tokenizer(model), _shots(directory))
     folder = checkpoint.find_adapter(model)
-    wanted = checkpoint.adapter_base(folder)
+    base_digest = checkpoint.adapter_base(folder)
     for base in bases:
-        if checkpoint.weights_digest(checkpoint.open_weights(base)) == wanted:
+        if checkpoint.weights_digest(checkpoint.open_weights(base)) == base_digest:
             adapted = checkpoint.load_tuned(base, folder, device=device)
             merged = checkpoint.merge_adapter(adapted, adapted.dtype).eval()
             return Player(name, merged, checkpoint.load_tokenizer(base), _shots(folder.parent))
     raise TuneError(
-        f"{model} is an adapter of base {wanted[:8]}, which is none of the models named; name its base too"
+        f"{model} is an adapter of base {base_digest[:8]}, which is not among the models; name its base too"
     )
 
 

@@ -1,4 +1,4 @@
-"""The page itself: the prompt on the left, a task's questions on the right, every model's answer below."""
+"""The page: prompt on the left, a task's questions on the right, the models' answers below."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ TITLE = "tailored_llama: one prompt, several models"
 
 
 def build(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[str] = ()) -> gr.Blocks:
-    """The page over `players`; nothing is served yet. `tasks` are offered with those whose rows are here.
+    """The page for `players`, not yet served. It offers `tasks` and tasks whose rows are available locally.
 
-    Raises TaskError where one of `tasks` is none.
+    Raises TaskError if one of `tasks` is not a task.
     """
     first = questions.start(players, data, tasks)
     offered = questions.names(players, data, tasks)
     longest = min(player.context for player in players) - 1
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-        known = gr.State(first.question if first.question.prompt else None)
+        filled_question = gr.State(first.question if first.question.prompt else None)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=320):
                 prompt = gr.Textbox(
@@ -44,9 +44,9 @@ def build(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[st
                     placeholder="The same text goes to every model.",
                 )  # fmt: skip
                 choices = gr.Textbox(
-                    first.question.lines, label="Choices, one a line", lines=3, max_lines=8,
+                    first.question.lines, label="Choices, one per line", lines=3, max_lines=8,
                     elem_id="choices",
-                    placeholder="Each gets its probability among them. Empty: text only.",
+                    placeholder="Each gets a probability. Empty: text only.",
                 )  # fmt: skip
             with gr.Column(scale=2, min_width=280):
                 task = gr.Dropdown(
@@ -61,41 +61,47 @@ def build(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[st
                     row = gr.Number(
                         1, label="Row", precision=0, minimum=1, elem_id="row", min_width=90,
                     )  # fmt: skip
-                take = gr.Button("Take this question", elem_id="take")
+                take = gr.Button("Load this question", elem_id="take")
                 new = gr.Slider(
-                    1, min(256, longest), min(32, longest), step=1, label="Tokens to write", elem_id="new"
+                    1, min(256, longest), min(32, longest), step=1, label="New tokens", elem_id="new"
                 )
         ask = gr.Button("Ask every model", variant="primary", elem_id="ask")
         out = gr.HTML(columns(players, None, {}), elem_id="answers")
 
-        def worded(name: str) -> Any:
-            task_name = _said(questions.on_page, name, offered)
-            there = _said(questions.wordings, task_name)
-            return gr.Dropdown(there, value=questions.wording_of(players, task_name))
+        def update_wordings(name: str) -> Any:
+            task_name = _with_errors_shown(questions.on_page, name, offered)
+            names = _with_errors_shown(questions.wordings, task_name)
+            return gr.Dropdown(names, value=questions.wording_of(players, task_name))
 
-        def taken(name: str, prompt_name: str | None, number: float | None) -> tuple[Any, str, str]:
-            task_name = _said(questions.on_page, name, offered)
-            found = _said(questions.question, task_name, prompt_name, number, data)
-            return found, found.prompt, found.lines
+        def load_question(name: str, prompt_name: str | None, number: float | None) -> tuple[Any, str, str]:
+            task_name = _with_errors_shown(questions.on_page, name, offered)
+            question = _with_errors_shown(questions.question, task_name, prompt_name, number, data)
+            return question, question.prompt, question.lines
 
-        def answered(text: str, lines: str, amount: float, filled: Any) -> Iterator[str]:
-            asked = _said(questions.asked, text, lines, filled)
+        def answer(text: str, lines: str, amount: float, filled: Any) -> Iterator[str]:
+            question = _with_errors_shown(questions.typed, text, lines, filled)
             replies: dict[str, Reply] = {}
-            yield columns(players, asked, replies)
+            yield columns(players, question, replies)
             for player in players:
-                replies[player.name] = _said(reply, player, asked, int(amount))
-                yield columns(players, asked, replies)
+                replies[player.name] = _with_errors_shown(reply, player, question, int(amount))
+                yield columns(players, question, replies)
 
-        task.change(worded, task, wording, api_visibility="private")
-        take.click(taken, [task, wording, row], [known, prompt, choices], api_visibility="private")
+        task.change(update_wordings, task, wording, api_visibility="private")
+        take.click(
+            load_question, [task, wording, row], [filled_question, prompt, choices], api_visibility="private"
+        )
         ask.click(
-            answered, [prompt, choices, new, known], out, api_visibility="private", show_progress="hidden"
+            answer,
+            [prompt, choices, new, filled_question],
+            out,
+            api_visibility="private",
+            show_progress="hidden",
         )
     return page
 
 
 def application(page: gr.Blocks, place: Place) -> Guard:
-    """The page as an ASGI application that answers requests to `place` alone."""
+    """The page as an ASGI application that answers only requests to `place`."""
     css = (resources.files("tailored_llama.play") / "page.css").read_text(encoding="utf-8")
     plain, fixed = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
     mounted = gr.mount_gradio_app(
@@ -109,9 +115,9 @@ def application(page: gr.Blocks, place: Place) -> Guard:
 
 @contextmanager
 def served(page: gr.Blocks, place: Place) -> Iterator[str]:
-    """The page, served by a thread of its own while the block runs; gives the address to open.
+    """Serve the page in a separate thread inside the block; yields the address to open.
 
-    Raises OutputError where the server does not start.
+    Raises OutputError if the server does not start.
     """
     config = uvicorn.Config(
         application(page, place), host=place.host, port=place.port, log_level="warning",
@@ -123,19 +129,19 @@ def served(page: gr.Blocks, place: Place) -> Iterator[str]:
     try:
         while not server.started:
             if not thread.is_alive():
-                raise OutputError(f"{place.url} cannot be served; choose another port by --port")
+                raise OutputError(f"{place.url} cannot be served; choose another port with --port")
             time.sleep(0.01)
         yield place.url
     finally:
-        # The open pages hold event streams. uvicorn cuts them off and would log each as an error.
+        # Open pages keep event streams; uvicorn would log an error for each that it closes.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
         thread.join(timeout=5)
 
 
-def _said(call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """What `call` returns; a mistake of the user's is shown on the page, in its one line."""
+def _with_errors_shown(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of `call`; a TailorError is shown on the page as one line."""
     try:
-        return call(*given, **named)
+        return call(*args, **kwargs)
     except TailorError as error:
         raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None

@@ -1,4 +1,4 @@
-"""`tailor measure`: what models weigh and how fast they are, one beside the other in the same run."""
+"""`tailor measure`: sizes and speeds of several models, measured side by side in the same run."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ def measure(
     allow_config: Sequence[str] = (),
     out: str | Path | None = None,
 ) -> dict[str, Any]:
-    """Sizes by formula and, unless `config_only`, speeds by the clock: medians over `repeats`.
+    """Sizes from the config and, unless `config_only`, measured speeds: medians over `repeats`.
 
-    `{"models": [...], "settings": {...}, "versions": {...}}`, a model each in the order given. Its `macs` are
-    of one sequence of `length` tokens; `ratios` are to the first model. `speeds` has an entry for each of
-    `backends` and `batches`: a batch of prompts of `length` tokens is read (`first_token_seconds`, and so
-    `prefill_tokens_per_second`) and continued greedily by `new` tokens each (`decode_tokens_per_second`, of
-    all rows together, after the first token); `peak_memory` is of the process that does this alone, in
-    bytes. transformers runs in the precision of the checkpoint, llama.cpp on a GGUF file in `dtype`.
+    Returns `{"models": [...], "settings": {...}, "versions": {...}}` with one entry per model, in the given
+    order. `macs` are for one sequence of `length` tokens; `ratios` are relative to the first model. `speeds`
+    has an entry for each of `backends` and `batches`: a batch of prompts of `length` tokens is processed
+    (`first_token_seconds`, `prefill_tokens_per_second`) and each prompt continued greedily by `new` tokens
+    (`decode_tokens_per_second`, over all rows, after the first token); `peak_memory` is that of the measuring
+    process, in bytes. transformers runs in the precision of the checkpoint, llama.cpp on a GGUF file in
+    `dtype`.
 
-    Every model has a process of its own, and the models take turns at each repeat. With `out`, writes
-    measure.json there, and returns at once what is there already where the same was asked of the same
-    files. `allow_config` names attributes of config.json to accept that no table knows. Raises
-    CheckpointError for a model that is not there, FamilyError for one that is not known, RecipeError for
-    settings that make no sense, TailorError without the extra `llamacpp`, OutputError.
+    Every model has its own process, and the models alternate at each repeat. With `out`, the result is
+    written to measure.json there; an existing result for the same settings and files is returned at once.
+    `allow_config` names unknown attributes of config.json to accept. Raises CheckpointError for a missing
+    model, FamilyError for an unsupported one, RecipeError for invalid settings, TailorError without the extra
+    `llamacpp`, OutputError.
     """
-    # Here, because the process that measures llama.cpp imports this package and should not hold torch.
+    # Imported here: the process that measures llama.cpp imports this package and should not load torch.
     from tailored_llama import checkpoint
     from tailored_llama.profiling.sizes import sizes
     from tailored_llama.stage import Stage, complete, versions
@@ -56,7 +57,7 @@ def measure(
         "config_only": config_only,
     }  # fmt: skip
 
-    def found() -> dict[str, Any]:
+    def result() -> dict[str, Any]:
         with checkpoint.accepting(allow_config):
             return measured()
 
@@ -74,27 +75,27 @@ def measure(
         }
 
     if out is None:
-        return found()
+        return result()
 
     def inputs() -> dict[str, str]:
         named = enumerate(map(checkpoint.resolve, models), start=1)
         return merged(model_inputs(f"model {n}", model) for n, model in named)()
 
-    made = Stage(
+    stage = Stage(
         "measure",
         {key: value for key, value in settings.items() if key != "models"},
         inputs,
-        lambda folder: checkpoint.write_json(folder / FILE, found()),
+        lambda folder: checkpoint.write_json(folder / FILE, result()),
     )
-    stored = checkpoint.read_json(complete(made, out) / FILE)
-    # The same models may have been elsewhere, or called otherwise, when they were measured.
+    stored = checkpoint.read_json(complete(stage, out) / FILE)
+    # A stored result may have other paths or names of the same models.
     for fact, model in zip(stored["models"], models, strict=True):
         fact["model"] = str(model)
     return stored | {"settings": settings}
 
 
 def ratios(fact: dict[str, Any], first: dict[str, Any]) -> dict[str, float]:
-    """Sizes as shares of those of the first model."""
+    """Sizes relative to those of the first model."""
     return {key: fact[key] / first[key] for key in ("params", "macs", "weights_bytes")}
 
 
@@ -105,8 +106,8 @@ def _check(
         raise RecipeError("no model to measure; name at least one directory or hub id")
     for backend in backends:
         if backend not in BACKENDS:
-            raise RecipeError(f"--backend: no backend '{backend}'; there are {', '.join(BACKENDS)}")
+            raise RecipeError(f"--backend: unknown backend '{backend}'; known: {', '.join(BACKENDS)}")
     if not backends or not batches:
         raise RecipeError("--backend and --batch: name at least one of each")
     if min(batches) < 1 or repeats < 1 or new < 2:
-        raise RecipeError("--batch and --repeats start at 1, --new at 2: one token has no speed after it")
+        raise RecipeError("--batch and --repeats must be at least 1, --new at least 2")

@@ -1,4 +1,4 @@
-"""Greedy decoding in transformers, with the clock beside it."""
+"""Greedy decoding in transformers, with timing."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tailored_llama.scoring import not_finite
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a model went on with, and when.
+    """The decoded tokens and their timing.
 
-    `tokens` `[batch, new]`; `first` the seconds from the prompt to the first of them, `seconds` to the last.
+    `tokens` is `[batch, new]`; `first` the seconds to the first token, `seconds` to the last.
     """
 
     tokens: Int[Tensor, "batch new"]
@@ -27,7 +27,7 @@ class Decoded:
 
     @property
     def decode_rate(self) -> float | None:
-        """Tokens a second after the first of each row; None where there are no more than that."""
+        """Tokens per second after the first token of each row; None if there is only one."""
         rows, new = self.tokens.shape
         return rows * (new - 1) / (self.seconds - self.first) if new > 1 else None
 
@@ -40,10 +40,10 @@ def decode(
     *,
     where: str = "the prompt",
 ) -> Decoded:
-    """The likeliest next token, up to `new` times (at least 1); one row ends early with a token of `stop`.
+    """Decode up to `new` tokens greedily (at least 1); a single row also ends at a token of `stop`.
 
-    Of the prompt only the last token goes through the head, as in llama.cpp, so that seconds compare. Raises
-    NotFiniteError, in which `where` names the prompt, for a model that gives no finite logits.
+    Only the last token of the prompt goes through the head, as in llama.cpp, so that timings are comparable.
+    Raises NotFiniteError, with the prompt's description `where`, if logits are not finite.
     """
     started = time.perf_counter()
     tokens, times = [], []
@@ -56,7 +56,7 @@ def decode(
 
 
 def _steps(model: PreTrainedModel, ids: Tensor, new: int, where: str) -> Iterator[Tensor]:
-    """One token `[batch]` after the other; a token is there when it has been computed, on a GPU too."""
+    """Yield one token `[batch]` at a time, after its computation has finished, also on a GPU."""
     cache = None
     with torch.inference_mode():
         for _ in range(new):

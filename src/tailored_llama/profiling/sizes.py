@@ -1,4 +1,4 @@
-"""What a model weighs: from its config by formula, its bytes from the headers of its files."""
+"""Sizes of a model: computed from its config, bytes from the headers of its files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tailored_llama import checkpoint, families
 def sizes(model: str | Path, length: int, *, config_only: bool) -> dict[str, Any]:
     """Parameters, MACs of one sequence of `length` tokens, and bytes of the weights.
 
-    Of a config alone the bytes are those of the precision it names, else of fp32. Raises CheckpointError,
+    With `config_only` the bytes are for the precision in the config, else fp32. Raises CheckpointError,
     FamilyError.
     """
     config = checkpoint.load_config(model)

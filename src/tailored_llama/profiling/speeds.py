@@ -1,4 +1,4 @@
-"""Speeds of several models beside each other: a process for each, taking turns."""
+"""Speeds of several models: one process per model, measured in alternation."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def speeds(
     repeats: int,
     threads: int | None,
 ) -> list[list[Speed]]:
-    """For each model an entry for each backend and batch, with `ratios` to the first model's."""
-    found: list[list[Speed]] = [[] for _ in models]
+    """For each model one entry per backend and batch, with `ratios` relative to the first model."""
+    results: list[list[Speed]] = [[] for _ in models]
     for backend in backends:
         with tempfile.TemporaryDirectory(prefix="tailor-measure-") as folder, ExitStack() as stack:
             places = [
@@ -49,20 +49,21 @@ def speeds(
                 stack.enter_context(Worker(backend, str(model), place, sizes))
                 for model, place in zip(models, places, strict=True)
             ]
-            # One after the other at every repeat, so that what else the machine does falls on all alike.
+            # Alternate between the models at every repeat, so that other load on the machine affects all
+            # equally.
             turns = [
                 (worker, entries, batch)
                 for _ in range(repeats)
                 for batch in batches
-                for worker, entries in zip(workers, found, strict=True)
+                for worker, entries in zip(workers, results, strict=True)
             ]
             for worker, entries, batch in track(turns, f"measuring in {backend}"):
                 entries.append({"backend": backend, "dtype": dtype, "batch": batch, **worker.ask(batch)})
-    return compared([_medians(entries) for entries in found])
+    return compared([_medians(entries) for entries in results])
 
 
 def compared(timed: Sequence[Sequence[Speed]]) -> list[list[Speed]]:
-    """The entries with `ratios` to those of the first model."""
+    """The entries with `ratios` relative to those of the first model."""
     return [
         [
             entry | {"ratios": {key: entry[key] / first[key] for key in RATES}}
@@ -73,7 +74,7 @@ def compared(timed: Sequence[Sequence[Speed]]) -> list[list[Speed]]:
 
 
 def _medians(entries: Sequence[Speed]) -> list[Speed]:
-    """One entry for each backend and batch: medians of the rates, the largest memory."""
+    """One entry per backend and batch: median rates, maximum memory."""
     groups: dict[tuple[str, int], list[Speed]] = {}
     for entry in entries:
         groups.setdefault((entry["backend"], entry["batch"]), []).append(entry)
@@ -86,41 +87,41 @@ def _medians(entries: Sequence[Speed]) -> list[Speed]:
 
 
 def _place(model: str | Path, backend: str, dtype: str, path: Path) -> Path:
-    """What the backend loads: the checkpoint itself, or a GGUF file made of it."""
+    """The path that the backend loads: the checkpoint, or a GGUF file converted from it."""
     if backend == "transformers":
         return checkpoint.resolve(model)
     if importlib.util.find_spec("xllamacpp") is None:
-        raise TailorError("llama.cpp is not here: pip install 'tailored-llama[llamacpp]'")
+        raise TailorError("llama.cpp is not installed: pip install 'tailored-llama[llamacpp]'")
     from tailored_llama.stages.export.gguf import nameless, to_gguf
 
     weights = checkpoint.open_weights(model)
-    # Ids are given to it: what tokenizer a model has, and whether it has one, does not matter here.
+    # The worker sends token ids, so the tokenizer does not matter.
     words = nameless(int(weights.config.vocab_size))
     return to_gguf(weights, path, tokenizer_dir=None, dtype=dtype, vocabulary=words)
 
 
 def _cores() -> int:
-    """What OMP_NUM_THREADS says, else all cores."""
+    """OMP_NUM_THREADS if set, else the number of cores."""
     named = os.environ.get("OMP_NUM_THREADS", "")
     return int(named) if named.isdigit() and int(named) else os.cpu_count() or 1
 
 
 class Worker:
-    """A process that holds one model and answers one batch at a time (worker.py)."""
+    """A process with one model that measures one batch at a time (worker.py)."""
 
     def __init__(self, backend: str, name: str, place: Path, sizes: Mapping[str, Any]) -> None:
-        quiet = ("-W", "ignore::FutureWarning")  # of the libraries, about each other
+        quiet = ("-W", "ignore::FutureWarning")  # warnings of the libraries about each other
         command = [sys.executable, *quiet, "-m", "tailored_llama.profiling.worker", backend, str(place)]
         self._process = subprocess.Popen(
             [*command, to_json(dict(sizes))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": str(sizes["threads"])},
-            start_new_session=True,  # Ctrl-C is answered here alone, which then ends it
+            start_new_session=True,  # only this process handles Ctrl-C; it then ends the worker
         )  # fmt: skip
         self._name = name
 
     def __enter__(self) -> Worker:
         try:
-            self._read()  # that it has loaded, before the next one does
+            self._read()  # wait until it has loaded, before the next one starts
         except BaseException:
             self._process.kill()
             raise
@@ -142,7 +143,7 @@ class Worker:
         self._process.stdout.close()
 
     def ask(self, batch: int) -> Speed:
-        """One batch, read and continued."""
+        """Measure one batch: prompt processing and decoding."""
         assert self._process.stdin is not None
         print(to_json(batch), file=self._process.stdin, flush=True)
         return self._read()
@@ -151,12 +152,12 @@ class Worker:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):
-                said: Speed = json.loads(line)
-                if "error" in said:
-                    raise TailorError(f"{self._name}: {said['error']}")
-                return said
+                message: Speed = json.loads(line)
+                if "error" in message:
+                    raise TailorError(f"{self._name}: {message['error']}")
+                return message
         code = self._process.wait()
         raise TailorError(
-            f"{self._name}: the process that measures it ended ({code}), most likely for want of memory; "
+            f"{self._name}: the measuring process ended ({code}), most likely for lack of memory; "
             f"measure fewer models or smaller batches at once"
         )

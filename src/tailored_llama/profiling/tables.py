@@ -1,4 +1,4 @@
-"""What was measured as tables for a terminal of 80 columns."""
+"""Measurements as tables for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tailored_llama.reporting.formatting import count, size
 
 
 def tables(measured: Mapping[str, Any]) -> list[Table]:
-    """One of sizes and, for each backend and batch, one of speeds; ratios are to the first model."""
+    """A table of sizes and, for each backend and batch, one of speeds; ratios are relative to the first
+    model.
+    """
     models, settings = measured["models"], measured["settings"]
     weights = _table(
         f"Sizes (MACs of {settings['length']} tokens)",
@@ -34,7 +36,7 @@ def _speeds(models: list[dict[str, Any]], settings: Mapping[str, Any], place: in
     first = models[0]["speeds"][place]
     table = _table(
         f"{first['backend']}, {first['dtype']}, batch {first['batch']}: {settings['length']} tokens read, "
-        f"{settings['new']} written, medians of {settings['repeats']}",
+        f"{settings['new']} generated, medians of {settings['repeats']}",
         "model", "first token", "prefill, tok/s", "decode, tok/s", "peak memory",
     )  # fmt: skip
     for model in models:

@@ -1,7 +1,7 @@
-"""One model in a process of its own: `python -m tailored_llama.profiling.worker BACKEND MODEL SETTINGS`.
+"""One model in its own process: `python -m tailored_llama.profiling.worker BACKEND MODEL SETTINGS`.
 
-It says `{}` when the model is loaded and warm. Then for each line on stdin, a number of rows, it reads that
-many prompts, continues them, and says in JSON how long it took and how much memory it held.
+It prints `{}` when the model is loaded and warm. For each line on stdin, a number of rows, it processes that
+many prompts, continues them, and prints the times and the memory as JSON.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tailored_llama.memory import memory_for
 from tailored_llama.strict_json import to_json
 
 Timed = Callable[[int], tuple[float, float]]
-"""Rows -> seconds to their first tokens, and from there to their last."""
+"""Rows -> (seconds to the first tokens, seconds from there to the last ones)."""
 
 
 def transformers(
     path: str, length: int, new: int, threads: int, allow_config: list[str], **_: Any
 ) -> tuple[Timed, dict[str, Any]]:
-    """The model in the precision it is stored in, on the GPU where there is one."""
+    """The model in its stored precision, on the GPU if there is one."""
     import torch
 
     from tailored_llama import checkpoint
@@ -38,8 +38,8 @@ def transformers(
 
     def timed(rows: int) -> tuple[float, float]:
         ids = torch.randint(int(model.config.vocab_size), (rows, length), generator=dice).to(device)
-        found = decode(model, ids, new)
-        return found.first, found.seconds - found.first
+        decoded = decode(model, ids, new)
+        return decoded.first, decoded.seconds - decoded.first
 
     return timed, {"dtype": str(model.dtype).removeprefix("torch."), "device": device}
 
@@ -47,7 +47,7 @@ def transformers(
 def llama_cpp(
     path: str, length: int, new: int, batch: int, threads: int, **_: Any
 ) -> tuple[Timed, dict[str, Any]]:
-    """A llama.cpp server with its own defaults, but no cache of prompts, on the CPU."""
+    """A llama.cpp server on the CPU, with its default settings but without its prompt cache."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -63,7 +63,7 @@ def llama_cpp(
     server = xllamacpp.Server(params)
 
     def timed(rows: int) -> tuple[float, float]:
-        # Rows of one request begin together; the ids, as long as none is special, do not matter.
+        # Rows of one request start together; the ids do not matter, as long as none is special.
         prompts = [[3 + (row + place) % 40 for place in range(length)] for row in range(rows)]
         body = {
             "prompt": prompts if rows > 1 else prompts[0], "n_predict": new, "ignore_eos": True,
@@ -71,29 +71,29 @@ def llama_cpp(
         }  # fmt: skip
         request = urllib.request.Request(f"{server.listening_address}/completion", to_json(body).encode())
         with urllib.request.urlopen(request) as answer:
-            said = json.load(answer)
-        times = [one["timings"] for one in (said if rows > 1 else [said])]
-        assert all(one["predicted_n"] == new and one["prompt_n"] == length for one in times), times
-        # The first token is there when the prompt has been read.
+            response = json.load(answer)
+        times = [result["timings"] for result in (response if rows > 1 else [response])]
+        assert all(result["predicted_n"] == new and result["prompt_n"] == length for result in times), times
+        # The first token is available when the prompt has been processed.
         return max(t["prompt_ms"] for t in times) / 1e3, max(t["predicted_ms"] for t in times) / 1e3
 
     return timed, {"device": "cpu"}
 
 
 def main(backend: str, path: str, settings: dict[str, Any]) -> None:
-    """Load, warm up, and answer until stdin ends."""
+    """Load, warm up, and measure until stdin ends."""
     length, new = settings["length"], settings["new"]
     timed, about = (llama_cpp if backend == "llama.cpp" else transformers)(path, **settings)
-    timed(settings["batch"])  # the first call pays for allocation
+    timed(settings["batch"])  # the first call includes allocation
     print("{}", flush=True)
     for line in sys.stdin:
         rows = int(line)
         reset_peak()
-        first, rest = timed(rows)
+        first, decoding = timed(rows)
         figures = {
             "first_token_seconds": first,
             "prefill_tokens_per_second": rows * length / first,
-            "decode_tokens_per_second": rows * (new - 1) / rest,
+            "decode_tokens_per_second": rows * (new - 1) / decoding,
             "peak_memory": peak_memory(),
         }
         print(to_json(about | figures), flush=True)

@@ -1,5 +1,4 @@
-"""The recipe: one YAML that describes a whole run (schema.py), and how it is read
-(document.py, load.py)."""
+"""The recipe: one YAML file that describes a run (schema.py), and its reading (document.py, load.py)."""
 
 from tailored_llama.names import suggest
 from tailored_llama.recipe.base import MOST_TOKENS, Name, Place, Precision, Projection, Strict

@@ -1,4 +1,4 @@
-"""What every section of the recipe is made of: the strict model, shared types, and units of fields."""
+"""Common parts of the recipe's sections: the strict model, shared types, and units of fields."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Projection = Literal["q", "k", "v", "o", "gate", "up", "down"]
 PROJECTIONS: tuple[Projection, ...] = get_args(Projection)
 Ratio = Annotated[float, Field(gt=0.0, lt=1.0)]
 Name = Annotated[str, AfterValidator(check_name)]
-"""Of a task or prompt: part of a file's name."""
+"""Name of a task or prompt, which becomes part of a file name."""
 Place = Annotated[str, AfterValidator(check_path)]
-"""A path, or a name that stands for one."""
+"""A path, or a name that stands for a path."""
 MOST_TOKENS = 2**24
-"""Of a text: beyond any context."""
+"""Maximum length of a text in tokens, above any context length."""
 
 
 def unit(name: str) -> dict[str, Any]:
-    """The `json_schema_extra` of a field that is measured in `name`, for the reference page."""
+    """The `json_schema_extra` of a field with the unit `name`, for the reference page."""
     return {"unit": name}
 
 
 class Strict(BaseModel):
-    """Frozen, and closed to keys it does not know, to NaN and to infinity.
+    """Frozen; unknown keys, NaN and infinity are errors.
 
-    Every number has an upper bound as well: a larger one is a typing error, or an attempt to keep the
-    machine busy.
+    Every number also has an upper bound: a larger value is a typing error, or an attempt to exhaust the
+    machine.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""YAML documents from outside, read by the 1.2 core schema. Whatever is wrong with one is one line."""
+"""YAML documents of users, read by the 1.2 core schema. Every problem becomes a one-line error."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tailored_llama.errors import SHOWN, RecipeError, shown
 from tailored_llama.recipe.text import decode
 
 MOST_BYTES, MOST_VALUES = 65_536, 5_000
-"""Of a document: about a second of parsing."""
+"""Maximum size of a document: about a second of parsing."""
 DEEPEST = 20
-"""Levels of lists and mappings in one another."""
+"""Maximum nesting of lists and mappings."""
 MOST_CHARACTERS = 1_000_000
-"""Of a document with its aliases written out."""
+"""Maximum size of a document with expanded aliases."""
 CORE = {"null", "bool", "int", "float", "str", "seq", "map", "merge"}
 TAG = "tag:yaml.org,2002:"
 AS_TEXT = {"timestamp", "value"}
-"""Resolved by the parser, and plain text in the core schema."""
+"""Tags that the parser resolves, but that are plain text in the core schema."""
 
 
 def read_yaml(path: Path) -> Any:
-    """The document in `path`; RecipeError naming the file, and line and column, where there is none."""
+    """The document in `path`. Raises RecipeError with file, line and column if it is not valid."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -39,7 +39,7 @@ def read_yaml(path: Path) -> Any:
     try:
         text = decode(content)
     except ValueError as error:
-        raise RecipeError(f"{path}: no UTF-8 text: {error}; name a YAML file") from None
+        raise RecipeError(f"{path}: not UTF-8 text: {error}; name a YAML file") from None
     try:
         return _parse(text)
     except _BadError as error:
@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """One YAML value, as `--set KEY=VALUE` takes it; RecipeError where it is none."""
+    """One YAML value, as in `--set KEY=VALUE`; RecipeError if it is invalid."""
     try:
         if len(text) > MOST_BYTES:
             raise _BadError(f"longer than {MOST_BYTES} characters")
@@ -59,12 +59,12 @@ def parse_value(text: str) -> Any:
 
 
 class _BadError(Exception):
-    """What is wrong with a document, in a few words."""
+    """A short description of the problem with a document."""
 
 
 def _parse(text: str) -> Any:
     if re.search(r"^%YAML\s+(?!1\.2\s*$)", text, re.MULTILINE):
-        raise _BadError("of another version than 1.2; take out the %YAML line")
+        raise _BadError("the YAML version is not 1.2; remove the %YAML line")
     yaml = YAML(typ="safe", pure=True)
     yaml.Scanner, yaml.Composer = _Scanner, _Composer
     try:
@@ -86,7 +86,7 @@ def _parse(text: str) -> Any:
 
 
 class _Scanner(Scanner):
-    """Stops at brackets that are nested too deeply, of which it would first find all."""
+    """Stops at brackets that are nested too deeply; the base class would scan all of them first."""
 
     def fetch_flow_collection_start(self, *given: Any, **named: Any) -> None:
         if len(self.flow_context) >= DEEPEST:
@@ -95,7 +95,7 @@ class _Scanner(Scanner):
 
 
 class _Composer(Composer):
-    """Stops at the value after the last that is allowed."""
+    """Stops when there are more values than allowed."""
 
     count = 0
 
@@ -107,19 +107,19 @@ class _Composer(Composer):
 
 
 class _Checked:
-    """Walks the nodes of a document, each once, before any value is made of them."""
+    """Visits each node of a document once, before values are constructed."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, tuple[int, int]] = {}
         self._open: set[int] = set()
 
     def size_of(self, node: Node) -> tuple[int, int]:
-        """(characters, levels) of `node` with its aliases written out.
+        """(characters, levels) of `node` with expanded aliases.
 
-        Raises _BadError beyond the limits, and for a tag or a key that the core schema does not have.
+        Raises _BadError beyond the limits, and for a tag or key that is not in the core schema.
         """
         if id(node) in self._open:
-            raise _BadError(_at(node.start_mark, "an alias of what it is itself a part of"))
+            raise _BadError(_at(node.start_mark, "an alias that contains itself"))
         if id(node) not in self._sizes:
             self._open.add(id(node))
             self._sizes[id(node)] = self._measured(node)
@@ -140,7 +140,7 @@ class _Checked:
         levels = 1 + max((levels for _, levels in parts), default=0)
         if size > MOST_CHARACTERS:
             raise _BadError(
-                _at(node.start_mark, f"its aliases stand for over {MOST_CHARACTERS:,} characters")
+                _at(node.start_mark, f"its aliases expand to over {MOST_CHARACTERS:,} characters")
             )
         if levels > DEEPEST:
             raise _BadError(_at(node.start_mark, f"nested more than {DEEPEST} deep"))
@@ -158,7 +158,7 @@ class _Checked:
         kind = str(key.tag).removeprefix(TAG)
         if not isinstance(key, ScalarNode) or kind not in {"str", "merge", *AS_TEXT}:
             named = shown(key.value, 40) if isinstance(key, ScalarNode) else "a list or mapping"
-            raise _BadError(_at(key.start_mark, f"a key is a text, and {named} is none; quote it"))
+            raise _BadError(_at(key.start_mark, f"a key must be text, and {named} is not; quote it"))
 
 
 def _at(mark: Any, problem: str) -> str:

@@ -75,7 +75,7 @@ class TuneKeys(TypedDict, total=False):
 
 
 class EvaluateKeys(TypedDict, total=False):
-    """Of `Evaluate`, but for `tasks`, which is an argument of its own."""
+    """The fields of `Evaluate`, except `tasks`, which is a separate argument."""
 
     prompt: str | None
     perplexity: Sequence[str | Path]

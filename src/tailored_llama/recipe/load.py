@@ -1,4 +1,4 @@
-"""Recipes from YAML, with a suggestion for every key that is not known.
+"""Recipes from YAML, with suggestions for unknown keys.
 
 YAML is read by the 1.2 core schema: `1e-4` is a number, and `yes` a string.
 """
@@ -27,7 +27,7 @@ def bundled_recipes() -> list[str]:
 
 
 def find_recipe(name: str | Path) -> Path:
-    """A path as it is, or the name of a bundled recipe."""
+    """The file of a recipe: a path, or the name of a bundled recipe."""
     try:
         path = Path(check_path(str(name)))
     except ValueError as error:
@@ -64,7 +64,7 @@ def load_recipe(
 ) -> Recipe:
     """A recipe from a path, a bundled name, a mapping or a Recipe, with `assignments` on top.
 
-    Raises RecipeError naming the file, the dotted key, what is wrong and what would do.
+    Raises RecipeError with the file, the dotted key, the problem and the allowed values.
     """
     if isinstance(source, Recipe):
         document, where = source.model_dump(), "recipe"
@@ -79,7 +79,7 @@ def load_recipe(
 
 
 def validate(model: type[M], document: Mapping[str, Any], where: str) -> M:
-    """`document` as a `model`, or one RecipeError for the first thing wrong in it."""
+    """`document` as a `model`; RecipeError for its first problem."""
     try:
         return model.model_validate(document)
     except ValidationError as error:
@@ -87,9 +87,7 @@ def validate(model: type[M], document: Mapping[str, Any], where: str) -> M:
 
 
 def settings_of(model: type[M], settings: M | None, overrides: Mapping[str, Any], where: str) -> M:
-    """`settings`, or the defaults of `model`, with `overrides` of single fields on top, as `validate` checks
-    them.
-    """
+    """`settings`, or the defaults of `model`, with validated `overrides` of single fields."""
     base = settings if settings is not None else model()
     return validate(model, {**base.model_dump(), **overrides}, where) if overrides else base
 
@@ -105,12 +103,12 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     value = problem["input"]
     message = problem["msg"].removeprefix("Value error, ")
     if isinstance(value, Mapping) and not problem["loc"]:
-        return message  # of several keys together, which it names itself
+        return message  # concerns several keys, which the message names
     return f"{key}: {message[0].lower()}{message[1:]} (it is {shown(value, 80)})"
 
 
 def is_section(key: str) -> bool:
-    """Whether a recipe's dotted `key` always holds keys of its own: `tune` does, `heal` may be left out."""
+    """Whether a recipe's dotted `key` is always a section: `tune` is, `heal` is optional."""
     *above, last = key.split(".")
     try:
         annotation = _model_at(Recipe, above).model_fields[last].annotation
@@ -126,7 +124,7 @@ def _keys_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
     for part in location:
         annotation = model.model_fields[str(part)].annotation
-        # A part that may be left out is `Part | None`.
+        # An optional part has the type `Part | None`.
         (model,) = (
             kind for kind in get_args(annotation) or (annotation,)
             if isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -14,7 +14,7 @@ def places_in(folder: Path) -> dict[str, str]:
 
     A sub-directory that holds a `.jsonl`, `.csv` or `.parquet` file named by a split is a task's; else the
     one `.txt` or `.jsonl` file in it is a text (`wikitext2/test.txt`, `c4/demo.jsonl`). Others are left out.
-    Raises DataError where there is no such sub-directory.
+    Raises DataError if there is no such sub-directory.
     """
     if not folder.is_dir():
         raise DataError(

@@ -133,12 +133,14 @@ class Prune(Strict):
     @model_validator(mode="after")
     def _ratios_on_the_way(self) -> Prune:
         if any(ratio > self.ratio for ratio in self.trajectory):
-            raise ValueError(f"trajectory: its ratios lie on the way to ratio, which is {self.ratio:g}")
+            raise ValueError(f"trajectory: its ratios must be below ratio, which is {self.ratio:g}")
         return self
 
     @field_validator("layers")
     @classmethod
     def _some_layers(cls, layers: tuple[int, int] | None) -> tuple[int, int] | None:
         if layers is not None and not 0 <= layers[0] < layers[1]:
-            raise ValueError(f"[{layers[0]}, {layers[1]}] is no range of layers: it needs 0 <= start < end")
+            raise ValueError(
+                f"[{layers[0]}, {layers[1]}] is not a range of layers: 0 <= start < end is required"
+            )
         return layers

@@ -2,7 +2,7 @@
 
 python -m tailored_llama.recipe.reference docs/reference/recipe.md
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the rest of the page is written by hand.
+A table is between `<!-- table: NAME -->` and `<!-- end -->`; the rest of the page is not generated.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tailored_llama.recipe.schema import Recipe
 
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TOP = "recipe"
-"""The name of the table of the keys outside all sections."""
+"""The name of the table of top-level keys."""
 
 
 def fill(page: str) -> str:
-    """`page` with every marked table written anew; KeyError for a table that the recipe does not have."""
+    """`page` with all marked tables regenerated; KeyError for a table without a section in the recipe."""
     tables = {TOP: _top()} | {name: _section(model) for name, model in _sections()}
     return TABLE.sub(lambda mark: f"{mark[1]}{tables[mark[2]]}{mark[3]}", page)
 
@@ -37,7 +37,7 @@ def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
 
 
 def _model(field: FieldInfo) -> type[BaseModel] | None:
-    """The model that holds a field's own keys, also where the field may be left out."""
+    """The model of a field with keys, also if the field is optional."""
     for kind in get_args(field.annotation) or (field.annotation,):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
@@ -58,7 +58,7 @@ def _section(model: type[BaseModel]) -> str:
 
 
 def keys(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """(dotted key, field) of a section, with the keys of its parts below them."""
+    """(dotted key, field) of a section, including the keys of its parts."""
     for name, field in model.model_fields.items():
         yield f"{above}{name}", field
         part = _model(field)
@@ -75,7 +75,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """`value` as it is written in a recipe."""
+    """`value` in the notation of a recipe."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -85,7 +85,7 @@ def _yaml(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_yaml, value))}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_yaml(held)}" for key, held in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_yaml(entry)}" for key, entry in value.items()) + "}"
     return str(value)
 
 

@@ -18,16 +18,16 @@ from tailored_llama.recipe.training import Heal, Tune
 
 
 class Evaluate(Strict):
-    """What is scored, in which wording."""
+    """What is scored, and in which wording."""
 
     tasks: tuple[Place, ...] | None = Field(
         None,
-        description="tasks that are scored; none: the recipe's. A task that was not tuned is asked in its "
+        description="tasks that are scored; none: the recipe's. A task that was not tuned is scored in its "
         "stock wording (lm_eval's, or the first of a task without one)",
     )
     prompt: Name = Field(
         "same",
-        description="in a run, `same`: the tuned wording for every row, with lm_eval's reported beside it; "
+        description="in a run, `same`: the tuned wording for every row, with lm_eval's reported in addition; "
         "or `harness`: lm_eval's alone. Outside a run: any prompt of the task, by default its stock wording",
     )
     perplexity: tuple[Place, ...] = Field(
@@ -86,7 +86,7 @@ class Export(Strict):
 
 
 class Recipe(Strict):
-    """The whole run."""
+    """The complete description of a run."""
 
     model: Place = Field(description="a local directory, a hub id, or `world` (the bundled model)")
     seed: int = Field(
@@ -105,13 +105,13 @@ class Recipe(Strict):
     )
     allow_config: tuple[str, ...] = Field(
         (),
-        description="attributes of `config.json` to accept that no table knows and that do not change the "
-        "output of a layer; also `--allow-config`, on every verb that reads a model",
+        description="unknown attributes of `config.json` to accept, if they do not change the output of a "
+        "layer; also `--allow-config`, on every command that reads a model",
     )
     prune: Prune = Field(Prune(), description="what is removed, and how it is chosen")
     heal: Heal | None = Field(
         None,
-        description="recovery of the whole model after pruning; none: the pruned model is tuned as it is",
+        description="recovery of the model after pruning; none: the pruned model is tuned directly",
     )
     tune: Tune = Field(Tune(), description="few-shot tuning to each task")
     evaluate: Evaluate = Field(Evaluate(), description="what is scored")
@@ -123,7 +123,7 @@ class Recipe(Strict):
     )
     sweep: dict[str, Any] | None = Field(
         None,
-        description="dotted keys with lists of values, and named `variants`: every combination is run",
+        description="dotted keys with lists of values, and named `variants`; every combination is run",
     )
 
     @field_validator("tasks", "allow_config", mode="before")
@@ -143,12 +143,12 @@ class Recipe(Strict):
             return self
         prune = self.prune
         refused = {
-            "trajectory: several cuts make no plans on the way": bool(prune.trajectory),
-            "of: units is too coarse to be shared out over several cuts": prune.of == "units",
-            "units: whole layers are too coarse to be shared out over several cuts": "layers" in prune.units,
-            "floor: a share would be taken of each cut's model anew": prune.floor < 1,
+            "trajectory: intermediate plans are not supported with several cuts": bool(prune.trajectory),
+            "of: units is too coarse to be divided over several cuts": prune.of == "units",
+            "units: whole layers are too coarse to be divided over several cuts": "layers" in prune.units,
+            "floor: a share would apply to the model of each cut separately": prune.floor < 1,
         }
-        for problem, there in refused.items():
-            if there:
-                raise ValueError(f"heal.rounds: prune.{problem}; leave it out, or set heal.rounds to 1")
+        for problem, present in refused.items():
+            if present:
+                raise ValueError(f"heal.rounds: prune.{problem}; remove it, or set heal.rounds to 1")
         return self

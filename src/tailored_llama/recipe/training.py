@@ -29,7 +29,7 @@ class Lora(Strict):
         description="projections with an adapter, in every layer: `q`, `k`, `v`, `o`, `gate`, `up`, `down`",
     )  # fmt: skip
     dora: bool = Field(
-        False, description="train direction and magnitude of the weights apart (Liu et al. 2024, DoRA)"
+        False, description="train direction and magnitude of the weights separately (Liu et al. 2024, DoRA)"
     )
     rslora: bool = Field(
         False, description="multiply by alpha / sqrt(r) instead (Kalajdzievski 2023, rank-stabilised LoRA)"
@@ -37,7 +37,9 @@ class Lora(Strict):
 
 
 class Distill(Strict):
-    """What the unpruned teacher provides beside its distributions over the shots' answers and choices."""
+    """Outputs of the unpruned teacher, in addition to its distributions over the shots' answers and
+    choices.
+    """
 
     texts: int = Field(
         0, ge=0, le=10**7,
@@ -54,7 +56,7 @@ class Distill(Strict):
 def general_source(source: str) -> str:
     """`source`, or ValueError for rows of tasks."""
     if source == "task":
-        raise ValueError("general text is no rows of tasks; name c4, world or a file")
+        raise ValueError("general text cannot be rows of tasks; name c4, world or a file")
     return source
 
 
@@ -76,14 +78,14 @@ class Replay(Strict):
 
 
 class EarlyStop(Strict):
-    """Stop, and return to the best epoch, by the loss on shots that are held out."""
+    """Stop early and restore the best epoch, by the loss on held-out shots."""
 
     share: float = Field(
         0.2, gt=0, lt=1, description="share of the shots that is held out and not trained on"
     )
     patience: int = Field(
         3, ge=1, le=10**6,
-        description="training stops after so many epochs without a lower loss on them",
+        description="training stops after this many epochs without a lower loss on them",
         json_schema_extra=unit("epochs"),
     )  # fmt: skip
 
@@ -111,8 +113,8 @@ class Tune(Strict):
     )
     reserve: bool = Field(
         False,
-        description="draw no shots from the rows that `evaluate.split: train` scores: of each task 200 "
-        "training rows, or half of them where there are fewer than 400, the same ones for every seed",
+        description="draw no shots from the rows that `evaluate.split: train` scores: 200 training rows of "
+        "each task, at most half of them, independent of the seed",
     )
     prompt: Name = Field(
         "auto", description="name of a prompt, or `auto`: the one in which the model answers the shots best"
@@ -147,7 +149,7 @@ class Tune(Strict):
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """What decides which rows are the shots and in which wordings they may be put."""
+        """The settings that determine the shots and their possible wordings."""
         return {key: getattr(self, key) for key in ("shots", "select", "overlap", "reserve", "prompt")}
 
     @field_validator("loss", mode="before")
@@ -164,7 +166,7 @@ class Tune(Strict):
 
 
 class HealLora(Lora):
-    """Of higher rank than for a task, since the whole model has to recover."""
+    """Low-rank adapters for healing; of higher rank than for a task, since the whole model recovers."""
 
     r: int = Field(32, ge=1, le=2**16, description="rank of the adapters")
     alpha: float = Field(64, gt=0, le=2**20, description="scale: the update is multiplied by alpha / r")
@@ -172,7 +174,7 @@ class HealLora(Lora):
 
 
 class HealText(Strict):
-    """General text that the pruned model reads beside what the unpruned model generates."""
+    """General text for healing, in addition to the texts that the unpruned model generates."""
 
     source: Place = Field(
         "c4", description="`c4`, `world` or a file, as for `prune.calibration.source`; not `task`"
@@ -206,7 +208,7 @@ class Heal(Strict):
         "each wording once; 0 only with `heal.text`", json_schema_extra=unit("texts"),
     )  # fmt: skip
     text: HealText | None = Field(
-        None, description="general text to learn from as well; none: what the unpruned model generates alone"
+        None, description="general text, in addition to the generated texts; none: only generated texts"
     )
     length: int = Field(
         40, ge=2, le=MOST_TOKENS,
@@ -231,5 +233,5 @@ class Heal(Strict):
     @model_validator(mode="after")
     def _something_to_read(self) -> Heal:
         if not self.texts and self.text is None:
-            raise ValueError("texts: 0 leaves nothing to learn from; name a text as well")
+            raise ValueError("texts: 0 leaves no training data; set text as well")
         return self

@@ -1,4 +1,4 @@
-"""Frozen JSON objects with typed keys, and how a file becomes one."""
+"""Frozen JSON objects with typed keys, and their validation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Record(BaseModel):
         return default if value is None else value
 
     def to_json(self) -> dict[str, Any]:
-        """The object as JSON, without keys that were never set."""
+        """The object as JSON, without keys that were not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 

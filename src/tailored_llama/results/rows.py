@@ -1,7 +1,7 @@
-"""`results.json`: typed rows of figures, the order of stages, and what is put relative to what.
+"""`results.json`: typed rows of figures, the order of stages, and relative figures.
 
-One model reads and writes the file. `row["mean"]` gives the same as `row.mean`, for code that read the rows
-as JSON objects.
+One model reads and writes the file. `row["mean"]` equals `row.mean`, for code that treats rows as JSON
+objects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class Sample(Record):
-    """A question whose answer is written, with what the model wrote and one right text."""
+    """A question of a generation task, with the generated answer and one correct text."""
 
     context: str
     written: str
@@ -33,25 +33,27 @@ class Sample(Record):
 
 
 class TaskFigures(Record):
-    """What one model scores on one task. Metrics are shares between 0 and 1."""
+    """The scores of one model on one task. Metrics are between 0 and 1."""
 
     acc: float | None = None
     acc_norm: float | None = Field(None, description="Log-likelihoods divided by the answers' characters.")
-    exact: float | None = Field(None, description="Of written answers: equal but for outer white space.")
-    exact_match: float | None = Field(None, description="Of written answers, normalised as SQuAD does.")
-    f1: float | None = Field(None, description="Of written answers: F1 of normalised words.")
-    rougeL: float | None = Field(  # noqa: N815 (the metric's name)
-        None, description="Of written answers: ROUGE-L."
+    exact: float | None = Field(None, description="Generated answers: equal except for outer white space.")
+    exact_match: float | None = Field(
+        None, description="Generated answers: equal after SQuAD's normalisation."
     )
-    main: float = Field(description="The metric that the task is reported by.")
-    metric: str = Field("acc", description="Which metric `main` is.")
+    f1: float | None = Field(None, description="Generated answers: F1 of normalised words.")
+    rougeL: float | None = Field(  # noqa: N815 (the metric's name)
+        None, description="Generated answers: ROUGE-L."
+    )
+    main: float = Field(description="The value of the task's main metric.")
+    metric: str = Field("acc", description="The name of the main metric.")
     stderr: float | None = Field(description="Standard error of `main`; null with one question.")
-    chance: float = Field(description="What guessing scores.")
+    chance: float = Field(description="The expected score of random guessing.")
     n: int = Field(description="Questions.")
-    cut: int = Field(description="Questions whose prompt was cut on the left to fit.")
-    unended: int | None = Field(None, description="Written answers that ran to the last token allowed.")
+    cut: int = Field(description="Number of questions whose prompt was truncated on the left.")
+    unended: int | None = Field(None, description="Number of generated answers that reached the token limit.")
     prompt: str = Field("", description="The wording.")
-    samples: list[Sample] | None = Field(None, description="The first written answers.")
+    samples: list[Sample] | None = Field(None, description="The first generated answers.")
 
 
 class CorpusFigures(Record):
@@ -70,25 +72,27 @@ class Row(Record):
     """One model on a set of tasks in one wording."""
 
     stage: StageName
-    task_tuned: str | None = Field(None, description="The task of the adapter, where one is on the model.")
+    task_tuned: str | None = Field(None, description="The task of the model's adapter, if it has one.")
     params: int
     macs: int = Field(description="Multiply-accumulates of one sequence of 64 tokens.")
     tasks: dict[str, TaskFigures]
-    prompt: str = Field(description="`same`: the wording that was tuned; `harness`: lm_eval's.")
-    mean: float | None = Field(description="Over the tasks' main metric; null without tasks.")
-    chance: float | None = Field(description="Over the tasks' chance.")
+    prompt: str = Field(description="`same`: the wording used for tuning; `harness`: lm_eval's.")
+    mean: float | None = Field(description="Mean of the tasks' main metric; null without tasks.")
+    chance: float | None = Field(description="Mean of the tasks' chance.")
     perplexity: dict[str, CorpusFigures]
     seconds: float = Field(description="Of scoring.")
-    peak_memory: int = Field(description="Bytes resident in the process.")
-    peak_gpu_memory: int | None = Field(None, description="Bytes allocated on the GPU, where one was used.")
-    recovery: float | None = Field(None, description="mean / dense mean, same tasks and prompts.")
+    peak_memory: int = Field(description="Peak resident memory of the process, in bytes.")
+    peak_gpu_memory: int | None = Field(
+        None, description="Peak memory allocated on the GPU, in bytes, if one was used."
+    )
+    recovery: float | None = Field(None, description="mean / dense mean, on the same tasks and prompts.")
     recovery_above_chance: float | None = Field(
         None, description="(mean - chance) / (dense mean - chance); null for a dense model at chance."
     )
 
 
 class Results(Record):
-    """The whole of a results.json, with the views that tables and pages are made from."""
+    """The content of a results.json, with views for tables and pages."""
 
     file: ClassVar[str] = "results.json"
     schema_version: int = Field(1, alias="schema")
@@ -98,15 +102,17 @@ class Results(Record):
 
     @property
     def main_rows(self) -> list[Row]:
-        """The rows that stand for a stage: of several adapters the one that takes each task from its own."""
+        """One row per stage; with several adapters, the combined row that scores each task by its own
+        adapter.
+        """
         together = {(row.stage, row.prompt) for row in self.rows if row.task_tuned is None}
         return [row for row in self.rows if row.task_tuned is None or (row.stage, row.prompt) not in together]
 
     @property
     def wordings(self) -> list[str]:
-        """`same` before `harness` before any other, as far as they were scored."""
-        found = {row.prompt for row in self.main_rows}
-        return [name for name in WORDINGS if name in found] + sorted(found - set(WORDINGS))
+        """The wordings that were scored: `same`, `harness`, then others."""
+        available = {row.prompt for row in self.main_rows}
+        return [name for name in WORDINGS if name in available] + sorted(available - set(WORDINGS))
 
     def stages(self, wording: str | None = None) -> dict[str, Row]:
         """The rows of one wording (default: the first) by stage, in the order of STAGES."""
@@ -116,20 +122,20 @@ class Results(Record):
 
     @property
     def tasks(self) -> list[str]:
-        """Every task that was scored, in the order of the first row."""
+        """All scored tasks, in the order of the first row."""
         return list(dict.fromkeys(name for row in self.main_rows for name in row.tasks))
 
     def figures(self, task: str) -> TaskFigures:
-        """The first row's figures of `task`: its chance and metric are the same in all."""
+        """The first row's figures of `task`; chance and metric are the same in all rows."""
         return next(row.tasks[task] for row in self.main_rows if task in row.tasks)
 
     @property
     def corpora(self) -> list[str]:
-        """Every text whose perplexity was measured."""
+        """All texts whose perplexity was measured."""
         return list(dict.fromkeys(name for row in self.main_rows for name in row.perplexity))
 
     def written(self, wording: str | None = None) -> dict[str, list[dict[str, Any]]]:
-        """Of each task whose answers are written: its first questions with what every stage wrote."""
+        """For each generation task its first questions, with the answers of every stage."""
         stages, result = self.stages(wording), {}
         for task in self.tasks:
             samples = {
@@ -142,7 +148,7 @@ class Results(Record):
                 result[task] = [
                     {
                         "context": question.context, "right": question.right,
-                        "answers": {stage: own[place].written for stage, own in samples.items() if own},
+                        "answers": {stage: texts[place].written for stage, texts in samples.items() if texts},
                     }
                     for place, question in enumerate(first)
                 ]  # fmt: skip
@@ -150,14 +156,16 @@ class Results(Record):
 
     @property
     def of_the_world(self) -> bool:
-        """Whether any task is one of the bundled micro-world's."""
+        """Whether any task is one of the bundled micro-world."""
         return any(name.startswith("world_") for name in self.tasks)
 
 
 def results_of(
     rows: Sequence[Row], recipe: Mapping[str, Any], versions: Mapping[str, str], *, relative: bool = True
 ) -> Results:
-    """The contents of a results.json; with `relative` every row beside the dense model's in its wording."""
+    """The content of a results.json; with `relative`, rows get figures relative to the dense model in their
+    wording.
+    """
     if relative:
         dense = {row.prompt: row for row in rows if row.stage == "dense"}
         rows = [row.model_copy(update=recovery(row, dense[row.prompt])) for row in rows]
@@ -165,7 +173,7 @@ def results_of(
 
 
 def read_results(path: str | Path, content: Mapping[str, Any]) -> Results:
-    """The `content` of the results.json at `path`. Raises CheckpointError naming a key that does not fit."""
+    """Validate the `content` of the results.json at `path`. Raises CheckpointError with an invalid key."""
     results = parse(Results, path, content)
     if results.schema_version < SCHEMA:
         log.info("%s was written by version 0.1 of this package; a new run computes it again", path)
@@ -173,10 +181,10 @@ def read_results(path: str | Path, content: Mapping[str, Any]) -> Results:
 
 
 def combine(rows: Sequence[Row]) -> Row:
-    """One row from several adapters of one base: each task as scored by its own adapter.
+    """Combine the rows of several adapters of one base: each task is taken from its own adapter.
 
-    Sizes are those of the shared base, seconds add up, memory is the largest, and a perplexity is the mean
-    over the adapters.
+    Sizes are those of the shared base, seconds are summed, memory is the maximum, and a perplexity is the
+    mean over the adapters.
     """
     tasks = {name: figures for row in rows for name, figures in row.tasks.items()}
     corpora = rows[0].perplexity
@@ -203,7 +211,7 @@ def combine(rows: Sequence[Row]) -> Row:
 def recovery(row: Row, dense: Row) -> dict[str, float | None]:
     """`recovery` = mean / dense mean; `recovery_above_chance` = (mean - chance) / (dense mean - chance).
 
-    Both over the row's own tasks. A dense model at chance has nothing to recover: the second is None.
+    Both are over the row's tasks. The second is None if the dense model is at chance.
     """
     assert row.mean is not None
     assert row.chance is not None

@@ -1,4 +1,4 @@
-"""`sweep.json` and `matrix.json`: what was measured over several runs or adapters."""
+"""`sweep.json` and `matrix.json`: results over several runs or adapters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StageSummary(Record):
     mean: Estimate
     recovery: Estimate | None
     recovery_above_chance: Estimate | None
-    of_dense_tuned: Estimate | None = Field(description="Over the dense model with the same tuning.")
+    of_dense_tuned: Estimate | None = Field(description="Relative to the dense model with the same tuning.")
     tasks: dict[str, float]
     perplexity: dict[str, float]
     kl: dict[str, float] | None = Field(
@@ -36,7 +36,7 @@ class Setting(Record):
     """One setting of a sweep, over its seeds."""
 
     group: str
-    settings: dict[str, Any] = Field(description="What the sweep sets here, by key.")
+    settings: dict[str, Any] = Field(description="The swept keys and their values.")
     lists: list[str]
     cells: list[str]
     seeds: list[int]
@@ -64,19 +64,19 @@ class CellState(Record):
 
 
 class SweepResults(Record):
-    """The whole of a sweep.json."""
+    """The content of a sweep.json."""
 
     file: ClassVar[str] = "sweep.json"
 
     settings: list[Setting]
     cells: list[CellState] = Field(default_factory=list)
-    failed: dict[str, str] = Field(description="Why a cell could not be finished, by its name.")
+    failed: dict[str, str] = Field(description="Errors of failed cells, by name.")
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
 
 class MatrixResults(Record):
-    """The whole of a matrix.json: tuned on each task (rows), tested on every task (columns)."""
+    """The content of a matrix.json: tuned on each task (rows), tested on every task (columns)."""
 
     file: ClassVar[str] = "matrix.json"
 
@@ -85,7 +85,7 @@ class MatrixResults(Record):
     cells: dict[str, dict[str, TaskFigures]]
     means: dict[str, float]
     diagonal: float | None = Field(description="Mean of the cells of a task's own adapter.")
-    beside: float | None = Field(description="Mean of the other cells of rows that were tuned on a task.")
-    general: dict[str, Any] = Field(description="Where the general instructions came from, and how many.")
+    beside: float | None = Field(description="Mean of the other cells in rows that were tuned on a task.")
+    general: dict[str, Any] = Field(description="The source and number of the general instructions.")
     recipe: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)

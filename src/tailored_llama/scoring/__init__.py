@@ -1,13 +1,14 @@
-"""Log-likelihoods and margins of choices: what accuracy and the choice of a prompt are made of.
+"""Scoring of questions: log-likelihoods, margins and generated answers, for accuracy and prompt selection.
 
-requests   a question as token ids, tokenised and cut as lm_eval's HFLM does, so that the numbers agree
-forest     which of these tokens are shared, and so computed once
-forward    the computation
-finite     what a model computes is checked to be finite numbers
-choices    scores, accuracy and margin of questions
-written    answers that are written, greedily; texts: how right they are
-outcomes   how right and how sure, for tasks of either kind
-rank       the same for every wording of a task
+requests      questions as token ids, tokenised and truncated as in lm_eval's HFLM, so that the numbers agree
+forest        tokens that several sequences share, so that they are computed once
+forward       the computation of log-likelihoods
+finite        checks that model outputs are finite
+choices       scores, accuracy and margins of multiple-choice questions
+generation    greedy generation of answers; text_metrics: their scores
+outcomes      score and margin of each question, for tasks of either kind
+rank          ranking of the wordings of a task
+bootstrap     confidence intervals
 """
 
 from tailored_llama.scoring.choices import Scored, accuracy, score

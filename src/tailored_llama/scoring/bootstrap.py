@@ -1,7 +1,8 @@
-"""The paired bootstrap (Efron and Tibshirani 1993), for every interval that the project prints.
+"""The paired bootstrap (Efron and Tibshirani 1993), used for all confidence intervals.
 
-What was measured (questions, shots, seeds) is drawn anew with replacement, the same draw for everything that
-is compared; the figure is computed on every draw, and its interval is the middle 95% of the results.
+The measured items (questions, shots, seeds) are resampled with replacement, with the same resample for
+everything that is compared. The statistic is computed on every resample; its interval is the central 95% of
+the values.
 """
 
 from __future__ import annotations
@@ -20,17 +21,19 @@ COVERED = 0.95
 
 Interval = tuple[float, float]
 Answers = Mapping[str, Sequence[Sequence[float]]]
-"""Of one stage: for each task, for each seed, the score of every question."""
+"""{task: for each seed, the score of every question} of one stage."""
 
 
 def resample(generator: np.random.Generator, count: int) -> Int[NDArray[np.int64], " draws count"]:
-    """How often each of `count` items occurs in each draw; the first row is the data: each item once."""
+    """The number of occurrences of each of `count` items in each draw; the first row is the data
+    (all ones).
+    """
     drawn = generator.multinomial(count, np.full(count, 1 / count), size=DRAWS)
     return np.vstack([np.ones(count, dtype=np.int64), drawn])
 
 
 def interval(values: Float[NDArray[np.float64], " draws"]) -> Interval:
-    """The ends of the middle COVERED share of values that were computed on draws. NaN is left out."""
+    """The interval that covers the central COVERED share of the values of all draws; NaN is ignored."""
     tail = (1 - COVERED) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)
@@ -38,20 +41,20 @@ def interval(values: Float[NDArray[np.float64], " draws"]) -> Interval:
 
 @dataclass(frozen=True)
 class Draws:
-    """A figure on the data (the first value) and on every draw."""
+    """A statistic on the data (the first value) and on every draw."""
 
     values: Float[NDArray[np.float64], " draws"]
 
     def summary(self) -> dict[str, float]:
-        """`value`, and the ends `low` and `high` of its interval."""
+        """`value`, and the bounds `low` and `high` of its interval."""
         low, high = interval(self.values[1:])
         return {"value": float(self.values[0]), "low": low, "high": high}
 
 
 def mean_draws(answers: Answers) -> Draws:
-    """The mean over tasks, seeds and questions; seeds and questions are drawn anew.
+    """The mean over tasks, seeds and questions, with seeds and questions resampled.
 
-    Answers of equal shapes see the same draws.
+    Answers of equal shape use the same draws.
     """
     total: NDArray[np.float64] | float = 0.0
     for task, seeds in answers.items():
@@ -61,17 +64,17 @@ def mean_draws(answers: Answers) -> Draws:
     return Draws((total * _seeds(count)).sum(axis=1) / len(answers))
 
 
-def ratio(one: Draws, other: Draws, less: float = 0.0) -> Draws | None:
-    """`one` over `other`, both minus `less`; None where the denominator is not positive."""
-    below = other.values - less
+def ratio(numerator: Draws, denominator: Draws, offset: float = 0.0) -> Draws | None:
+    """(numerator - offset) / (denominator - offset); None if the denominator is not positive."""
+    below = denominator.values - offset
     if below[0] <= 0:
         return None
-    return Draws((one.values - less) / np.where(below > 0, below, np.nan))
+    return Draws((numerator.values - offset) / np.where(below > 0, below, np.nan))
 
 
-def difference(one: Draws, other: Draws) -> Draws:
-    """`one` minus `other`, on the same draws."""
-    return Draws(one.values - other.values)
+def difference(minuend: Draws, subtrahend: Draws) -> Draws:
+    """`minuend` minus `subtrahend`, on the same draws."""
+    return Draws(minuend.values - subtrahend.values)
 
 
 @cache

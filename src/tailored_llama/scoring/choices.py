@@ -1,4 +1,4 @@
-"""Choices by their log-likelihoods: which one is best, and by how much."""
+"""Scores of multiple-choice questions: the best choice and its margin, from log-likelihoods."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from tailored_llama.scoring.requests import context_length, embedding_rows, requ
 
 @dataclass(frozen=True)
 class Scored:
-    """One question's choices: log-likelihoods in nats, lengths in characters, whether a context was cut."""
+    """The choices of one question: log-likelihoods in nats, lengths in characters, whether a context was
+    truncated.
+    """
 
     loglikelihoods: tuple[float, ...]
     lengths: tuple[int, ...]
@@ -24,7 +26,7 @@ class Scored:
     cut: bool
 
     def values(self, metric: Metric) -> list[float]:
-        """What `metric` compares: the log-likelihoods, for acc_norm each over its answer's length."""
+        """The values that `metric` compares: log-likelihoods, divided by the answer's length for acc_norm."""
         assert metric in ("acc", "acc_norm"), metric
         if metric == "acc":
             return list(self.loglikelihoods)
@@ -36,10 +38,10 @@ class Scored:
         return values.index(max(values)) == self.gold
 
     def probabilities(self, metric: Metric) -> list[float]:
-        """How the model spreads its belief over the choices: a softmax of what `metric` compares, in nats.
+        """Probabilities of the choices: a softmax over the values that `metric` compares, in nats.
 
-        For acc_norm the values per character are taken times the question's mean length, back to nats of a
-        whole answer, so that one letter and a sentence are measured on the same scale.
+        For acc_norm the values per character are multiplied by the mean answer length of the question, so
+        that short and long answers have the same scale.
         """
         scale = 1.0 if metric == "acc" else sum(self.lengths) / len(self.lengths)
         values = [scale * value for value in self.values(metric)]
@@ -47,7 +49,7 @@ class Scored:
         return [weight / sum(weights) for weight in weights]
 
     def margin(self, metric: Metric) -> float:
-        """Probability of the gold choice minus that of the best of the others (0 where there is no other):
+        """Probability of the gold choice minus that of the best other choice (0 without other choices);
         between -1 and 1.
         """
         probabilities = self.probabilities(metric)
@@ -63,21 +65,20 @@ def score(
     max_length: int | None = None,
     description: str = "scoring",
 ) -> list[Scored]:
-    """Every choice of every example, in order; log-softmax in fp32.
+    """Score every choice of every example, in order; log-softmax in fp32.
 
-    What choices and questions begin with alike is computed once. `batch_size` rows run together (a row is a
-    question or a few), or, where it is None, as many as make a good load. Contexts longer than `max_length`
-    (default: the model's) lose their beginning. Raises DataError for an answer that does not fit,
-    CheckpointError for a token that the model does not have, NotFiniteError for a model that gives no finite
-    number.
+    Common prefixes of choices and questions are computed once. `batch_size` rows form a batch (a row is one
+    or a few questions); None chooses the size automatically. Contexts longer than `max_length` (default: the
+    model's) are truncated on the left. Raises DataError for an answer that does not fit, CheckpointError for
+    a token outside the model's vocabulary, NotFiniteError if a log-likelihood is not finite.
     """
-    asked = list(requests(tokenizer, examples, max_length or context_length(model), embedding_rows(model)))
-    found = loglikelihoods(
-        model, [(r.ids, r.answer) for r in asked], batch_size=batch_size, description=description,
-        name=lambda index: f"row {examples[asked[index].question].row + 1}",
+    encoded = list(requests(tokenizer, examples, max_length or context_length(model), embedding_rows(model)))
+    results = loglikelihoods(
+        model, [(r.ids, r.answer) for r in encoded], batch_size=batch_size, description=description,
+        name=lambda index: f"row {examples[encoded[index].question].row + 1}",
     )  # fmt: skip
-    values = iter(value for value, _ in found)
-    cut = {request.question for request in asked if request.cut}
+    values = iter(value for value, _ in results)
+    cut = {request.question for request in encoded if request.cut}
     return [
         Scored(tuple(islice(values, len(example.answers))), example.lengths, example.gold, index in cut)
         for index, example in enumerate(examples)

@@ -1,8 +1,8 @@
-"""Log-likelihoods of answers, with what their sequences share computed once.
+"""Log-likelihoods of answers, with common prefixes computed once.
 
-A row of branches is one forward pass with a 4-D mask in which a token sees its own branch, and with positions
-that restart where a branch leaves its trunk; a prefix before all rows is a key-value cache. Both leave
-every hidden state what it is in its sequence alone, up to rounding.
+A row of branches is one forward pass with a 4-D attention mask in which a token attends to its own branch,
+and with positions that restart where a branch leaves its trunk; the prefix of all rows is a key-value cache.
+Up to rounding, every hidden state equals that of its sequence alone.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from transformers import DynamicCache, PreTrainedModel
 from tailored_llama.families import family_names
 from tailored_llama.progress import track
 from tailored_llama.scoring.finite import Where, not_finite
-from tailored_llama.scoring.forest import Forest, Ids, Row, apart, plant
+from tailored_llama.scoring.forest import Forest, Ids, Row, plant, separate
 
-# Padded tokens of one forward pass: enough to keep two cores or a GPU busy, little enough that the
-# activations of a 7B model stay below a few GB.
+# Padded tokens of one forward pass: enough to use two cores or a GPU fully, few enough that the activations
+# of a 7B model take at most a few GB.
 BATCH_TOKENS = 2048
 
 Batch = tuple[Ids, list[Row]]
@@ -31,13 +31,13 @@ KeysValues = list[tuple[Tensor, Tensor]]
 
 
 def can_branch(model: Any) -> bool:
-    """Whether tokens of `model` see what a mask lets them see, wherever in the row they stand.
+    """Whether `model` supports branches: arbitrary attention masks and positions.
 
-    Said of the known families only, and not where attention is windowed or compiled for plain rows, where
-    logits are capped after the head, or where rotary frequencies depend on a batch's longest sequence.
+    True for known families only, unless attention is windowed or compiled for plain rows, logits are capped
+    after the head, or rotary frequencies depend on the longest sequence of a batch.
     """
     if not isinstance(model, PreTrainedModel):
-        return False  # wrapped models may put virtual tokens before ours
+        return False  # wrapped models may prepend virtual tokens
     config = model.config
     rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     return (
@@ -57,40 +57,39 @@ def loglikelihoods(
     description: str = "scoring",
     name: Where = lambda index: f"pair {index + 1}",
 ) -> list[tuple[float, bool]]:
-    """log P of every answer in nats, and whether each of its tokens is the most likely one.
+    """log P of every answer in nats, and whether all its tokens are the most likely ones.
 
-    A pair is what the model reads (no longer than it can read) and an answer whose last token it predicts
-    at the end. The softmax is in fp32. `batch_size` rows run together, or, where it is None, as many as
-    BATCH_TOKENS hold with the prefix counted in. Raises NotFiniteError, with the pair's `name`, where a
-    log-likelihood is not finite.
+    A pair is (input ids, answer ids): the input ends before the last token of the answer and fits into the
+    model. The softmax is in fp32. `batch_size` rows form a batch; with None, as many as fit into BATCH_TOKENS
+    including the prefix. Raises NotFiniteError, with the pair's `name`, if a log-likelihood is not finite.
     """
     by_input: dict[Ids, list[int]] = defaultdict(list)
     for index, (ids, _) in enumerate(pairs):
         by_input[ids].append(index)
-    firsts = {ids: len(ids) - max(len(pairs[i][1]) for i in own) for ids, own in by_input.items()}
+    firsts = {ids: len(ids) - max(len(pairs[i][1]) for i in indices) for ids, indices in by_input.items()}
     branching = can_branch(model)
-    batches = list(_batches(plant(firsts) if branching else apart(firsts), batch_size))
+    batches = list(_batches(plant(firsts) if branching else separate(firsts), batch_size))
     results = [(0.0, False)] * len(pairs)
     prefix: Ids = ()
     cached: KeysValues | None = None
     with torch.inference_mode():
-        for before, rows in track(batches, description):
-            if before != prefix:
-                prefix, cached = before, _cache(model, before) if before else None
-            asked = [(i, row, path) for row in range(len(rows)) for ids, path in rows[row].paths.items()
+        for shared_prefix, rows in track(batches, description):
+            if shared_prefix != prefix:
+                prefix, cached = shared_prefix, _cache(model, shared_prefix) if shared_prefix else None
+            requests = [(i, row, path) for row in range(len(rows)) for ids, path in rows[row].paths.items()
                      for i in by_input[ids]]  # fmt: skip
             width = len(rows[0].ids)
-            answers = [pairs[index][1] for index, _, _ in asked]
+            answers = [pairs[index][1] for index, _, _ in requests]
             places = [
                 row * width + node
-                for (_, row, path), answer in zip(asked, answers, strict=True)
+                for (_, row, path), answer in zip(requests, answers, strict=True)
                 for node in path[len(path) - len(answer) :]
             ]
             logits, at = _logits(model, rows, cached, places, branching)
-            found = _read(logits, at, answers)
-            for (index, _, _), result in zip(asked, found, strict=True):
+            scores = _read(logits, at, answers)
+            for (index, _, _), result in zip(requests, scores, strict=True):
                 results[index] = result
-            batch = [index for index, _, _ in asked]
+            batch = [index for index, _, _ in requests]
             if not all(math.isfinite(results[index][0]) for index in batch):
                 first = _first_bad(model, pairs, sorted(batch))
                 raise not_finite(model, f"{description}, {name(first)}", "its log-likelihood is not finite")
@@ -108,9 +107,9 @@ def _batches(forests: Sequence[Forest], batch_size: int | None) -> Iterator[Batc
 
 
 def _first_bad(model: PreTrainedModel, pairs: Sequence[tuple[Ids, Ids]], indices: Sequence[int]) -> int:
-    """The first of `indices` whose pair has no finite log-likelihood by itself.
+    """The first of `indices` whose pair, scored alone, has no finite log-likelihood.
 
-    In a row of branches NaN reaches the others too, since a weight of zero times NaN is NaN.
+    In a row of branches NaN spreads to the other branches, since 0 * NaN is NaN.
     """
     for index in indices:
         ids, answer = pairs[index]
@@ -135,11 +134,11 @@ def _logits(
     places: Sequence[int],
     branching: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Logits `[distinct places, vocabulary]` in fp32, and for each of `places` which of them is its own.
+    """Logits `[distinct places, vocabulary]` in fp32, and for each of `places` the index of its row in them.
 
-    A place is a token of the batch, counted row after row.
+    A place is the index of a token in the flattened batch.
     """
-    # Padding stands on the right, where nothing looks back from.
+    # Padding is on the right, so no real token attends to it.
     ids = padded([row.ids for row in rows]).to(model.device)
     distinct, at = torch.unique(torch.tensor(places, device=model.device), return_inverse=True)
     if not branching:
@@ -151,41 +150,43 @@ def _logits(
     plain = cached is None and not any(row.branches for row in rows)
     hidden = model.base_model(
         input_ids=ids,
-        # Plain rows are what causal attention does by itself, and faster.
+        # Plain rows need no mask: the model's causal attention is faster.
         attention_mask=None if plain else _mask(rows, model),
         position_ids=padded([row.positions for row in rows]).to(model.device),
         past_key_values=past,
         use_cache=past is not None,
     ).last_hidden_state
-    # The head is the dearest part of a small model: it sees only the places that are read.
+    # The head is the most expensive part of a small model: compute only the logits that are read.
     return model.get_output_embeddings()(hidden.flatten(0, 1)[distinct]).float(), at
 
 
 def _mask(rows: Sequence[Row], model: PreTrainedModel) -> Tensor:
-    """What is added to the attention scores, `[rows, 1, tokens, prefix + tokens]`: 0 where a token looks."""
+    """The additive attention mask `[rows, 1, tokens, prefix + tokens]`: 0 where a token attends."""
     sees = visible(rows)
     blocked = torch.finfo(model.dtype).min
     return torch.zeros_like(sees, dtype=model.dtype).masked_fill_(~sees, blocked)[:, None].to(model.device)
 
 
 def visible(rows: Sequence[Row]) -> Bool[Tensor, "rows tokens seen"]:
-    """Where each token of `rows`, the first the longest, looks: at what stands before its row, and along its
-    own branch; padding at itself.
+    """The boolean attention mask of `rows`, the first of which is the longest: a token attends to the prefix
+    and its own branch; padding attends to itself.
     """
     width, start = len(rows[0].ids), rows[0].start
-    sees = torch.zeros(len(rows), width, start + width, dtype=torch.bool)
-    sees[:, :, :start] = True
-    own = sees[:, :, start:]
-    own.diagonal(dim1=1, dim2=2).fill_(True)
-    for row, seen in zip(rows, own, strict=True):
+    visible_tokens = torch.zeros(len(rows), width, start + width, dtype=torch.bool)
+    visible_tokens[:, :, :start] = True
+    within = visible_tokens[:, :, start:]
+    within.diagonal(dim1=1, dim2=2).fill_(True)
+    for row, mask in zip(rows, within, strict=True):
         for path in row.paths.values():
             nodes = torch.tensor(path)
-            seen[nodes[:, None], nodes] = torch.ones(len(path), len(path), dtype=torch.bool).tril_()
-    return sees
+            mask[nodes[:, None], nodes] = torch.ones(len(path), len(path), dtype=torch.bool).tril_()
+    return visible_tokens
 
 
 def _read(logits: Tensor, at: Tensor, answers: Sequence[Ids]) -> Iterator[tuple[float, bool]]:
-    """The log-likelihood of each answer, whose tokens stand one after the other in `at`, and if greedy."""
+    """(log-likelihood, whether it is greedy) of each answer; `at` lists the places of all answer tokens in
+    order.
+    """
     targets = torch.tensor([token for answer in answers for token in answer], device=logits.device)
     values = logits[at, targets] - logits.logsumexp(-1)[at]
     greedy = logits.argmax(-1)[at] == targets
@@ -195,7 +196,7 @@ def _read(logits: Tensor, at: Tensor, answers: Sequence[Ids]) -> Iterator[tuple[
 
 
 def padded(lists: Sequence[Sequence[int]]) -> Tensor:
-    """`[rows, length of the first]`, the first being the longest."""
+    """`lists` as a tensor `[rows, length of the first]`, padded with 0; the first list is the longest."""
     filled = torch.zeros(len(lists), len(lists[0]), dtype=torch.long)
     for row, values in enumerate(lists):
         filled[row, : len(values)] = torch.tensor(values)

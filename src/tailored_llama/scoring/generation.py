@@ -1,4 +1,4 @@
-"""Answers that the model writes: greedily, in padded batches, with a cache."""
+"""Greedy generation of answers in padded batches, with a key-value cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ Ids = list[int]
 
 @dataclass(frozen=True)
 class Written:
-    """One answer without what ended it; whether anything ended it; whether the context lost its beginning."""
+    """One generated answer without its end token or stop text; whether it ended; whether the context was
+    truncated.
+    """
 
     text: str
     ended: bool
@@ -49,40 +51,40 @@ def write(
     max_length: int | None = None,
     description: str = "writing",
 ) -> list[Written]:
-    """What `model` writes after every example's context, in order: the likeliest token each time.
+    """Generate greedily after every example's context, in order.
 
-    An answer ends at the end-of-sequence token, before a text of `settings.stop`, or unended after
-    `settings.max_new_tokens`. Contexts that leave no room for these, or are longer than `max_length`, lose
-    their beginning. `batch_size` questions run together, or, where it is None, as many as make a good load.
-    The model's own generation settings (a temperature, a repetition penalty) play no part. Raises DataError
-    where there is no room, CheckpointError for a token that the model does not have, NotFiniteError for a
-    model that gives no finite logits.
+    An answer ends at the end-of-sequence token, before a text of `settings.stop`, or without an end after
+    `settings.max_new_tokens`. Contexts that leave no room for these, or are longer than `max_length`, are
+    truncated on the left. `batch_size` questions form a batch; None chooses the size automatically. The
+    model's own generation settings (temperature, repetition penalty) are ignored. Raises DataError if there
+    is no room, CheckpointError for a token outside the model's vocabulary, NotFiniteError if logits are not
+    finite.
     """
     room = context_length(model) - settings.max_new_tokens
     if room < 1:
         raise DataError(
-            f"a model of context {context_length(model)} cannot write {settings.max_new_tokens} tokens after "
-            "a question; lower generation.max_new_tokens in the task file"
+            f"a model with context {context_length(model)} cannot generate {settings.max_new_tokens} tokens "
+            "after a question; lower generation.max_new_tokens in the task file"
         )
     room = min(room, max_length or room)
     encoder, embedded = Encoder(tokenizer), embedding_rows(model)
-    asked = [encode_context(encoder, example.context) for example in examples]
-    for ids, example in zip(asked, examples, strict=True):
+    encoded = [encode_context(encoder, example.context) for example in examples]
+    for ids, example in zip(encoded, examples, strict=True):
         check_ids(ids[-room:], embedded, tokenizer, example.place or f"row {example.row}")
-    found: dict[int, Written] = {}
-    # The longest first: questions of like length stand together, and what is too large shows at once.
-    order = sorted(range(len(asked)), key=lambda index: -len(asked[index]))
-    batches = list(_batches(order, [min(len(ids), room) for ids in asked], settings, batch_size))
+    answers: dict[int, Written] = {}
+    # Longest first: questions of similar length share a batch, and memory problems show at once.
+    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
+    batches = list(_batches(order, [min(len(ids), room) for ids in encoded], settings, batch_size))
     ends = text_ends(model, tokenizer)
-    with torch.inference_mode(), _own_settings_aside(model):
+    with torch.inference_mode(), _without_generation_config(model):
         for indices in track(batches, description):
             names = [f"{description}, row {examples[index].row + 1}" for index in indices]
-            contexts = [asked[index][-room:] for index in indices]
+            contexts = [encoded[index][-room:] for index in indices]
             rows = _continue(model, tokenizer, contexts, settings, ends, names)
             for index, ids in zip(indices, rows, strict=True):
                 text, ended = _read(tokenizer, ids, settings.stop, ends)
-                found[index] = Written(text, ended, len(asked[index]) > room)
-    return [found[index] for index in range(len(examples))]
+                answers[index] = Written(text, ended, len(encoded[index]) > room)
+    return [answers[index] for index in range(len(examples))]
 
 
 def _batches(
@@ -104,11 +106,9 @@ def _continue(
     ends: list[int],
     names: Sequence[str],
 ) -> list[Ids]:
-    """The new tokens of each row; behind its end a row is padded with an end token. `names` is what the rows
-    are called in a message.
-    """
+    """The new tokens of each row, padded with an end token. `names` describes the rows in messages."""
     width, pad = max(map(len, rows)), padding_id(model, ends)
-    # Padding stands on the left, so that all rows go on at the same place; the mask hides it.
+    # Padding is on the left, so that all rows continue at the same position; it is masked.
     ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
     config = GenerationConfig(
@@ -125,9 +125,9 @@ def _continue(
 
 
 class _Stops(StoppingCriteria):  # type: ignore[misc]
-    """Whether what was written so far holds one of the texts that end an answer.
+    """Stops when the generated text contains a stop text.
 
-    Looked for in the text and not among tokens, where the same text can be spelled in many ways.
+    The search is in the text, because the same text can have many tokenizations.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str], start: int) -> None:
@@ -142,7 +142,7 @@ class _Stops(StoppingCriteria):  # type: ignore[misc]
 def _read(
     tokenizer: PreTrainedTokenizerBase, ids: Ids, stops: Sequence[str], ends: Sequence[int]
 ) -> tuple[str, bool]:
-    """(the answer, whether it was ended)."""
+    """(the answer, whether it ended)."""
     last = next((place for place, token in enumerate(ids) if token in ends), len(ids))
     text = str(tokenizer.decode(ids[:last], skip_special_tokens=True))
     places = [place for stop in stops if (place := text.find(stop)) >= 0]
@@ -150,19 +150,19 @@ def _read(
 
 
 def text_ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Tokens that end a text: the tokenizer's, and those of the model's config."""
+    """End-of-sequence tokens of the tokenizer and of the model's config."""
     named = getattr(model.generation_config, "eos_token_id", None)
-    own = named if isinstance(named, list) else [named]
-    return [int(token) for token in dict.fromkeys([tokenizer.eos_token_id, *own]) if token is not None]
+    config_ids = named if isinstance(named, list) else [named]
+    return [int(token) for token in dict.fromkeys([tokenizer.eos_token_id, *config_ids]) if token is not None]
 
 
 def padding_id(model: PreTrainedModel, ends: Sequence[int]) -> int:
-    """A token that stands where nothing is read: the first of `ends` that the model's embedding has."""
+    """A token for padding: the first of `ends` that is in the model's embedding."""
     return next((token for token in ends if 0 <= token < embedding_rows(model)), 0)
 
 
 @contextmanager
-def _own_settings_aside(model: PreTrainedModel) -> Iterator[None]:
-    """`generate` fills what it is not told from the model's own settings; here it finds none."""
+def _without_generation_config(model: PreTrainedModel) -> Iterator[None]:
+    """Remove the model's generation settings inside the block; `generate` would use them as defaults."""
     with mock.patch.object(model, "generation_config", GenerationConfig()):
         yield

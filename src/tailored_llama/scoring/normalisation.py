@@ -1,7 +1,7 @@
-"""What two texts are compared by: a text without its form (SQuAD), and the words of a text (ROUGE).
+"""Normalisation of texts for comparison: as in SQuAD, and the words of a text for ROUGE.
 
-Both are those of the published scripts on English prose, and go on from there: the scripts know ASCII alone,
-take `2.5` for `25`, `-5` for `5`, and any two texts without a letter for the same.
+On English prose both agree with the published scripts. They also handle cases that the scripts do not: the
+scripts support only ASCII, treat `2.5` as `25` and `-5` as `5`, and treat all texts without letters as equal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ THOUSANDS = re.compile(r"(?<!\d)(?<!\d[,.'’])\d{1,3}(?:(?:[,'’]\d{3})+|(?:,\
 LEADING_POINT = re.compile(r"(?<![\w.])\.(?=\d)")
 GAP = "\0"
 BETWEEN_NUMBERS = re.compile(rf"(?<=\d){GAP}+(?=\d)")
-"""Where punctuation went; two numbers do not become one."""
+"""Removed punctuation between two numbers, which must not be joined."""
 SPACED = re.compile(r"(?<=\d)\s+-\s+(?=\d)|(?<=\d)\s+(?=[%‰‱])")
 """White space in a range (`5 - 10`) and before a percent sign."""
 UNSPACED = (
@@ -37,14 +37,14 @@ UNSPACED = (
 
 
 def normalised(text: str) -> str:
-    """Without case, punctuation, articles and spare white space (Rajpurkar et al. 2016, SQuAD).
+    """`text` without case, punctuation, articles and extra white space (Rajpurkar et al. 2016, SQuAD).
 
     Punctuation is what Unicode calls so. It stays where it is part of a number: signs, decimal points,
     slashes, colons, ranges, percent, minutes and seconds; commas between thousands go. Symbols (`+`, `$`,
     `=`, emoji) stay, and so does the # of `C#`. Of a text of articles or punctuation alone these stay: it
     equals only itself.
     """
-    folded = unicodedata.normalize("NFC", _alike(text).casefold())
+    folded = unicodedata.normalize("NFC", _unified(text).casefold())
     folded = SPACED.sub(lambda found: found[0].strip(), folded)
     folded = THOUSANDS.sub(lambda number: re.sub(r"[,'’]", "", number[0]), folded)
     folded = LEADING_POINT.sub("0.", folded)
@@ -54,8 +54,8 @@ def normalised(text: str) -> str:
     return " ".join(kept) or text.strip()
 
 
-def _alike(text: str) -> str:
-    """One form for characters that differ in width or in the length of a dash."""
+def _unified(text: str) -> str:
+    """`text` with one form for characters that differ only in width or dash length."""
 
     def form(char: str) -> str:
         wide = unicodedata.decomposition(char).startswith(("<wide>", "<narrow>"))
@@ -66,7 +66,7 @@ def _alike(text: str) -> str:
 
 
 def _stays(text: str, place: int) -> bool:
-    """Whether the character at `place` is no punctuation, or punctuation that changes what a number says."""
+    """Whether the character at `place` is kept: not punctuation, or punctuation that is part of a number."""
     char, before, after = text[place], text[place - 1 : place], text[place + 1 : place + 2]
     if char in QUOTES or not unicodedata.category(char).startswith("P"):
         return char not in QUOTES
@@ -88,25 +88,25 @@ def _is_word(char: str) -> bool:
 
 
 def _is_signed(rest: str) -> bool:
-    """Whether a number follows, with a currency's symbol or a decimal point before it or not."""
+    """Whether a number follows, optionally after a currency symbol or a decimal point."""
     if rest and unicodedata.category(rest[0]) == "Sc":
         rest = rest[1:]
     return _is_number(rest.removeprefix(".")[:1])
 
 
 def _is_exponent(head: str) -> bool:
-    """Whether what stands before a sign is that of `1e-5`."""
+    """Whether the text before a sign is the start of a number such as `1e-5`."""
     return head[-1:] == "e" and _is_number(head[-2:-1])
 
 
 def words_of(text: str) -> list[str]:
-    """Words in small letters, of ASCII as rouge-score finds them: runs of letters and digits.
+    """Lower-case words; for ASCII as in rouge-score: runs of letters and digits.
 
-    In other scripts marks belong to their letters, every character of a script that does not space its words
-    is a word, and so is every symbol. A text that has no word consists of its characters.
+    In other scripts, marks belong to their letters. Every symbol, and every character of a script without
+    spaces between words, is a word. A text without words is split into characters.
     """
     words: list[str] = []
-    last = ""  # kind of the character before
+    last = ""  # kind of the previous character
     for char in unicodedata.normalize("NFC", text.lower()):
         kind = _kind(char)
         if (kind == "mark" and last) or kind == "word" == last:
@@ -119,7 +119,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _kind(char: str) -> str:
-    """word, single (a word of its own), mark, joiner (of no width), or nothing: what separates words."""
+    """word, single (a word by itself), mark, joiner (zero width), or "" for separators."""
     category = unicodedata.category(char)
     if category[0] in "LN":
         return "single" if any(first <= ord(char) <= last for first, last in UNSPACED) else "word"

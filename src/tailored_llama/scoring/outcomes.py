@@ -1,4 +1,4 @@
-"""What became of each question, for tasks of either kind: how right the answer was, and how sure."""
+"""The score and the margin of each question, for tasks of either kind."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tailored_llama.scoring.text_metrics import text_scores
 
 
 class Outcome(NamedTuple):
-    """Of one question: `right`, between 0 and 1 by the task's main metric, and `margin`.
+    """The result of one question: `right`, the task's main metric between 0 and 1, and `margin`.
 
-    The margin of a choice is the right one's probability over the best other, between -1 and 1. A written
-    answer has no other beside it: its margin is the probability of the right text, as a geometric mean
-    over its tokens, between 0 and 1.
+    The margin of a multiple-choice question is the probability of the correct choice minus that of the best
+    other choice, between -1 and 1. For a generation task it is the probability of the correct text, as a
+    geometric mean over its tokens, between 0 and 1.
     """
 
     right: float
@@ -36,7 +36,7 @@ def outcomes(
     *,
     description: str,
 ) -> list[Outcome]:
-    """The outcome of every example of `task`, in order. Raises DataError for one that no model can answer."""
+    """The outcome of every example of `task`, in order. Raises DataError for an example that does not fit."""
     longest = example_length(task, model)
     if task.kind == "choice":
         scored = score(model, tokenizer, examples, max_length=longest, description=description)
@@ -57,10 +57,10 @@ def token_probabilities(
     *,
     description: str,
 ) -> list[float]:
-    """The geometric mean of the probabilities of the tokens of each right answer, its end among them."""
-    asked = list(requests(tokenizer, examples, max_length, embedding_rows(model)))
-    found = loglikelihoods(
-        model, [(r.ids, r.answer) for r in asked], description=description,
-        name=lambda index: f"row {examples[asked[index].question].row + 1}",
+    """For each correct answer, the geometric mean of its token probabilities, including the end token."""
+    encoded = list(requests(tokenizer, examples, max_length, embedding_rows(model)))
+    results = loglikelihoods(
+        model, [(r.ids, r.answer) for r in encoded], description=description,
+        name=lambda index: f"row {examples[encoded[index].question].row + 1}",
     )  # fmt: skip
-    return [math.exp(value / len(r.answer)) for r, (value, _) in zip(asked, found, strict=True)]
+    return [math.exp(value / len(r.answer)) for r, (value, _) in zip(encoded, results, strict=True)]

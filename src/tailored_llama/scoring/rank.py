@@ -1,16 +1,15 @@
-"""Which wording a model answers best in: an effective prompt, as Aftab and Davy (2024) ask for one, measured.
+"""Ranking of prompts by effectiveness (Aftab and Davy 2024): how well a model answers in each wording.
 
-Every wording is asked on the same labelled shots, which are training rows, never scored ones. The order is
-by accuracy, because that is what a task reports and what compares between wordings of any form; among
-equals by the mean margin. Raw log-likelihood margins would not do: per character they favour a wording
-answered by one letter, in all they favour long answers. The margin here is one of probabilities over the
-choices, between -1 and 1 in every wording. Of a task whose answers are written, accuracy is its main metric
-and the margin the probability of the right text (see Outcome).
+Every wording is scored on the same labelled shots: training rows, never scored ones. Wordings are ordered by
+accuracy, which is the reported metric and comparable between wordings of any form; ties are resolved by the
+mean margin. Raw log-likelihood margins are not comparable: per character they favour one-letter answers, in
+total they favour long answers. The margin used here is a difference of probabilities over the choices,
+between -1 and 1 in every wording. For a generation task, accuracy is its main metric and the margin the
+probability of the correct text (see Outcome).
 
-How far a number of shots can be trusted is said by the bootstrap (Efron and Tibshirani 1993): shots are
-drawn anew with replacement, the same draw for every wording, and the order is settled again on each draw.
-What the best wording of a draw scores on the shots outside it is what choosing is worth on shots that were
-not chosen by.
+The bootstrap (Efron and Tibshirani 1993) estimates the uncertainty: shots are resampled, with the same
+resample for every wording, and the ranking is repeated on each. The score of the best wording of a resample
+on the shots outside it estimates its score on new shots.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from tailored_llama.scoring.outcomes import Outcome, outcomes
 
 @dataclass(frozen=True)
 class Effectiveness:
-    """How well a model answers in one wording, before any tuning.
+    """How well an untuned model answers in one wording.
 
-    `accuracy` and the mean `margin` of the right choice's probability over the best other, with intervals
-    that cover 95%; `first` is the share of draws in which this wording was the best.
+    `accuracy` and the mean `margin` (see Outcome), with 95% intervals; `first` is the share of draws in which
+    this wording was the best.
     """
 
     prompt: str
@@ -61,7 +60,7 @@ def rank_prompts(
     *,
     seed: int = 42,
 ) -> Ranking:
-    """Every wording of `task` on `rows` (training rows, never scored ones), the most effective first.
+    """Rank the wordings of `task` on `rows` (training rows, never scored ones), the most effective first.
 
     The order is by accuracy, then margin, then name. Raises DataError for a row that no model can score.
     """
@@ -77,14 +76,14 @@ def rank_prompts(
 
 
 def rank(answered: Mapping[str, Sequence[Outcome]], seed: int) -> Ranking:
-    """The wordings in order, from what each answered on the same shots."""
+    """The ranking, from the outcomes of each wording on the same shots."""
     names = sorted(answered)
     # [outcome (right, margin), shots, wordings]
     table = np.array([[list(pair) for pair in answered[name]] for name in names]).transpose(2, 1, 0)
     shots = table.shape[1]
     counts = resample(np.random.default_rng([seed, shots]), shots)  # [1 + draws, shots]
     right, margin = counts @ table[0] / shots, counts @ table[1] / shots  # [1 + draws, wordings]
-    # The last key counts first; among equals the order of the names remains.
+    # lexsort: the last key is the primary one; ties keep the order of the names.
     order = np.lexsort((-margin, -right), axis=-1)
     best = order[1:, 0]
     outside = [table[0][drawn == 0, winner] for drawn, winner in zip(counts[1:], best, strict=True)]
@@ -100,6 +99,6 @@ def rank(answered: Mapping[str, Sequence[Outcome]], seed: int) -> Ranking:
         )
         for place in order[0]
     )
-    # With one shot every draw consists of it, and nothing is outside.
+    # With one shot, every draw contains it and no shot is held out.
     held_out = float(left_out.mean()) if left_out.size else wordings[0].accuracy
     return Ranking(wordings, held_out)

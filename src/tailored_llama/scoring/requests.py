@@ -1,4 +1,4 @@
-"""Questions as token ids, tokenised and cut as lm_eval's HFLM does (version 0.4.13)."""
+"""Questions as token ids, tokenised and truncated as in lm_eval's HFLM (version 0.4.13)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Ids = list[int]
 
 @dataclass(frozen=True)
 class Request:
-    """One choice as the model sees it: what it reads, and the answer it should predict at the end."""
+    """One encoded choice: the input ids, and the answer ids that are predicted at its end."""
 
     question: int
     choice: int
@@ -26,28 +26,28 @@ class Request:
 
 
 def encode_pair(tokenizer: PreTrainedTokenizerBase | Encoder, context: str, answer: str) -> tuple[Ids, Ids]:
-    """Token ids of `context` and of `answer` after it.
+    """Token ids of `context` and of the following `answer`.
 
-    White space at the end of the context belongs to the answer. The answer's ids are those that the whole
-    text has beyond the length of the context alone, so that a tokenizer that merges across the boundary is
-    met as in use; where it merges all of the answer, nothing is left. What the tokenizer puts before a text
-    stands before the context, what it puts behind one is dropped (see Encoder). An empty context is the
-    beginning-of-sequence (else end-of-sequence) token.
+    Trailing white space of the context belongs to the answer. The answer's ids are the ids of the complete
+    text beyond the length of the encoded context, as in normal use of a tokenizer that merges across the
+    boundary; if it merges all of the answer, they are empty. Leading special tokens are before the context,
+    trailing ones are dropped (see Encoder). An empty context becomes the beginning-of-sequence (else
+    end-of-sequence) token.
     """
     encode = _encoder(tokenizer)
     if not context.strip():
         start, ids = encode.start, encode.bare(context + answer)
         return ([start], ids) if ids[:1] != [start] else (ids[:1], ids[1:])
-    # A context of characters that the tokenizer does not know has no tokens either.
-    before = encode(context.rstrip())
-    return before or [encode.start], encode(context + answer)[len(before) :]
+    # A context of characters unknown to the tokenizer also has no tokens.
+    context_ids = encode(context.rstrip())
+    return context_ids or [encode.start], encode(context + answer)[len(context_ids) :]
 
 
 def encode_context(tokenizer: PreTrainedTokenizerBase | Encoder, context: str) -> Ids:
-    """Token ids of a context after which the model writes.
+    """Token ids of a context for generation.
 
-    Spaces at its end belong to what is written, as most tokenizers put a space before its word; a line break
-    at the end stays, since the layout of a prompt is not the answer's.
+    Trailing spaces are removed, because most tokenizers encode a space with the following word; a trailing
+    line break is kept, because it is part of the prompt's layout.
     """
     encode = _encoder(tokenizer)
     return encode(context.rstrip(" ")) or [encode.start]
@@ -56,32 +56,32 @@ def encode_context(tokenizer: PreTrainedTokenizerBase | Encoder, context: str) -
 def encode_written(
     tokenizer: PreTrainedTokenizerBase | Encoder, context: str, answer: str
 ) -> tuple[Ids, Ids]:
-    """Token ids of `context` as a writer reads it, and of `answer` after it with the end-of-sequence token:
-    where to end is part of what is learnt. Nothing but the end is left of an answer that was merged away.
+    """Token ids of `context` for generation, and of the following `answer` with the end-of-sequence token, so
+    that a model learns where to stop. If the tokenizer merges all of the answer, only the end token is left.
     """
     encode = _encoder(tokenizer)
-    # Of an empty context the tokenizer may make nothing, and then the whole text is the answer's.
-    own = encode(context.rstrip(" "))
-    after = encode(context + answer)[len(own) :]
+    # An empty context may have no tokens; then all tokens belong to the answer.
+    context_ids = encode(context.rstrip(" "))
+    answer_ids = encode(context + answer)[len(context_ids) :]
     end = encode.tokenizer.eos_token_id
-    return own or [encode.start], after if end is None else [*after, int(end)]
+    return context_ids or [encode.start], answer_ids if end is None else [*answer_ids, int(end)]
 
 
 def context_length(model: PreTrainedModel | PreTrainedConfig) -> int:
-    """Tokens that fit into the model."""
+    """The context length of the model, in tokens."""
     config = model if isinstance(model, PreTrainedConfig) else model.config
     return int(config.max_position_embeddings)
 
 
 def embedding_rows(model: PreTrainedModel | PreTrainedConfig) -> int:
-    """Token ids that the model has."""
+    """Number of rows of the model's embedding."""
     config = model if isinstance(model, PreTrainedConfig) else model.config
     return int(config.vocab_size)
 
 
 def example_length(task: Task, model: PreTrainedModel | PreTrainedConfig, shots: int = 0) -> int:
-    """Tokens of an example of `task` that `model` reads at most: what fits into the model, and no more than
-    the task's `max_length` for the question and as much for each of the `shots` before it.
+    """Maximum number of tokens of an example of `task`: the context length of `model`, limited to the task's
+    `max_length` for the question and for each of the preceding `shots`.
     """
     return min(context_length(model), task.max_length * (shots + 1))
 
@@ -92,10 +92,10 @@ def requests(
     max_length: int,
     rows: int | None = None,
 ) -> Iterator[Request]:
-    """Every choice of every example, tokenised and cut on the left to `max_length` tokens.
+    """Every choice of every example, tokenised and truncated on the left to `max_length` tokens.
 
-    `rows` is the number of rows of the model's embedding. Raises DataError naming the row where an answer
-    alone is longer, or has no token of its own, CheckpointError where a token has no row in the embedding.
+    `rows` is the number of rows of the model's embedding. Raises DataError, with the row, if an answer alone
+    is longer or has no tokens, CheckpointError if a token has no row in the embedding.
     """
     encoder = Encoder(tokenizer)
     for question, example in enumerate(examples):
@@ -104,7 +104,7 @@ def requests(
             encode = encode_written if example.references else encode_pair
             context, answer = encode(encoder, *pair)
             check_answer(answer, max_length, f"{where}: choice {choice}")
-            # One token more than fits, because the last one is predicted and never read.
+            # One token more than the limit, because the last one is only predicted.
             ids = (context + answer)[-(max_length + 1) :]
             cut = len(context) + len(answer) > max_length + 1
             if rows is not None:
@@ -116,8 +116,8 @@ def check_answer(answer: Sequence[int], max_length: int, place: str) -> None:
     """DataError for an answer without tokens, or with more than `max_length`."""
     if not 0 < len(answer) <= max_length:
         raise DataError(
-            f"{place} has {len(answer)} tokens, but 1 to {max_length} can be scored (what the model's "
-            "context and the task's max_length allow); leave the row out"
+            f"{place} has {len(answer)} tokens, but 1 to {max_length} can be scored (limited by the model's "
+            "context and the task's max_length); remove the row"
         )
 
 

@@ -1,6 +1,6 @@
-"""How right a written answer is: the text itself, exact match and token F1 after SQuAD, and ROUGE-L.
+"""Metrics of generated answers: identical text, exact match and token F1 as in SQuAD, and ROUGE-L.
 
-Each is between 0 and 1, and of several right texts the best one counts.
+Each is between 0 and 1; of several references the best one counts.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ def text_scores(text: str, references: Sequence[str]) -> dict[Metric, float]:
     }
 
 
-def token_f1(text: str, right: str) -> float:
-    """Harmonic mean of precision and recall over normalised words, as often as they stand there (SQuAD)."""
-    ours, theirs = normalised(text).split(), normalised(right).split()
-    if not ours or not theirs:
-        return float(ours == theirs)
-    common = (Counter(ours) & Counter(theirs)).total()
-    return 2 * common / (len(ours) + len(theirs))
+def token_f1(text: str, reference: str) -> float:
+    """Harmonic mean of precision and recall over normalised words, with multiplicity (SQuAD)."""
+    predicted, expected = normalised(text).split(), normalised(reference).split()
+    if not predicted or not expected:
+        return float(predicted == expected)
+    common = (Counter(predicted) & Counter(expected)).total()
+    return 2 * common / (len(predicted) + len(expected))
 
 
 def _bare(text: str) -> str:
-    """The text without white space at its ends, in one of the ways in which Unicode spells it (NFC)."""
+    """The text in Unicode form NFC, without leading and trailing white space."""
     return unicodedata.normalize("NFC", text.strip())
 
 
 class _Words:
-    """The words that ROUGE-L compares, in the form in which rouge-score takes a tokenizer."""
+    """A tokenizer for rouge-score."""
 
     @staticmethod
     def tokenize(text: str) -> list[str]:
@@ -49,6 +49,6 @@ class _Words:
 
 @cache
 def _rouge() -> Any:
-    from rouge_score.rouge_scorer import RougeScorer  # brings nltk, a second that choices should not wait
+    from rouge_score.rouge_scorer import RougeScorer  # slow import (nltk), not needed for choices
 
     return RougeScorer(["rougeL"], tokenizer=_Words())

@@ -1,8 +1,8 @@
 """The frame of a stage, and the store of a run's stages.
 
-A stage states its settings, its inputs and how it fills a directory (`Stage`); `complete` does the rest:
-fingerprint, lock, reuse, atomic writing, manifest, cleaning up. A fingerprint is made of contents, so that a
-run which is moved or copied, or whose inputs moved, is still complete.
+A stage declares its settings, its inputs and how it fills a directory (`Stage`); `complete` does the rest:
+fingerprint, lock, reuse, atomic writing, manifest, cleanup. A fingerprint is computed from contents, so a run
+stays complete when it or its inputs are moved or copied.
 """
 
 from tailored_llama.stage.frame import Stage, complete_at

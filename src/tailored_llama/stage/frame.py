@@ -1,4 +1,4 @@
-"""The frame of a stage, once: fingerprint, reuse, lock, atomic writing, manifest, cleaning up."""
+"""The common frame of all stages: fingerprint, reuse, lock, atomic writing, manifest, cleanup."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of a workflow: what it depends on, and how it fills a directory.
+    """A step of a workflow: its dependencies, and how it fills a directory.
 
-    `settings` are JSON without paths: where a setting names a file or directory, the digest of its contents
-    is among the `inputs`, by the role it plays (`model`, `data boolq`). `inputs` is called before and after
-    the work. `produce` writes into an empty directory; what it keeps beside that one is noted in `working`. A
-    stage that is not `reusable`, because something that it reads has no digest, is computed every time.
+    `settings` are JSON without paths: if a setting names a file or directory, the digest of its contents is
+    in `inputs`, under its role (`model`, `data boolq`). `inputs` is called before and after the work.
+    `produce` writes into an empty directory; working directories next to it are recorded in `working`. A
+    stage that is not `reusable`, because one of its inputs has no digest, is computed every time.
     """
 
     name: str
@@ -59,48 +59,48 @@ class Stage:
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """The settings as JSON gives them back: tuples as lists."""
+        """The settings after a round trip through JSON: tuples as lists."""
         plain: dict[str, Any] = json.loads(to_json(dict(self.settings)))
         return plain
 
     @cached_property
     def read(self) -> dict[str, str]:
-        """The digests of the inputs when the stage was first looked at."""
+        """The digests of the inputs, computed on first access."""
         return dict(self.inputs())
 
     @property
     def fingerprint(self) -> str:
-        """What the stage's result depends on, and nothing else."""
+        """The digest of everything that the stage's result depends on."""
         return fingerprint(self.name, self.plain, self.read, self.seed)
 
 
-def complete_at(stage: Stage, out: str | Path, *, owner: str | None = None, ours: bool = False) -> Path:
-    """The directory `out` with the result of `stage`: the one that is there, else computed now.
+def complete_at(stage: Stage, out: str | Path, *, owner: str | None = None, managed: bool = False) -> Path:
+    """The directory `out` with the result of `stage`, which is computed unless it exists.
 
-    A result is reused where stage, settings, inputs and seed are the same and every file is as it was
-    written; otherwise it is computed again, and the log says why. One process does so at a time; others wait
-    for it. The directory appears whole, with its manifest, or stays as it was. `owner` is noted in the
-    manifest. With `ours`, what lies at `out` is known to be of this program, and is replaced where its
-    manifest is missing or damaged.
+    A result is reused if stage, settings, inputs and seed are equal and every file is unchanged; otherwise it
+    is computed again, and the log gives the reason. Only one process computes it; others wait. The directory
+    is replaced atomically, with its manifest, or not changed. `owner` is recorded in the manifest. With
+    `managed`, `out` is known to belong to this program, and is replaced even if its manifest is missing or
+    damaged.
 
-    Raises OutputError where `out` holds something else or cannot be written, CheckpointError where an input
-    changes meanwhile, and what the stage raises.
+    Raises OutputError if `out` contains something else or cannot be written, CheckpointError if an input
+    changes during the work, and the errors of the stage.
     """
     out = Path(out).resolve()
-    stage.read  # noqa: B018 (looked at before the work)
+    stage.read  # noqa: B018 (computed before the work)
     if is_complete(stage, out, log_level=logging.DEBUG):
         return out
     with locked(lock_path(out), out):
         clear_leftovers(out.parent, out.name)
-        # Another process may have finished it before the lock was ours.
+        # Another process may have finished it before this one acquired the lock.
         if not is_complete(stage, out):
-            check_replaceable(out, stage.name, ours=ours)
+            check_replaceable(out, stage.name, managed=managed)
             _compute(stage, out, owner)
     return out
 
 
 def is_complete(stage: Stage, out: Path, *, log_level: int = logging.WARNING) -> bool:
-    """Whether `out` holds the result of `stage`, every file as it was written; the log says why not."""
+    """Whether `out` contains the result of `stage` with unchanged files; the log gives the reason if not."""
     if not stage.reusable or not (out / MANIFEST).is_file():
         return False
     try:
@@ -109,9 +109,9 @@ def is_complete(stage: Stage, out: Path, *, log_level: int = logging.WARNING) ->
         return False
     if manifest.fingerprint != stage.fingerprint:
         return False
-    found = difference(out, manifest)
-    if found is not None:
-        log.log(log_level, "%s: %s; computing it again", out, found)
+    problem = difference(out, manifest)
+    if problem is not None:
+        log.log(log_level, "%s: %s; computing it again", out, problem)
         return False
     log.info("%s is complete", out)
     return True
@@ -138,37 +138,37 @@ def _compute(stage: Stage, out: Path, owner: str | None) -> None:
 
 
 def _check_unchanged(stage: Stage) -> None:
-    """CheckpointError where an input is not what it was before the stage read it."""
+    """CheckpointError if an input changed while the stage read it."""
     now = dict(stage.inputs())
     changed = sorted(name for name in stage.read.keys() | now if stage.read.get(name) != now.get(name))
     if changed:
         raise CheckpointError(
-            f"{stage.name}: its input changed while it was read ({', '.join(changed)}); run again when "
-            "nothing writes to it"
+            f"{stage.name}: its input changed while it was read ({', '.join(changed)}); rerun when no "
+            "other program writes to it"
         )
 
 
-def check_replaceable(out: Path, stage: str, *, ours: bool = False) -> None:
-    """OutputError where `out` holds something that is not an earlier result of the same `stage`."""
+def check_replaceable(out: Path, stage: str, *, managed: bool = False) -> None:
+    """OutputError if `out` contains something other than an earlier result of the same `stage`."""
     if not (out.exists() or out.is_symlink()):
         return
     if not out.is_dir():
         raise OutputError(f"{out} is a file: name an empty or new directory")
-    held = sorted(path for path in out.iterdir() if not is_leftover(path))
+    entries = sorted(path for path in out.iterdir() if not is_leftover(path))
     try:
         manifest = read_manifest(out)
     except CheckpointError:
         damaged = f"{MANIFEST} is damaged" if (out / MANIFEST).is_file() else None
-        if held and not ours:
-            raise OutputError(_refusal(out, damaged or f"holds other files ({named(held)})")) from None
-        if held:
+        if entries and not managed:
+            raise OutputError(_refusal(out, damaged or f"contains other files ({named(entries)})")) from None
+        if entries:
             log.warning("%s: %s; computing it again", out, damaged or f"{MANIFEST} is missing")
         return
     if manifest.stage != stage:
-        raise OutputError(_refusal(out, f"holds a result of {manifest.stage}"))
+        raise OutputError(_refusal(out, f"contains a result of {manifest.stage}"))
     foreign = foreign_files(out, manifest)
     if foreign:
-        raise OutputError(_refusal(out, f"holds other files ({named(foreign)})"))
+        raise OutputError(_refusal(out, f"contains other files ({named(foreign)})"))
 
 
 def _refusal(out: Path, problem: str) -> str:
@@ -176,15 +176,16 @@ def _refusal(out: Path, problem: str) -> str:
 
 
 def named(paths: list[Path]) -> str:
-    """`a, b, ...`: names of the first two."""
+    """`a, b, ...`: the names of the first two paths."""
     return ", ".join(path.name for path in paths[:2]) + (", ..." if len(paths) > 2 else "")
 
 
 def put_in_place(partial: Path, out: Path) -> bool:
-    """Rename `partial` to `out`; what was there is moved aside first and comes back if that fails.
+    """Rename `partial` to `out`. An existing directory is moved aside first, and restored if the rename
+    fails.
 
-    False where another process, which no lock could stop, has just put the same stage there. Raises
-    OutputError where a directory cannot be renamed there: a mount point, or missing rights.
+    Returns False if another process that ignored the lock has just written the same stage there. Raises
+    OutputError if the directory cannot be renamed: a mount point, or missing permissions.
     """
     aside = partial_path(out, "replaced")
     replaced = out.exists()

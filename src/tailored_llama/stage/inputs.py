@@ -1,4 +1,6 @@
-"""What a stage reads, as digests of contents: models, tasks, rows, texts, tokenizers. Paths are no part."""
+"""The inputs of a stage as digests of contents: models, tasks, rows, texts, tokenizers. Paths do
+not count.
+"""
 
 from __future__ import annotations
 
@@ -20,29 +22,30 @@ from tailored_llama.strict_json import to_json
 
 
 def digest_of(content: Any) -> str:
-    """sha256 of a value that JSON can hold, in hex."""
+    """sha256 of a JSON value, in hex."""
     return hashlib.sha256(to_json(content, sort_keys=True).encode()).hexdigest()
 
 
 def model_inputs(role: str, model: Path | PreTrainedModel) -> Callable[[], dict[str, str]]:
-    """The digest of a checkpoint directory (config, weights, tokenizer), looked at each time it is called;
-    of a model in memory that of its weights, computed here. With that of its family where that is a plugin.
+    """A function that computes the digest of a checkpoint directory (config, weights, tokenizer) on each
+    call; for a model in memory the digest of its weights, computed once. Includes the digest of a family that
+    is a plugin.
     """
     if isinstance(model, PreTrainedModel):
-        known = {role: checkpoint.weights_digest(checkpoint.open_weights(model))}
-        known |= family_inputs(model.config.model_type)
-        return lambda: known
+        digests = {role: checkpoint.weights_digest(checkpoint.open_weights(model))}
+        digests |= family_inputs(model.config.model_type)
+        return lambda: digests
     return lambda: {role: checkpoint.digest_directory(model), **directory_family(model)}
 
 
 def directory_family(directory: Path) -> dict[str, str]:
-    """The digest of the family of the checkpoint in `directory`, where that is a plugin."""
+    """The digest of the family of the checkpoint in `directory`, if it is a plugin."""
     path = directory / CONFIG_FILE
     return family_inputs(str(checkpoint.read_json(path).get("model_type"))) if path.is_file() else {}
 
 
 def family_inputs(model_type: str) -> dict[str, str]:
-    """The digest of the family of a model type, plain or shaped, where that is a plugin."""
+    """The digest of the family of a model type, plain or shaped, if it is a plugin."""
     return plugin_inputs(FAMILIES, [model_type.removeprefix("shaped_")])
 
 
@@ -56,9 +59,10 @@ def tokenizer_inputs(tokenizer: PreTrainedTokenizerBase | None) -> dict[str, str
 
 
 def task_inputs(task: Task, data: str | Path | None) -> dict[str, str]:
-    """Digests of a task's definition and of its rows, where these are files: in `data`, else in its own.
+    """Digests of a task's definition and of its rows, if these are files: those in `data`, else the task's
+    own.
 
-    Rows from the hub or the bundled world are known by the definition, which names them.
+    Rows from the hub or the bundled world are identified by the definition, which names them.
     """
     source = task.source
     if source is not None:
@@ -68,14 +72,14 @@ def task_inputs(task: Task, data: str | Path | None) -> dict[str, str]:
     inputs = {f"task {task.name}": hashlib.sha256(definition.encode()).hexdigest()}
     place = data if data is not None else task.files
     if place is not None and (files := row_files(Path(place))):
-        # Of a directory what else is in it is not read; a stage may even be written there.
+        # Other files in a directory are not read; a stage may even be written there.
         named = [[_role(path, place), checkpoint.digest_file(path)] for path in files]
         inputs[f"data {task.name}"] = digest_of(named)
     return inputs
 
 
 def _role(path: Path, place: str | Path) -> str:
-    """What rows a file holds and how: `train.csv`; of a file that was named, only how."""
+    """The role of a file of rows: `train.csv`; for a file that was named directly, only its suffix."""
     return "".join(path.suffixes) if path == Path(place) else path.name
 
 
@@ -88,19 +92,19 @@ def plugin_inputs(kind: Kind, names: Iterable[str]) -> dict[str, str]:
 
 
 def text_name(source: str, data: Mapping[str, str | Path] | None = None) -> str:
-    """What a setting that names a text says of it: a name, or of a file only that it is one, and its kind."""
+    """A setting that names a text, without its path: its name, or for a file only the suffix."""
     path = _text_file(source, data)
     return f"file{path.suffix}" if path is not None else source
 
 
 def text_inputs(role: str, source: str, data: Mapping[str, str | Path] | None = None) -> dict[str, str]:
-    """The digest of a text that is a file, or for which `data` names one; empty for what is known by name."""
+    """The digest of a text that is a file, or for which `data` names one; empty for a named text."""
     path = _text_file(source, data)
     return {role: checkpoint.digest_file(path)} if path is not None else {}
 
 
 def path_name(entry: str) -> str:
-    """`entry` as it is, or of a path only that it is one, and the end of its name."""
+    """`entry` unchanged, or for a path only a marker with its suffix."""
     suffix = Path(entry).suffix
     return f"file{suffix}" if suffix else entry
 
@@ -108,12 +112,12 @@ def path_name(entry: str) -> str:
 def _text_file(source: str, data: Mapping[str, str | Path] | None) -> Path | None:
     named = (data or {}).get(source)
     path = Path(source if named is None else named)
-    # A file in the working directory that happens to be called like a text (`world`) is none.
+    # A file in the working directory that has the name of a text (`world`) does not count.
     return path if path.is_file() and (named is not None or path.suffix) else None
 
 
 def merged(parts: Iterable[Callable[[], Mapping[str, str]]]) -> Callable[[], dict[str, str]]:
-    """Several inputs as one."""
+    """Several inputs combined."""
     listed = list(parts)
     return lambda: {key: value for part in listed for key, value in part().items()}
 

@@ -1,8 +1,8 @@
-"""One process at a time: a lock file beside what is written, which names its holder.
+"""Locks for one process at a time: a lock file next to the output, which names its holder.
 
-The lock is the operating system's (flock), which ends with its process. Where the file system has none, it is
-filelock's soft lease: a file with host and process that its holder touches again and again, and that others
-take over when it is no longer touched.
+The lock is the operating system's (flock), which ends with its process. If the file system does not support
+it, filelock's soft lease is used: a file with host and process id that its holder touches periodically, and
+that others take over when it is no longer touched.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tailored_llama.errors import OutputError
 
 NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 LEASE = 60.0
-"""Seconds without a heartbeat after which a soft lease may be taken over. The same for all processes."""
+"""Seconds without a heartbeat after which a soft lease may be taken over; must be equal in all processes."""
 POLL = 0.2
 LOCK = re.compile(r"\.(.+\.)?lock(\.lease)?")
 log = logging.getLogger(__name__)
 
 
 def is_lock(path: Path) -> bool:
-    """Whether `path` is named like a lock file of ours."""
+    """Whether `path` has the name of a lock file."""
     return LOCK.fullmatch(path.name) is not None
 
 
@@ -49,8 +49,8 @@ def clear_locks(directory: Path) -> None:
 def locked(path: Path, subject: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock file `path` while the block runs. It is removed afterwards.
 
-    Where another process holds it, waits, after one line that says for what and for whom; without `wait`, the
-    block runs at once with False. Raises OutputError where no lock file can be made.
+    If another process holds it, log one line and wait; without `wait`, run the block at once with False.
+    Raises OutputError if the lock file cannot be created.
     """
     lock = _acquire(path, subject, wait=wait)
     try:
@@ -58,8 +58,9 @@ def locked(path: Path, subject: Path, *, wait: bool = True) -> Iterator[bool]:
     finally:
         if lock is not None:
             with suppress(OSError):
-                if not isinstance(lock, SoftFileLease):  # which removes its own file
-                    # While it is held: a waiting process sees that its file is gone, and makes another.
+                if not isinstance(lock, SoftFileLease):  # a soft lease removes its own file
+                    # Removed while it is held: a waiting process notices that its file is gone and creates a
+                    # new one.
                     Path(lock.lock_file).unlink()
             with suppress(OSError):
                 lock.release()
@@ -74,7 +75,7 @@ def _acquire(path: Path, subject: Path, *, wait: bool) -> BaseFileLock | None:
         except Timeout:
             return None
         except FileNotFoundError:
-            continue  # the process before us failed, and took its new directory with it
+            continue  # the previous process failed and removed its new directory
         except OSError as error:
             raise OutputError(
                 f"{subject} cannot be locked ({error.strerror}); name another directory"
@@ -94,7 +95,7 @@ def _native_or_soft(path: Path, subject: Path, *, wait: bool) -> BaseFileLock:
 def _native(path: Path) -> BaseFileLock:
     def sign(descriptor: int) -> None:
         text = f"pid={os.getpid()}\nhost={host()}\n".encode()
-        with suppress(OSError):  # a full disk: then the holder has no name
+        with suppress(OSError):  # on a full disk the holder stays anonymous
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, text, 0)
 
@@ -113,9 +114,9 @@ def _attempt(lock: BaseFileLock, path: Path, subject: Path, *, wait: bool) -> Ba
 
 
 def _holder(path: Path) -> str:
-    """Who holds the lock file `path`, as far as it says."""
+    """A description of the holder of the lock file `path`, if known."""
     try:
-        found = dict(re.findall(r"^(pid|host)=(\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
-        return f"process {found['pid']} on host {found['host']}"
+        holder = dict(re.findall(r"^(pid|host)=(\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+        return f"process {holder['pid']} on host {holder['host']}"
     except (OSError, UnicodeDecodeError, KeyError):
         return "another process"

@@ -1,4 +1,4 @@
-"""`manifest.json`: what a directory holds, what it was made from, and whether it still is so."""
+"""`manifest.json`: the contents of a stage directory, its inputs, and checks that it is unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tailored_llama.strict_json import to_json
 MANIFEST = "manifest.json"
 PACKAGES = ("tailored-llama", "torch", "transformers", "peft", "lm_eval", "safetensors")
 EDITION = 2
-"""Part of every fingerprint. Results of earlier editions are computed again."""
+"""Version number in every fingerprint. Results of earlier editions are computed again."""
 
 
 class Output(BaseModel):
@@ -33,7 +33,7 @@ class Output(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a finished stage says of itself. `fingerprint` is of the stage, its settings, inputs and seed."""
+    """The record of a finished stage. `fingerprint` covers the stage, its settings, inputs and seed."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,13 +46,15 @@ class Manifest(BaseModel):
     seconds: float
     fingerprint: str | None = None
     owner: str | None = None
-    """Which workflow wrote it for itself (`run`, `matrix`); none of what a verb wrote."""
+    """The workflow that wrote it (`run`, `matrix`); none for a single command."""
     stages: dict[str, str] = {}
-    """Of a run: the fingerprints of its stages, by name."""
+    """Only for a run: the fingerprints of its stages, by name."""
 
 
 def fingerprint(stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int | None) -> str:
-    """What decides the contents of a stage, as one digest: no paths, but settings and digests of inputs."""
+    """The digest of everything that determines the contents of a stage: settings and digests of inputs, no
+    paths.
+    """
     content = {
         "edition": EDITION,
         "stage": stage,
@@ -64,11 +66,11 @@ def fingerprint(stage: str, settings: Mapping[str, Any], inputs: Mapping[str, st
 
 
 def read_manifest(directory: str | Path) -> Manifest:
-    """The manifest of a stage directory; CheckpointError where there is none, or a damaged one."""
+    """The manifest of a stage directory; CheckpointError if it is missing or damaged."""
     path = Path(directory) / MANIFEST
     if not path.is_file():
         raise CheckpointError(
-            f"{directory} has no {MANIFEST}: no finished stage wrote it; name another directory"
+            f"{directory} has no {MANIFEST}, so it is not a finished stage; name another directory"
         )
     try:
         return Manifest.model_validate(read_json(path))
@@ -81,7 +83,7 @@ def read_manifest(directory: str | Path) -> Manifest:
 
 
 def outputs_of(root: Path, *, deep: bool = True) -> dict[str, Output]:
-    """Size and digest of every file below `root` (or, unless `deep`, at its root) but the manifest."""
+    """Size and digest of every file below `root` (directly in `root` unless `deep`), except the manifest."""
     files = root.rglob("*") if deep else root.iterdir()
     return {
         path.relative_to(root).as_posix(): Output(sha256=digest_file(path), bytes=path.stat().st_size)
@@ -91,7 +93,9 @@ def outputs_of(root: Path, *, deep: bool = True) -> dict[str, Output]:
 
 
 def difference(root: Path, manifest: Manifest) -> str | None:
-    """How `root` differs from what its manifest recorded, in words; None where every file is as written."""
+    """A description of the first difference between `root` and its manifest; None if all files are
+    unchanged.
+    """
     recorded = (manifest.stage, manifest.settings, manifest.inputs, manifest.seed)
     if manifest.fingerprint not in (None, fingerprint(*recorded)):
         return f"{MANIFEST} was edited"
@@ -100,24 +104,24 @@ def difference(root: Path, manifest: Manifest) -> str | None:
         if not path.is_file():
             return f"{name} is missing"
         if path.stat().st_size != output.bytes or digest_file(path) != output.sha256:
-            return f"{name} is not the file that was written"
+            return f"{name} was changed"
     return None
 
 
 def stages_of(root: Path) -> dict[str, str]:
-    """The fingerprints of the finished stages in the run directory `root`, by name."""
-    found = {}
+    """{name: fingerprint} of the finished stages in the run directory `root`."""
+    fingerprints = {}
     for path in sorted(path for path in root.iterdir() if (path / MANIFEST).is_file()):
         with suppress(CheckpointError):
-            found[path.name] = read_manifest(path).fingerprint
-    return {name: known for name, known in found.items() if known is not None}
+            fingerprints[path.name] = read_manifest(path).fingerprint
+    return {name: value for name, value in fingerprints.items() if value is not None}
 
 
 def foreign_files(root: Path, manifest: Manifest) -> list[Path]:
-    """Files below `root` that its manifest does not know."""
-    known = {*manifest.outputs, MANIFEST}
+    """Files below `root` that are not in its manifest."""
+    listed = {*manifest.outputs, MANIFEST}
     files = (path for path in root.rglob("*") if path.is_file() and not _hidden(path, root))
-    return sorted(path for path in files if path.relative_to(root).as_posix() not in known)
+    return sorted(path for path in files if path.relative_to(root).as_posix() not in listed)
 
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
@@ -131,5 +135,5 @@ def versions() -> dict[str, str]:
 
 
 def _hidden(path: Path, root: Path) -> bool:
-    """Whether `path` is a lock or a partial file of ours, or in a partial directory."""
+    """Whether `path` is a lock file, a partial file, or in a partial directory."""
     return is_lock(path) or any(is_leftover(Path(part)) for part in path.relative_to(root).parts)

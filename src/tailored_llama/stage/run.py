@@ -1,4 +1,4 @@
-"""The directory of a whole run, which grows stage by stage and can be resumed."""
+"""The directory of a run, which is filled stage by stage and can be resumed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RECIPE = "recipe.json"
 RUN = "run"
 LOCK = ".lock"
 KEYS = {"model", "tasks", "prune", "tune", "evaluate"}
-"""What every recipe has that a run wrote."""
+"""Keys of every recipe.json that a run wrote."""
 log = logging.getLogger(__name__)
 
 
@@ -50,32 +50,32 @@ def run_directory(
     inputs: Mapping[str, str] | None = None,
     wait: bool = True,
 ) -> Iterator[Path | None]:
-    """The directory of a run, locked: stages put theirs into it one by one, so that a run can be resumed.
+    """The locked directory of a run. Stages are added one by one, so a run can be resumed.
 
-    `recipe.json`, written first, marks it as a run; the manifest, written last, as complete. `settings` (the
-    recipe without paths) and `inputs` (digests of what the run reads) make its fingerprint, by which
-    `is_complete` knows it again. A new run that fails before its first stage is done leaves nothing behind.
-    Where another process works in the directory, waits for it; without `wait`, gives None. Raises OutputError
-    where `out` holds anything else than a run.
+    `recipe.json`, written first, marks the directory as a run; the manifest, written last, marks it as
+    complete. `settings` (the recipe without paths) and `inputs` (digests of the run's inputs) give its
+    fingerprint, which `is_complete_run` compares. A new run that fails before its first stage is finished
+    leaves nothing behind. If another process works in the directory, wait for it; without `wait`, yield None.
+    Raises OutputError if `out` contains anything other than a run.
     """
     out = Path(out).resolve()
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file: name an empty or new directory")
     try:
-        with locked(out / LOCK, out, wait=wait) as held:
-            if held:
+        with locked(out / LOCK, out, wait=wait) as acquired:
+            if acquired:
                 yield from _in_run(out, recipe, settings or {}, inputs or {})
             else:
                 yield None
     finally:
         with suppress(OSError):
-            out.rmdir()  # which succeeds where nothing is in it
+            out.rmdir()  # succeeds only if it is empty
 
 
 def _in_run(
     out: Path, recipe: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str]
 ) -> Iterator[Path]:
-    _check_ours(out)
+    _check_is_run(out)
     started = time.monotonic()
     clear_leftovers(out)
     clear_locks(out)
@@ -99,8 +99,8 @@ def _in_run(
 def is_complete_run(
     out: str | Path, *, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int | None
 ) -> bool:
-    """Whether `out` holds a finished run with these settings and inputs, every file of it and of its stages
-    as it was written.
+    """Whether `out` contains a finished run with these settings and inputs, and all its files are
+    unchanged.
     """
     out = Path(out)
     plain = json.loads(to_json(dict(settings)))
@@ -111,10 +111,10 @@ def is_complete_run(
         stages = {out / name: read_manifest(out / name) for name in manifest.stages}
     except CheckpointError:
         return False
-    if any(known.fingerprint != manifest.stages[path.name] for path, known in stages.items()):
+    if any(recorded.fingerprint != manifest.stages[path.name] for path, recorded in stages.items()):
         return False
-    for path, known in {out: manifest, **stages}.items():
-        problem = difference(path, known)
+    for path, recorded in {out: manifest, **stages}.items():
+        problem = difference(path, recorded)
         if problem is not None:
             log.warning("%s: %s; computing it again", path, problem)
             return False
@@ -122,7 +122,7 @@ def is_complete_run(
 
 
 def is_run(out: Path) -> bool:
-    """Whether `out` is recognisably a run: by its recipe, its manifest, or a stage that a run wrote there."""
+    """Whether `out` is a run, as shown by its recipe, its manifest, or a stage that a run wrote there."""
     try:
         if read_json(out / RECIPE).keys() >= KEYS:
             return True
@@ -138,10 +138,10 @@ def is_run(out: Path) -> bool:
     return False
 
 
-def _check_ours(out: Path) -> None:
-    held = sorted(path for path in out.iterdir() if not (is_lock(path) or is_leftover(path)))
-    if not held or is_run(out):
+def _check_is_run(out: Path) -> None:
+    entries = sorted(path for path in out.iterdir() if not (is_lock(path) or is_leftover(path)))
+    if not entries or is_run(out):
         return
-    if [path.name for path in held] == [RECIPE]:
-        raise OutputError(f"{out / RECIPE} is no recipe of a run; name an empty or new directory")
-    raise OutputError(f"{out} holds other files ({named(held)}): name an empty or new directory")
+    if [path.name for path in entries] == [RECIPE]:
+        raise OutputError(f"{out / RECIPE} is not the recipe of a run; name an empty or new directory")
+    raise OutputError(f"{out} contains other files ({named(entries)}): name an empty or new directory")

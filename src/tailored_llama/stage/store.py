@@ -1,4 +1,4 @@
-"""Where a run puts its stages: into its own directory, or into a store that several runs share."""
+"""Storage of a run's stages: in its own directory, or in a store that several runs share."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Store:
     """The stages of the run in `out`, by name.
 
     With `shared`, a stage is written there, under its name and fingerprint, and linked into the run: runs
-    that need the same result share it, and it is computed once. `owner` is the workflow that the stages
-    belong to. `check`, called before each stage, may stop the run. With `keep`, nothing is released.
+    that need the same result share it. `owner` is the workflow that the stages belong to. `check` is called
+    before each stage and may stop the run. With `keep`, working directories are not removed.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Store:
         self._working: list[Working] = []
 
     def slot(self, name: str) -> Slot:
-        """Where the stage that this run calls `name` goes: an `out` for the functions of the stages."""
+        """The place of the stage `name` in this run, to be passed as `out` to a stage function."""
         return Slot(self, name)
 
     def complete(self, name: str, stage: Stage) -> Path:
-        """The directory with the result of `stage`, which this run calls `name`; see `complete_at`."""
+        """The directory with the result of `stage`, under `name` in this run; see `complete_at`."""
         if self._check is not None:
             self._check()
         self._requested.add(name)
@@ -62,15 +62,15 @@ class Store:
         if self.shared is None:
             place = self.out / name
             if place.is_symlink() and not is_complete(stage, place):
-                place.unlink()  # into a store, whose stage other runs may need as it is
-            return complete_at(stage, place, owner=self.owner, ours=True)
-        place = complete_at(stage, shared_path(self.shared, name, stage), owner=self.owner, ours=True)
+                place.unlink()  # a link into a store; other runs may need its target
+            return complete_at(stage, place, owner=self.owner, managed=True)
+        place = complete_at(stage, shared_path(self.shared, name, stage), owner=self.owner, managed=True)
         self._link(name, place)
         return place
 
     def release(self, *, everything: bool = False) -> None:
-        """Remove what the stages so far kept beside them while they were computed; with `everything`, also
-        what an interrupted run left of it. Of a shared store nothing: other runs may need it.
+        """Remove the working directories of the completed stages; with `everything`, also those of
+        interrupted runs. Those of a shared store are kept, since other runs may need them.
         """
         if self._keep or self.shared is not None:
             return
@@ -81,9 +81,10 @@ class Store:
             clear_working(self.out)
 
     def clear(self) -> None:
-        """Remove stages that this workflow wrote into the run earlier, and that it does not request any more.
+        """Remove stages that an earlier call of this workflow wrote to the run and that are no longer
+        requested.
 
-        What it did not write itself, and what holds files that it does not know, stays.
+        Directories that it did not write, or that contain unknown files, are kept.
         """
         for path in sorted(self.out.iterdir()):
             if path.name in self._requested or is_working(path):
@@ -96,7 +97,7 @@ class Store:
             except CheckpointError:
                 continue
             if manifest.owner == self.owner and not foreign_files(path, manifest):
-                log.info("removing %s: the recipe does not request it any more", path)
+                log.info("removing %s: the recipe no longer requests it", path)
                 remove(path)
 
     def _link(self, name: str, place: Path) -> None:
@@ -132,20 +133,20 @@ class Survey(Store):
 
 @dataclass(frozen=True)
 class Slot:
-    """A place in a store, which has a path only once it is known what goes there."""
+    """A place in a store; its path is determined when the stage is known."""
 
     store: Store
     name: str
 
 
 Out: TypeAlias = str | Path | Slot
-"""Where a stage is written: a directory, or a place in the store of a run."""
+"""The output of a stage: a directory, or a place in the store of a run."""
 
 
 def complete(stage: Stage, out: Out) -> Path:
-    """The directory with the result of `stage`, computed now unless it is there; see `complete_at`.
+    """The directory with the result of `stage`, computed unless it exists; see `complete_at`.
 
-    Outside a store, what the stage kept beside it while it was computed is removed.
+    Outside a store, the working directories of the stage are removed.
     """
     if isinstance(out, Slot):
         return out.store.complete(out.name, stage)
@@ -155,13 +156,13 @@ def complete(stage: Stage, out: Out) -> Path:
 
 
 def complete_beside(stage: Stage, place: Path, working: Working) -> Path:
-    """A working stage of the one whose `working` this is, in its directory in `place`; see `complete_at`."""
-    # Named by what is in it: whatever lies there is ours.
-    directory = complete_at(stage, shared_path(place, stage.name, stage), owner=working.owner, ours=True)
+    """The directory in `place` of a working stage, recorded in `working`; see `complete_at`."""
+    # The name contains the fingerprint, so an existing directory belongs to this program.
+    directory = complete_at(stage, shared_path(place, stage.name, stage), owner=working.owner, managed=True)
     working.used.append(directory)
     return directory
 
 
 def shared_path(store: Path, name: str, stage: Stage) -> Path:
-    """The directory of `stage` in a store: its name and the beginning of its fingerprint."""
+    """The directory of `stage` in a store: its name and the first digits of its fingerprint."""
     return store / f"{name}-{stage.fingerprint[:DIGITS]}"

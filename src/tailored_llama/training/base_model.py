@@ -1,4 +1,4 @@
-"""The model that is tuned or healed: how it comes into memory, and how it goes back to the disk."""
+"""Loading of the model to be tuned or healed, and writing of the result."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HISTORY = "history.jsonl"
 
 
 def load_base(base: Base, precision: str, device: str | None) -> tuple[PreTrainedModel, torch.dtype]:
-    """The base, ready to be changed, and the dtype of its checkpoint.
+    """The base model for training, and the dtype of its checkpoint.
 
-    Raises NotFiniteError for weights with NaN or Inf, and what loading raises. It computes in that dtype, but
-    where fp32 was asked for, or the checkpoint is fp16, in fp32: fp16 overflows, and most CPUs have no
-    arithmetic for it.
+    The model computes in that dtype, except in fp32 if fp32 was requested or the checkpoint is fp16: fp16
+    overflows, and most CPUs do not compute in it. Raises NotFiniteError for weights with NaN or Inf, and the
+    errors of loading.
     """
     if isinstance(base, PreTrainedModel):
         checkpoint.require_finite_model(base)
@@ -36,21 +36,21 @@ def load_base(base: Base, precision: str, device: str | None) -> tuple[PreTraine
     return model, dtype
 
 
-def tokenizer_of(base: Base, given: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
-    """The tokenizer that was given, else the base's own; TuneError where a model in memory has none."""
-    if given is not None:
-        return given
+def tokenizer_of(base: Base, tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
+    """`tokenizer` if given, else that of the base directory; TuneError for a model in memory without one."""
+    if tokenizer is not None:
+        return tokenizer
     if isinstance(base, Path):
         return checkpoint.load_tokenizer(base)
     if not Path(base.name_or_path or "-").is_dir():
-        raise TuneError("a model in memory says nothing about its tokenizer; give it: tokenizer=...")
+        raise TuneError("a model in memory has no tokenizer; pass it: tokenizer=...")
     return checkpoint.load_tokenizer(Path(base.name_or_path))
 
 
 def write_model(
     model: PreTrainedModel, folder: Path, base: Base, tokenizer: PreTrainedTokenizerBase | None
 ) -> None:
-    """Write `model`, which came from `base`, into `folder`, with the base's tokenizer beside it."""
+    """Write `model`, which was loaded from `base`, to `folder`, with the base's tokenizer."""
     on_disk = isinstance(base, Path)
     checkpoint.write_checkpoint(checkpoint.ModelWeights(model), folder, copy_from=base if on_disk else None)
     if not on_disk:
@@ -58,5 +58,5 @@ def write_model(
 
 
 def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Write the record of every step into `folder`, a line each."""
+    """Write the record of every step to `folder` as JSON lines."""
     checkpoint.write_lines(folder / HISTORY, history)

@@ -1,4 +1,4 @@
-"""One forward pass of tuning: log-probabilities where a loss reads them, and nowhere else."""
+"""The forward pass of training: log-probabilities only at the positions that a loss reads."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tailored_llama.training.batches import Batch
 from tailored_llama.training.precision import Precision, autocast
 
 TOKENWISE = ("self_attn.q_proj", "self_attn.o_proj", "mlp")
-"""What in a decoder layer makes of each token something for that token's own prediction alone."""
+"""Modules of a decoder layer that only affect the predictions at their own position."""
 
 
 def logprobs(model: PreTrainedModel, batch: Batch, precision: Precision) -> Float[Tensor, "places vocab"]:
-    """Log-probabilities in fp32 of what follows each of `batch.places`.
+    """Log-probabilities, in fp32, of the next token at each of `batch.places`.
 
-    The head, most of the work of a small model with a large vocabulary, runs on these places only, and so
-    does all of the last decoder layer but its keys and values.
+    The head, which dominates the cost of a small model with a large vocabulary, runs on these places only,
+    and so does the last decoder layer except for its keys and values.
     """
     with autocast(precision, model.device), reads_only(model, batch.places, batch.ids.numel()):
         logits: Tensor = model(
@@ -34,9 +34,9 @@ def logprobs(model: PreTrainedModel, batch: Batch, precision: Precision) -> Floa
 
 @contextmanager
 def reads_only(model: PreTrainedModel, places: Int[Tensor, " places"], tokens: int) -> Iterator[None]:
-    """Hand the head the hidden states at `places`, distinct ones, counted row after row over all `tokens`;
-    where they are the smaller half, let the last layer work on no others. Hooks, and not a call of the head
-    behind the decoder, because some families scale or cap their logits in the model's own forward.
+    """Inside the block, the head receives only the hidden states at `places`: distinct indices into the
+    flattened batch of `tokens` tokens. If they are less than half, the last layer is restricted to them too.
+    Implemented by hooks, because some families scale or cap their logits in the model's own forward.
     """
     head = model.get_output_embeddings()
     assert head is not None
@@ -52,13 +52,13 @@ def reads_only(model: PreTrainedModel, places: Int[Tensor, " places"], tokens: i
 
 
 def _tokenwise(model: PreTrainedModel) -> list[nn.Module]:
-    """Of the last decoder layer; a fused projection of queries, keys and values is none."""
+    """The position-wise modules of the last decoder layer; a fused projection of q, k and v is not one."""
     last = model.get_decoder().layers[-1]
     return [module for name, module in last.named_modules() if name in TOKENWISE]
 
 
 def _only(module: nn.Module, places: Int[Tensor, " places"]) -> list[Any]:
-    """Hooks by which `module` computes at `places`, and gives zeros elsewhere."""
+    """Hooks that make `module` compute at `places` only, with zeros elsewhere."""
     shape: list[torch.Size] = []
 
     def select(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:

@@ -1,4 +1,4 @@
-"""Text that a model writes from the beginnings of prompts, a batch at a time."""
+"""Sampling of texts from a model that continues the beginnings of prompts, in batches."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from tailored_llama.scoring import FiniteLogits, padding_id
 from tailored_llama.training.batches import Shot
 
 CACHE = 2**31
-"""Bytes of keys and values while a batch is written: some thirty rows of a 7B model."""
+"""Maximum bytes of the key-value cache of a batch: about thirty rows of a 7B model."""
 MOST = 64
 
 
 def prompts_of(shots: Sequence[Shot]) -> list[tuple[int, ...]]:
-    """Token ids of what stands before each shot's first choice (of one that holds the right one alone, before
-    that): the prompt without its answer.
-    """
+    """Token ids of each shot's prompt: the context of its first (or only) choice."""
     firsts = [shot.choices[0] for shot in shots]
     return [choice.ids[: len(choice.ids) - len(choice.answer) + 1] for choice in firsts]
 
@@ -34,57 +32,59 @@ def write_texts(
     length: int,
     seed: int,
 ) -> list[list[int]]:
-    """`count` texts of token ids: the beginning of one of `prompts` (token ids, in turn), of a random length,
-    and up to `length` tokens that `model` samples after it, as it is (temperature 1). Raises
-    NotFiniteError for a model that gives no finite logits.
+    """Sample `count` texts as token ids: a prefix of random length of one of `prompts` (in rotation), and up
+    to `length` tokens that `model` samples after it at temperature 1. Raises NotFiniteError if logits are not
+    finite.
     """
     draw = random.Random(seed)
-    beginnings = []
+    prefixes = []
     for i in range(count):
         context = prompts[i % len(prompts)]
-        beginnings.append(list(context[: draw.randint(1, len(context))]))
+        prefixes.append(list(context[: draw.randint(1, len(context))]))
     limit = int(model.config.max_position_embeddings)
     end = tokenizer.eos_token_id
     pad = padding_id(model, [] if end is None else [int(end)])
     texts: dict[int, list[int]] = {}
-    order = sorted(range(len(beginnings)), key=lambda i: len(beginnings[i]))
-    together = rows_at_once(model, max(map(len, beginnings), default=0) + length)
+    order = sorted(range(len(prefixes)), key=lambda i: len(prefixes[i]))
+    batch_rows = rows_at_once(model, max(map(len, prefixes), default=0) + length)
     model.eval()
-    with as_it_is(model), torch.inference_mode(), torch.random.fork_rng():
+    with without_generation_config(model), torch.inference_mode(), torch.random.fork_rng():
         torch.manual_seed(seed)
-        for start in track(range(0, len(order), together), "the teacher writes"):
-            group = order[start : start + together]
-            width = max(len(beginnings[i]) for i in group)
+        for start in track(range(0, len(order), batch_rows), "teacher texts"):
+            group = order[start : start + batch_rows]
+            width = max(len(prefixes[i]) for i in group)
             ids = torch.zeros(len(group), width, dtype=torch.long)
-            seen = torch.zeros_like(ids)
+            mask = torch.zeros_like(ids)
             for row, i in enumerate(group):
-                ids[row, width - len(beginnings[i]) :] = torch.tensor(beginnings[i])
-                seen[row, width - len(beginnings[i]) :] = 1
+                ids[row, width - len(prefixes[i]) :] = torch.tensor(prefixes[i])
+                mask[row, width - len(prefixes[i]) :] = 1
             out = model.generate(
-                input_ids=ids.to(model.device), attention_mask=seen.to(model.device), do_sample=True,
+                input_ids=ids.to(model.device), attention_mask=mask.to(model.device), do_sample=True,
                 temperature=1.0, top_k=0, top_p=1.0, eos_token_id=end, pad_token_id=pad,
                 max_new_tokens=max(1, min(length, limit - width)),
-                logits_processor=LogitsProcessorList([FiniteLogits(model, lambda _: "the text it writes")]),
+                logits_processor=LogitsProcessorList([FiniteLogits(model, lambda _: "the sampled text")]),
             )  # fmt: skip
             for row, i in enumerate(group):
                 new = out[row, width:].tolist()
                 stop = new.index(end) + 1 if end in new else len(new)
-                texts[i] = (beginnings[i] + new[:stop])[:limit]
-    return [texts[i] for i in range(len(beginnings))]
+                texts[i] = (prefixes[i] + new[:stop])[:limit]
+    return [texts[i] for i in range(len(prefixes))]
 
 
 @contextmanager
-def as_it_is(model: PreTrainedModel) -> Iterator[None]:
-    """Without the penalties and cut-offs that its generation_config.json may ask for."""
-    own, model.generation_config = model.generation_config, GenerationConfig()
+def without_generation_config(model: PreTrainedModel) -> Iterator[None]:
+    """Inside the block, ignore the penalties and cut-offs of the model's generation_config.json."""
+    saved, model.generation_config = model.generation_config, GenerationConfig()
     try:
         yield
     finally:
-        model.generation_config = own
+        model.generation_config = saved
 
 
 def rows_at_once(model: PreTrainedModel, tokens: int) -> int:
-    """Rows of so many tokens whose keys and values take at most CACHE, were every head to have its own."""
+    """Number of rows of `tokens` tokens whose key-value cache takes at most CACHE, assuming a KV head per
+    head.
+    """
     config = model.config
     heads = config.num_attention_heads * (getattr(config, "head_dim", None) or 0)
     width = max(config.hidden_size, heads)

@@ -1,4 +1,6 @@
-"""The training loop: AdamW, cosine with warm-up, clipping, and a stop where the loss goes astray."""
+"""The training loop: AdamW, cosine schedule with warm-up, gradient clipping, and a stop if the loss
+diverges.
+"""
 
 from __future__ import annotations
 
@@ -30,27 +32,29 @@ EXPLODED = 10.0  # times the first epoch's mean loss
 
 @dataclass
 class Watch:
-    """Stops a run whose loss is not a number, or above EXPLODED times the first epoch's mean plus `slack`.
+    """Stops training if the loss is not finite, or exceeds EXPLODED times the first epoch's mean plus
+    `slack`.
 
-    `slack`, in nats, is for tasks whose answers are nearly certain from the start, where ten times nothing is
-    nothing and one wrong answer in a step is no explosion: `fit` gives it what knowing nothing costs, the
-    logarithm of the vocabulary. Within the first epoch its mean so far stands in; the first step has
-    nothing to be compared with.
+    `slack`, in nats, is for tasks whose initial loss is close to zero, where one wrong answer in a step would
+    exceed ten times the mean. `fit` uses the loss of uniform predictions, the logarithm of the vocabulary
+    size. During the first epoch its running mean is used; the first step has no reference.
     """
 
     slack: float
     key: str = "tune"
-    """Of the recipe, whose settings a message names."""
+    """Section of the recipe whose settings a message names."""
     first: list[float] = field(default_factory=list)
 
     def check(self, loss: float, epoch: int, step: int) -> None:
-        """Raises DivergedError for a loss no step should follow; steps and epochs count from 1."""
+        """Raises DivergedError if training must not continue with this loss; steps and epochs count
+        from 1.
+        """
         self.look(loss, step)
         if epoch == 1:
             self.first.append(loss)
 
     def look(self, loss: float, step: int) -> None:
-        """The same of a loss that is only looked at."""
+        """The same check for a loss that does not count for the mean."""
         if not math.isfinite(loss):
             raise self.stopped(step, f"the loss is {loss}")
         mean = sum(self.first) / len(self.first) if self.first else loss
@@ -58,7 +62,7 @@ class Watch:
             raise self.stopped(step, f"the loss exploded from {mean:.3g} to {loss:.3g}")
 
     def stopped(self, step: int, why: str) -> DivergedError:
-        """The error that says so, and what to do."""
+        """The error, with the settings to change."""
         doing = {"tune": "tuning", "heal": "healing"}[self.key]
         return DivergedError(
             f"{doing} stopped at step {step}: {why}; lower {self.key}.learning_rate, or set "
@@ -66,7 +70,7 @@ class Watch:
         )
 
 
-@torch.enable_grad()  # whatever the caller has switched off
+@torch.enable_grad()  # even if the caller disabled gradients
 def fit(
     model: PreTrainedModel,
     material: Material,
@@ -76,14 +80,14 @@ def fit(
     title: str = "tune",
     name: Callable[[Shot], str] = lambda shot: f"example {shot.choices[0].question + 1}",
 ) -> list[dict[str, Any]]:
-    """Train the parameters of `model` that require a gradient, in place, on its own device.
+    """Train the parameters of `model` that require a gradient, in place, on its device.
 
-    Returns one record a step: step, epoch, loss (nats; where there are several the weighted sum, and `parts`
-    holds each one's mean), lr, tokens (read, padding not counted) and seconds since the start; with held-out
-    shots the last step of an epoch has their `held_out` loss too, and the parameters are left as they were
-    after the epoch where it was lowest. Dropout draws from torch's global generator.
-    Raises DivergedError where the loss or a gradient is no longer finite, or the loss explodes (see Watch);
-    NotFiniteError, with the `name` of the first such example, where the loss is not finite before any step.
+    Returns one record per step: step, epoch, loss (nats; the weighted sum of several losses, whose means are
+    in `parts`), lr, tokens (without padding) and seconds since the start. With held-out shots, the last step
+    of an epoch also has their `held_out` loss, and the parameters of the epoch with the lowest one are
+    restored at the end. Dropout draws from torch's global generator. Raises DivergedError if the loss or a
+    gradient is no longer finite, or the loss explodes (see Watch); NotFiniteError, with the `name` of the
+    first such example, if the loss is not finite before the first step.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
@@ -131,7 +135,7 @@ def fit(
                 watch.look(history[-1]["held_out"], number)
                 if best.over(history[-1]["held_out"], parameters):
                     break
-        if not best:  # what the last step made of the model, no step has looked at
+        if not best:  # the model after the last step has not been checked yet
             watch.look(evaluated(model, step, terms, precision), number)
     if best:
         best.restore(parameters)
@@ -146,7 +150,7 @@ def _untrained(
     title: str,
     name: Callable[[Shot], str],
 ) -> NotFiniteError:
-    """The error for a model that gives no finite loss before it is trained, naming the first such example."""
+    """The error for a model whose loss is not finite before training, with the first such example."""
     model.eval()
     with torch.no_grad():
         for shot in (*material.shots, *material.texts, *material.replay):
@@ -160,7 +164,7 @@ def _untrained(
 
 @dataclass
 class Best:
-    """The parameters of the epoch with the lowest held-out loss, and how many epochs ago that was."""
+    """The parameters of the epoch with the lowest held-out loss, and the number of epochs since then."""
 
     patience: int
     loss: float = math.inf
@@ -168,7 +172,7 @@ class Best:
     values: list[Tensor] = field(default_factory=list)
 
     def over(self, loss: float, parameters: Sequence[Tensor]) -> bool:
-        """Remember this epoch if it is the best; whether patience is at its end."""
+        """Record this epoch if it is the best; returns whether patience is exhausted."""
         self.ago += 1
         if loss < self.loss:
             self.loss, self.ago = loss, 0
@@ -176,7 +180,7 @@ class Best:
         return self.ago >= self.patience
 
     def restore(self, parameters: Sequence[Tensor]) -> None:
-        """Put the best epoch's values back."""
+        """Restore the parameters of the best epoch."""
         with torch.no_grad():
             for parameter, value in zip(parameters, self.values, strict=True):
                 parameter.copy_(value)
@@ -193,7 +197,7 @@ def numbered(plan: Iterator[list[list[Batch]]]) -> Iterator[tuple[int, int, list
 
 @dataclass(frozen=True)
 class Term:
-    """One part of what is minimised: a loss over batches of some kinds, and its weight."""
+    """One term of the objective: a loss over batches of some kinds, and its weight."""
 
     name: str
     loss: Loss
@@ -202,8 +206,8 @@ class Term:
 
 
 def terms_of(settings: Tune) -> list[Term]:
-    """The recipe's losses over the shots, distillation over the teacher's texts too, and general text, whose
-    every token is an answer, with its share of the whole.
+    """The terms of the objective: the recipe's losses over the shots (distillation also over the teacher's
+    texts), and the cross-entropy of general text with its share.
     """
     share = settings.replay.share if settings.replay else 0.0
     losses = {name: loss_named(name) for name in settings.loss}
@@ -217,16 +221,16 @@ def terms_of(settings: Tune) -> list[Term]:
 
 
 def weighted(terms: Sequence[Term], parts: Mapping[str, float]) -> float:
-    """What is minimised, from the mean of each of its parts."""
+    """The value of the objective, from the mean of each term."""
     return sum(term.weight * parts[term.name] for term in terms)
 
 
 def accumulate(
     model: PreTrainedModel, step: Sequence[Batch], terms: Sequence[Term], precision: Precision
 ) -> dict[str, float]:
-    """Add the gradients of one step, micro-batch by micro-batch; returns the mean of each term.
+    """Accumulate the gradients of one step over its micro-batches; returns the mean of each term.
 
-    A mean is over the whole step: of answer tokens, of questions or of tokens read, as the loss says.
+    A mean is over the complete step: over answer tokens, questions or read tokens, depending on the loss.
     """
     counts = {
         term.name: sum(batch.counts[term.loss.per] for batch in step if batch.kind in term.kinds)
@@ -248,7 +252,7 @@ def accumulate(
 
 
 def _sum(term: Term, logprobs: Tensor, batch: Batch) -> Tensor:
-    """A term summed over a batch; TuneError where that is not one number: a plugin may give anything."""
+    """A term summed over a batch; TuneError if that is not one number: a plugin may give anything."""
     result = term.loss.sum(logprobs, batch)
     if not isinstance(result, Tensor) or result.ndim:
         shape = tuple(getattr(result, "shape", ()))
@@ -264,15 +268,18 @@ def evaluated(
 ) -> float:
     """The losses of the recipe on the shots among `batches`, without dropout."""
     model.eval()
-    own = [term for term in terms if term.name != "replay"]
-    loss = weighted(own, accumulate(model, [b for b in batches if b.kind == "shots"], own, precision))
+    scored_terms = [term for term in terms if term.name != "replay"]
+    loss = weighted(
+        scored_terms, accumulate(model, [b for b in batches if b.kind == "shots"], scored_terms, precision)
+    )
     model.train()
     return loss
 
 
 def cosine_with_warmup(steps: int, warmup: float) -> Any:
-    """The factor on the learning rate after 0, 1, ... steps: a linear rise over the share `warmup` of all
-    `steps`, ending at the full rate, then half a cosine (Loshchilov and Hutter 2017) towards zero.
+    """A function from the number of completed steps to the learning-rate factor: a linear increase over the
+    share `warmup` of all `steps` to the full rate, then half a cosine (Loshchilov and Hutter 2017) towards
+    zero.
     """
     rise = math.ceil(steps * warmup)
 

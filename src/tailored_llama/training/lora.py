@@ -1,4 +1,6 @@
-"""LoRA adapters (Hu et al. 2021) through peft: put on a model, and written with the digest of their base."""
+"""LoRA adapters (Hu et al. 2021) through peft: added to a model, and written with the digest of
+their base.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from tailored_llama.checkpoint.contents import ADAPTER_BASE, ADAPTER_CONFIG, ADA
 from tailored_llama.recipe import Lora, Projection
 from tailored_llama.training.cpu_kernels.dropout import quicken_dropout
 
-# Every matrix of a decoder layer, by name: the same in plain and in shaped models, whatever their widths.
-# A fused one (Phi-3) is adapted where any of its parts is.
+# The matrices of a decoder layer by name, the same in plain and shaped models. A fused matrix (Phi-3) is
+# adapted if any of its parts is.
 MODULES: dict[Projection, tuple[str, ...]] = {
     "q": ("q_proj", "qkv_proj"), "k": ("k_proj", "qkv_proj"), "v": ("v_proj", "qkv_proj"), "o": ("o_proj",),
     "gate": ("gate_proj", "gate_up_proj"), "up": ("up_proj", "gate_up_proj"), "down": ("down_proj",),
@@ -22,10 +24,10 @@ MODULES: dict[Projection, tuple[str, ...]] = {
 
 
 def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
-    """`model` with fresh adapters on `lora.targets` of every layer, changed in place; only they will train.
+    """Add new adapters to `lora.targets` of every layer of `model`, in place; only they are trainable.
 
-    Adapters are fp32, since steps of a small learning rate vanish in bf16; the base keeps its dtype. A fresh
-    adapter changes no logit. Its initial values come from torch's global generator.
+    Adapters are fp32, since steps with a small learning rate vanish in bf16; the base keeps its dtype. A new
+    adapter does not change the logits. Its initial values come from torch's global generator.
     """
     config = LoraConfig(
         task_type="CAUSAL_LM", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
@@ -41,15 +43,15 @@ def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
 def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
     """Write `adapter/` into `directory`: safetensors, peft's config, and the digest of the base's weights.
 
-    The config names the base by its hub id or its digest, not by a path of this machine.
+    The config names the base by its hub id or digest, not by a local path.
     """
     folder = directory / FOLDER
-    # Piece by piece: peft's save_pretrained asks the hub about the base and leaves a form of a model card.
+    # Written file by file: peft's save_pretrained queries the hub and writes an empty model card.
     lora = adapted.peft_config[adapted.active_adapter]
     lora.save_pretrained(str(folder))
     write_tensors(folder / ADAPTER_WEIGHTS, get_peft_model_state_dict(adapted, save_embedding_layers=False))
     config = read_json(folder / ADAPTER_CONFIG)
-    # A set in peft, whose order changes from process to process: equal adapters should be equal files.
+    # peft stores a set, whose order differs between processes; sorted, equal adapters give equal files.
     targets = sorted(config["target_modules"])
     base = hub_id(lora.base_model_name_or_path or "") or f"sha256:{base_digest}"
     config |= {"target_modules": targets, "inference_mode": True, "base_model_name_or_path": base}

@@ -53,7 +53,7 @@ def loss_named(name: str) -> Loss:
 
 
 def metric_of(task: Task, settings: Tune) -> Metric | None:
-    """What the choices of `task` are compared by, where a loss reads all; TuneError where it has none."""
+    """What the choices of `task` are compared by, where a loss reads all; TuneError if it has none."""
     losses = {name: loss_named(name) for name in settings.loss}
     ranking = [name for name, loss in losses.items() if loss.ranks]
     if ranking and task.metric not in CHOICE_METRICS:
@@ -65,5 +65,5 @@ def metric_of(task: Task, settings: Tune) -> Metric | None:
 
 
 def teaching(settings: Tune) -> str | None:
-    """The first of the losses that needs a teacher; None where none does."""
+    """The first of the losses that needs a teacher; None if none does."""
     return next((name for name in settings.loss if loss_named(name).teacher), None)

@@ -1,4 +1,4 @@
-"""Which number format the forward and backward passes of tuning run in."""
+"""The precision of the forward and backward passes of training."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tailored_llama.errors import TuneError
 
 Precision = Literal["fp32", "bf16"]
 WORTH = 1.3
-"""Times the speed of fp32 from which on bf16 is chosen: clear of chance, and of what conversions cost."""
-# What a CPU calls the units that multiply bf16 without going through fp32: x86 AVX-512 and AMX, 64-bit Arm.
+"""Minimum speed-up over fp32 to choose bf16: above measurement noise and conversion costs."""
+# CPU features for native bf16 multiplication: x86 AVX-512 and AMX, 64-bit Arm.
 CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 
@@ -28,34 +28,34 @@ def computes_bf16(device: torch.device) -> bool:
     return False
 
 
-def choose_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """`auto`: bf16 where the device computes it natively and gains by it, else fp32; never fp16, whose narrow
-    range is where pruned models overflow.
+def choose_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """`auto`: bf16 if the device computes it natively and faster, else fp32; never fp16, in whose narrow
+    range pruned models overflow.
 
-    That a CPU has instructions for bf16 does not say that they are faster: without tile units some do as
-    many operations a second as in fp32, and converting comes on top. So on a CPU a product is timed, once a
-    process. For a model of a few million parameters it matters little: with hidden size 256, 6 layers and 50
-    tokens a shot, bf16 ran at 0.85 times the speed of fp32 in batches of 8 and at 1.1 of 64.
+    CPU instructions for bf16 are not always faster: without tile units, some CPUs have the same throughput as
+    in fp32, and conversions add to it. So a matrix product is timed on a CPU, once per process. For a model
+    of a few million parameters the choice matters little: with hidden size 256, 6 layers and 50 tokens per
+    shot, bf16 ran at 0.85 times the speed of fp32 with batch size 8, and 1.1 times with 64.
 
-    Raises TuneError where bf16 is asked of a GPU that would only emulate it.
+    Raises TuneError if bf16 is requested on a GPU that only emulates it.
     """
-    if wanted == "auto":
+    if precision == "auto":
         able = computes_bf16(device) and (device.type != "cpu" or gain_of_bf16() >= WORTH)
         return "bf16" if able else "fp32"
-    if wanted == "bf16" and device.type == "cuda" and not computes_bf16(device):
-        raise TuneError("precision: this GPU does not compute bf16; use fp32 or auto")
-    return wanted
+    if precision == "bf16" and device.type == "cuda" and not computes_bf16(device):
+        raise TuneError("precision: this GPU does not support bf16; use fp32 or auto")
+    return precision
 
 
 @cache
 def gain_of_bf16() -> float:
-    """How many times as fast this CPU multiplies matrices in bf16 as in fp32; tens of milliseconds."""
+    """The speed-up of bf16 matrix products over fp32 on this CPU; takes tens of milliseconds."""
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         x, weight = torch.ones(256, 1024, dtype=dtype), torch.ones(1024, 1024, dtype=dtype)
         times = []
         for _ in range(6):
-            # Of this thread alone: what else the machine does should not decide. The first prepares.
+            # Thread time, so that other load on the machine has no influence. The first run is a warm-up.
             started = time.thread_time()
             torch.nn.functional.linear(x, weight)
             times.append(time.thread_time() - started)
@@ -64,5 +64,5 @@ def gain_of_bf16() -> float:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a forward pass runs in `precision`; weights stay as they are."""
+    """A context in which a forward pass runs in `precision`; weights are not converted."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -1,4 +1,4 @@
-"""What tuning learns from beside its shots, and which shots it holds back."""
+"""General text for replay, and held-out shots for early stopping."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tailored_llama.recipe import Calibration, EarlyStop, Tune
 from tailored_llama.training.batches import Shot, windows
 
 WINDOWS = 512
-"""At most so many windows of general text are drawn; longer tunings see them again."""
+"""Maximum number of windows of general text; longer trainings repeat them."""
 
 
 def held_count(settings: EarlyStop | None, shots: int) -> int:
-    """How many of so many shots early stopping looks at, at least one; none without `settings`.
+    """Number of held-out shots for early stopping, at least one; 0 without `settings`.
 
-    DataError where nothing would be left to train on.
+    Raises DataError if no shot would be left for training.
     """
     if settings is None:
         return 0
@@ -29,7 +29,7 @@ def held_count(settings: EarlyStop | None, shots: int) -> int:
     if count >= shots:
         raise DataError(
             f"tune.early_stop: {count} of {shots} shots held out leaves none to train on; "
-            "ask for more shots or a smaller share"
+            "use more shots or a smaller share"
         )
     return count
 
@@ -37,7 +37,7 @@ def held_count(settings: EarlyStop | None, shots: int) -> int:
 def hold_out(
     shots: Sequence[Shot], labels: Sequence[int], settings: EarlyStop | None, seed: int
 ) -> list[Shot]:
-    """The share of `shots` that early stopping looks at, their `labels` in turn; none without `settings`."""
+    """The `shots` to hold out for early stopping, balanced over `labels`; empty without `settings`."""
     count = held_count(settings, len(shots))
     by_label: dict[int, list[Shot]] = defaultdict(list)
     for shot, label in zip(shots, labels, strict=True):
@@ -55,18 +55,18 @@ def hold_out(
 def general_text(
     settings: Tune, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, seed: int, file: str | None
 ) -> list[Shot]:
-    """Windows of the text that `tune.replay` names, none without it. `file` stands for the hub's text."""
+    """Windows of the text that `tune.replay` names; empty without it. `file` replaces the hub's text."""
     replay = settings.replay
     if replay is None:
         return []
     steps = settings.epochs * math.ceil(settings.shots / settings.batch_size)
-    beside = settings.epochs * settings.shots * replay.share / (1 - replay.share)
-    wanted = min(WINDOWS, max(steps, math.ceil(beside)))
-    # One token more than the window: its last one is predicted, not read.
+    replayed = settings.epochs * settings.shots * replay.share / (1 - replay.share)
+    count = min(WINDOWS, max(steps, math.ceil(replayed)))
+    # One token more than the window, because the last one is only predicted.
     length = min(replay.length + 1, int(config.max_position_embeddings))
     try:
         ids = calibration_tokens(
-            Calibration(source=replay.source, samples=wanted, length=length), lambda: tokenizer,
+            Calibration(source=replay.source, samples=count, length=length), lambda: tokenizer,
             vocabulary=int(config.vocab_size), seed=seed, data={"c4": file} if file else None,
         )  # fmt: skip
     except DataError as error:

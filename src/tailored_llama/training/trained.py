@@ -1,4 +1,4 @@
-"""A trained adapter, safe on the disk before it is folded into its model."""
+"""A trained adapter, stored on disk before it is merged into its model."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tailored_llama.training.lora import save_adapter
 def write_trained(
     adapted: PeftModel, base: Base, history: Sequence[Mapping[str, Any]], folder: Path, file: str, record: Any
 ) -> None:
-    """Write into `folder` the adapter of `adapted` with the digest of its `base`, the history of its
-    training, and `record` as JSON to `file`.
+    """Write to `folder` the adapter of `adapted` with the digest of its `base`, the training history, and
+    `record` as JSON to `file`.
     """
     save_adapter(adapted, checkpoint.weights_digest(checkpoint.open_weights(base)), folder)
     write_history(history, folder)
@@ -33,9 +33,9 @@ def write_trained(
 
 
 def merged_from(base: Base, trained: Path, device: str | None) -> PreTrainedModel:
-    """`base` with the adapter in `trained` folded in, in the dtype of `base`.
+    """`base` merged with the adapter in `trained`, in the dtype of `base`.
 
-    Added up in fp32: in bf16 much of what a small adapter adds would be rounded away on the way.
+    The sum is computed in fp32: in bf16, small updates would be lost to rounding.
     """
     if isinstance(base, PreTrainedModel):
         model, dtype = copy.deepcopy(base), base.dtype
@@ -48,8 +48,8 @@ def merged_from(base: Base, trained: Path, device: str | None) -> PreTrainedMode
 
 
 def link_files(source: Path, out: Path, names: Sequence[str]) -> None:
-    """The files and directories `names` of `source` in `out` too: as hard links, which take no room, or as
-    copies where the file system has none.
+    """Link the files and directories `names` of `source` into `out`: hard links, or copies if the file system
+    does not support them.
     """
     for name in names:
         files = [path for path in sorted((source / name).rglob("*")) if path.is_file()] or [source / name]
@@ -64,8 +64,8 @@ def link_files(source: Path, out: Path, names: Sequence[str]) -> None:
 
 @contextmanager
 def kept(trained: Path, out: Path) -> Iterator[None]:
-    """Errors of the block, which merges what is in `trained` and writes to `out`, name `trained`."""
-    where = f"what was trained is kept in {trained}, and the same command merges it without training again"
+    """Errors of the block, which merges the adapter in `trained` and writes to `out`, mention `trained`."""
+    where = f"the trained adapter is kept in {trained}; rerun the command to merge it without training again"
     try:
         with checkpoint.writing(out):
             yield

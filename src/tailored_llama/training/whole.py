@@ -1,4 +1,4 @@
-"""Training all weights of the decoder layers, where a model is small enough for it."""
+"""Training of all weights of the decoder layers, for small models."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from transformers import PreTrainedModel
 
 
 def unfreeze(model: PreTrainedModel) -> PreTrainedModel:
-    """`model`, changed in place: its decoder layers and last norm will train, embedding and head will not.
+    """Make the decoder layers and the last norm of `model` trainable, in place; embedding and head are
+    frozen.
 
-    The embedding is a fifth and more of a small model, and a step moves only the rows that it reads.
+    The embedding is at least a fifth of a small model, and a step would update only the rows that it reads.
     """
     model.requires_grad_(False)
     decoder = model.get_decoder()

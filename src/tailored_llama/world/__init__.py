@@ -1,7 +1,7 @@
-"""The bundled world: a small closed world in plain English, seven tasks in it, and a model trained on it.
+"""The bundled world: a small closed world described in plain English, its tasks, and a model trained on it.
 
-Rows, texts and model are frozen files. Light to import: no torch, no transformers. `tools/world` of a
-checkout holds the generator of the rows and the training of the model.
+Rows, texts and model are frozen files. The import is fast: no torch, no transformers. `tools/world` in a
+checkout contains the generator of the rows and the training of the model.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ __all__ = ["GENERATION", "TASKS", "Split", "model_path", "rows", "text"]
 
 Split = Literal["train", "validation", "test"]
 TASKS = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
-"""The seven tasks of choices."""
+"""The seven multiple-choice tasks."""
 GENERATION = ("tell",)
-"""Tasks whose answer is written, not chosen."""
+"""Generation tasks."""
 FOLDER = Path(__file__).parent
 
 
 def rows(name: str, split: Split) -> list[dict[str, Any]]:
-    """The rows of task `name`, in the fields of the hub's data set of that name; the caller's own copy.
+    """The rows of task `name`, with the fields of the hub's data set of that name; a new copy for each call.
 
     Raises TaskError for an unknown task or split.
     """
-    known = TASKS + GENERATION
-    if name not in known or split not in get_args(Split):
-        raise TaskError(f"world/{name}: no such task or split '{split}'; available: {', '.join(known)}")
+    names = TASKS + GENERATION
+    if name not in names or split not in get_args(Split):
+        raise TaskError(f"world/{name}: no such task or split '{split}'; available: {', '.join(names)}")
     lines = (FOLDER / "rows" / f"{name}-{split}.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 

@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path: Path) 
     with pytest.raises(OutputError, match="is a directory; name a file"):
         checkpoint.check_file(tmp_path)
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(OutputError, match=r"file cannot be made \("):
+    with pytest.raises(OutputError, match=r"file cannot be created \("):
         checkpoint.check_file(tmp_path / "file" / "plan.json")
     checkpoint.check_file(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"

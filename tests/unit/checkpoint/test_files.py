@@ -20,7 +20,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert read_json(path) == {"name": "Ünal"}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     path.write_text("[1]")
-    with pytest.raises(CheckpointError, match="holds no JSON object"):
+    with pytest.raises(CheckpointError, match="not a JSON object"):
         read_json(path)
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_json(tmp_path / "none.json")

@@ -142,7 +142,7 @@ def test_an_index_that_is_damaged(sharded: Path) -> None:
 
 def test_missing_and_misshapen_tensors(single: Path) -> None:
     rewrite(single, model__norm__weight=torch.ones(31))
-    assert "model.norm.weight is [31] where config.json asks for [32]" in refusal(single)
+    assert "model.norm.weight is [31], config.json requires [32]" in refusal(single)
     rewrite(single, drop=("model.norm.weight", "lm_head.weight"))
     assert "lacks model.norm.weight, lm_head.weight" in refusal(single)
 
@@ -157,7 +157,7 @@ def test_weights_that_are_not_finite(single: Path, bad: float) -> None:
     check_finite(open_weights(single))
     rewrite(single, model__layers__2__mlp__up_proj__weight=torch.full((24, 32), bad))
     kind = "NaN" if bad != bad else "Inf"  # noqa: PLR0124 (NaN is what differs from itself)
-    with pytest.raises(CheckpointError, match=rf"model.layers.2.mlp.up_proj.weight holds {kind}"):
+    with pytest.raises(CheckpointError, match=rf"model.layers.2.mlp.up_proj.weight contains {kind}"):
         check_finite(open_weights(single))
 
 
@@ -175,9 +175,9 @@ def test_directories_without_weights_or_config(single: Path, tmp_path: Path) -> 
     (single / "config.json").write_text("not json")
     assert "config.json: not valid JSON" in refusal(single)
     (single / "config.json").unlink()
-    assert f"{single} holds no config.json" in refusal(single)
+    assert f"{single} has no config.json" in refusal(single)
     (tmp_path / "tuned" / "adapter").mkdir(parents=True)
-    assert "holds only an adapter" in refusal(tmp_path / "tuned")
+    assert "contains only an adapter" in refusal(tmp_path / "tuned")
 
 
 def test_configs_that_are_not_ours_to_cut(single: Path) -> None:
@@ -225,12 +225,12 @@ def test_the_bundled_model_has_a_name() -> None:
 
 
 def test_things_that_are_no_model() -> None:
-    with pytest.raises(CheckpointError, match="a Linear is no model to read"):
+    with pytest.raises(CheckpointError, match="cannot read a model from a Linear"):
         open_weights(torch.nn.Linear(1, 1))  # type: ignore[arg-type]
 
 
 def test_tokenizers(single: Path, shared: Path) -> None:
-    with pytest.raises(CheckpointError, match="holds no tokenizer"):
+    with pytest.raises(CheckpointError, match="has no tokenizer"):
         load_tokenizer(single)
     (single / "tokenizer.json").write_text("{}")
     with pytest.raises(CheckpointError, match="tokenizer does not load"):

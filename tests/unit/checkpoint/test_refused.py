@@ -51,7 +51,7 @@ def test_code_of_a_tokenizer_is_never_run_nor_asked_about(
     answers = io.StringIO("y\ny\n")
     monkeypatch.setattr("sys.stdin", answers)
     refused = refusal(load_tokenizer, model)
-    assert "tokenizer_config.json: auto_map asks to run code that came with the checkpoint" in refused
+    assert "tokenizer_config.json: auto_map names code that came with the checkpoint" in refused
     assert answers.tell() == 0, "a question was answered"
     assert "[y/N]" not in "".join(capsys.readouterr())
     assert not (model / "ran").exists()
@@ -86,7 +86,7 @@ def test_an_adapter_beside_the_weights_is_not_applied(model: Path, caplog: pytes
     loaded = load_model(model)
     assert equal_bits(loaded, plain(vocab_size=300))
     assert not any("lora" in name for name, _ in loaded.named_modules())
-    assert "the adapter beside the weights (adapter_config.json) is not applied" in caplog.text
+    assert "the adapter next to the weights (adapter_config.json) is not applied" in caplog.text
 
 
 @pytest.mark.parametrize("kernel", ["eager", "flash_attention_2", "someone/kernel"])
@@ -135,7 +135,7 @@ def test_the_digest_is_of_all_that_is_read_and_of_nothing_else(model: Path) -> N
         path.write_bytes(kept)
     assert digest_directory(model) == before
     (model / "chat_template.jinja").symlink_to("nowhere")
-    assert "chat_template.jinja: is a link to a file that is not there" in refusal(digest_directory, model)
+    assert "chat_template.jinja: is a link to a file that does not exist" in refusal(digest_directory, model)
 
 
 def test_a_link_does_not_carry_another_file_into_a_copy(model: Path, tmp_path: Path) -> None:

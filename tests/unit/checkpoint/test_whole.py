@@ -91,14 +91,14 @@ def test_one_shard_with_an_index_and_shards_without_one(tmp_path: Path, sharded:
     holds(sharded, plain())
     shard = sorted(sharded.glob("model-*.safetensors"))[1]
     shard.unlink()
-    assert "no complete set of shards" in refusal(sharded)
+    assert "an incomplete set of shards" in refusal(sharded)
 
 
 def test_the_only_file_may_have_any_name(single: Path) -> None:
     (single / SINGLE).rename(single / "weights.safetensors")
     holds(single, plain())
     save_file({"other": torch.zeros(1)}, single / "more.safetensors")
-    assert "more.safetensors, weights.safetensors are no complete set" in refusal(single)
+    assert "more.safetensors, weights.safetensors are an incomplete set" in refusal(single)
 
 
 def test_a_single_file_and_shards_beside_it(
@@ -112,7 +112,7 @@ def test_a_single_file_and_shards_beside_it(
         state = {name: tensor + 1 for name, tensor in load_file(shard).items()}
         save_file(state, single / shard.name)
     holds(single, plain())  # as transformers reads it
-    assert f"{SINGLE} is read, and not model-00001-of" in warned(caplog)
+    assert f"{SINGLE} is read; ignored: model-00001-of" in warned(caplog)
     (single / SINGLE).write_bytes(b"half a file")  # left by a download that was broken off
     assert open_weights(single).tensor(NORM).equal(plain().state_dict()[NORM] + 1)
 
@@ -156,12 +156,12 @@ def test_what_is_not_whole_stays_refused(sharded: Path, single: Path) -> None:
     state = load_file(path)
     del state[NORM]
     save_file(state, path)
-    assert f"{path}: lacks {NORM}, which {INDEX} puts there" in refusal(sharded)
+    assert f"{path}: lacks {NORM}, which {INDEX} expects there" in refusal(sharded)
     edit(index, weight_map={name: file for name, file in where.items() if name != NORM})
-    assert f"lacks {NORM}; it is not whole" in refusal(sharded)
+    assert f"lacks {NORM}; the checkpoint is incomplete" in refusal(sharded)
     (single / SINGLE).unlink()
     (single / SINGLE).symlink_to("nowhere")
-    assert "is a link to a file that is not there" in refusal(single)
+    assert "is a link to a file that does not exist" in refusal(single)
 
 
 def test_weights_that_the_config_denies_are_named_once(
@@ -175,11 +175,9 @@ def test_weights_that_the_config_denies_are_named_once(
     (record,) = caplog.records
     said = record.getMessage()
     assert said.count("\n") == 0
-    assert f"{directory}: config.json has no place for 25 stored tensors: " in said
+    assert f"{directory}: 25 stored tensors unused with this config.json: " in said
     assert "model.layers.0.self_attn." in said
-    assert (
-        "and 22 more; if the model needs what was left out, correct attention_bias, num_hidden_layers" in said
-    )
+    assert "and 22 more; if the model needs them, correct attention_bias, num_hidden_layers" in said
 
 
 def test_a_model_that_holds_nothing_more_gives_no_warning(

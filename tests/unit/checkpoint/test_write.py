@@ -193,7 +193,7 @@ def test_weights_that_are_not_finite_leave_nothing_behind(tmp_path: Path, bad: f
         out.mkdir()
         (out / "plan.json").write_text("{}")
     model.model.layers[2].mlp.down_proj.weight.data[3, 4] = bad
-    with pytest.raises(CheckpointError, match=r"model\.layers\.2\.mlp\.down_proj\.weight holds"):
+    with pytest.raises(CheckpointError, match=r"model\.layers\.2\.mlp\.down_proj\.weight contains"):
         write_checkpoint(ModelWeights(model), out, max_shard_bytes=10_000)
     assert [path.name for path in out.iterdir()] == ["plan.json"] if exists else not out.exists()
 
@@ -209,7 +209,7 @@ def test_room_is_checked_before_anything_is_written(tmp_path: Path, monkeypatch:
 def test_a_checkpoint_is_not_written_over_another(tmp_path: Path) -> None:
     write_checkpoint(ModelWeights(PLAIN), tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(OutputError, match="holds a checkpoint already"):
+    with pytest.raises(OutputError, match="already contains a checkpoint"):
         write_checkpoint(ModelWeights(shaped()), tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 

@@ -69,7 +69,7 @@ def test_another_number_is_refused_in_every_stage(
 ) -> None:
     path = own(tmp_path, **wrong)  # type: ignore[arg-type]
     task, out = load_task(path), tmp_path / "out"
-    place = rf"/{{split}}\.jsonl, row \d: prompt '{prompt}' of task own {says}; it has to give one for each"
+    place = rf"/{{split}}\.jsonl, row \d: prompt '{prompt}' of task own {says}; it must give one per option"
     for split, call in (
         ("test", lambda: evaluate(MODEL, tokenizer=WORDS, tasks=[path], prompt=prompt)),
         ("train", lambda: tune(MODEL, tokenizer=WORDS, task=path, prompt=prompt, shots=3, out=out)),

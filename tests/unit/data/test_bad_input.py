@@ -104,13 +104,13 @@ def test_an_answer_that_is_empty(say: Say, task: str, what: str) -> None:
 def test_a_metric_of_the_other_kind(say: Say) -> None:
     change("written.yaml", "exact_match", "acc")
     said = say("prompts show written.yaml")
-    assert "written.yaml: metric: a task of kind generation has one of exact_match, f1, rougeL" in said
+    assert "written.yaml: metric: a task of kind generation needs one of exact_match, f1, rougeL" in said
 
 
 def test_an_answer_with_no_room_in_the_model(say: Say) -> None:
     change("written.yaml", "max_new_tokens: 8", "max_new_tokens: 48")
     said = say("evaluate model --tasks written.yaml --prompt plain --out out")
-    assert "a model of context 48 cannot write 48 tokens" in said
+    assert "a model with context 48 cannot generate 48 tokens" in said
 
 
 def test_a_loss_that_ranks_choices_where_there_are_none(say: Say) -> None:

@@ -74,11 +74,11 @@ def test_fields_with_a_type(tmp_path: Path, kind: str, cell: str, template: str,
 @pytest.mark.parametrize(
     ("kind", "cell", "says"),
     [
-        ("list", "[1, 2", r"is no list in JSON \("), ("list", "a, b", "is no list in JSON"),
-        ("list", "{}", "is no list: "), ("mapping", "[1]", "is no mapping: "),
-        ("mapping", '{"a": 1, "a": 2}', "the field 'a' stands twice"),
-        ("number", "one", 'is no number: "one"'), ("number", "NaN", "is no number"),
-        ("number", "1e999", "is no number"), ("number", "1_000", "is no number"),
+        ("list", "[1, 2", r"is not a JSON list such as .* \("), ("list", "a, b", "is not a JSON list"),
+        ("list", "{}", "is not a list: "), ("mapping", "[1]", "is not a mapping: "),
+        ("mapping", '{"a": 1, "a": 2}', "the field 'a' is given twice"),
+        ("number", "one", 'is not a number: "one"'), ("number", "NaN", "is not a number"),
+        ("number", "1e999", "is not a number"), ("number", "1_000", "is not a number"),
         ("boolean", "yes", "is neither true nor false"),
         ("number", "", r"is missing \(null, or an empty cell\)"), ("text", "", r"is missing \(null"),
     ],
@@ -94,7 +94,7 @@ def test_values_of_json_keep_their_type(tmp_path: Path) -> None:
     fields = "{text: text, choices: list, label: number}"
     found = example(tmp_path, row, fields, options="choices", gold="label", name="train.jsonl")
     assert (found.answers, found.gold) == ((" x", " y"), 1)
-    with pytest.raises(DataError, match=r"field 'label' of task \w+ is no number: true"):
+    with pytest.raises(DataError, match=r"field 'label' of task \w+ is not a number: true"):
         example(tmp_path, row | {"label": True}, fields, options="choices", gold="label", name="train.jsonl")
 
 
@@ -122,7 +122,9 @@ NAMES = ["self", "none", "None", "true", "not", "a b", "a-b", "label.1", "1st"]
 @pytest.mark.parametrize("key", ["fields", "let"])
 def test_names_that_a_template_would_read_as_something_else(tmp_path: Path, name: str, key: str) -> None:
     fields, let = ("[text]", f'let: {{"{name}": text}}') if key == "let" else (f'[text, "{name}"]', "")
-    with pytest.raises(TaskError, match=rf"yaml: task \w+: {key}: '{name}' is no name that a template"):
+    with pytest.raises(
+        TaskError, match=rf"yaml: task \w+: {key}: '{name}' cannot be a variable of a template"
+    ):
         example(tmp_path, {"text": "a"}, fields, task=TASK + let)
 
 
@@ -182,16 +184,16 @@ def test_labels_however_they_are_written(
 @pytest.mark.parametrize(
     ("options", "gold", "label", "says"),
     [
-        ("['no', 'yes']", "label", "1", "gives '1', which is a text, not a place; write gold: FIELD | int"),
-        ("['yes', 'no']", "label", True, "gives True, which is true or false, not a place"),
+        ("['no', 'yes']", "label", "1", "gives '1', which is a text, not an index; write gold: FIELD | int"),
+        ("['yes', 'no']", "label", True, "gives True, which is true or false, not an index"),
         ("['no', 'yes']", "label", 0.5, "gives 0.5, which is none of its 2 options"),
         ("['no', 'yes']", "label", 2, "gives 2, which is none of its 2 options"),
         ("['no', 'yes']", "label | int", 1.7, "invalid literal for a whole number: 1.7"),
         ("['no', 'yes']", "label | int", "1_0", "invalid literal"),
         ("['no', 'yes']", "label | int", "", "invalid literal"),
-        ("['no', 'yes']", "options.index(label)", True, r"True is not in list of options \['no', 'yes'\]"),
-        ("['1.0', '1.00']", "options.index(label)", 1, r"1 fits several of options \['1.0', '1.00'\]"),
-        ("['a', none]", "0", 1, "a value is null, which is no text"),
+        ("['no', 'yes']", "options.index(label)", True, r"True is not in the list of options \['no'"),
+        ("['1.0', '1.00']", "options.index(label)", 1, r"1 matches several of options \['1.0', '1.00'\]"),
+        ("['a', none]", "0", 1, "a value is null, which is not text"),
     ],
 )  # fmt: skip
 def test_labels_that_could_mean_anything(
@@ -207,7 +209,7 @@ def test_labels_that_could_mean_anything(
 
 def test_nothing_is_printed_of_null(tmp_path: Path) -> None:
     task = TASK.replace("{{ text }}", "{{ text.a }}")
-    with pytest.raises(DataError, match=r"row 1: prompt 'plain' .*: a value is null, which is no text"):
+    with pytest.raises(DataError, match=r"row 1: prompt 'plain' .*: a value is null, which is not text"):
         example(tmp_path, {"text": {"a": None}}, "[text]", name="train.jsonl", task=task)
 
 

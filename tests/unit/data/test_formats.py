@@ -86,7 +86,7 @@ def test_compressed_files_read_the_same(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
     assert read_file(tmp_path / f"{name}.gz", Layout()) == rows
     (tmp_path / f"{name}.gz").write_bytes(b"\x1f\x8bnot")
-    with pytest.raises(DataError, match="is no readable text"):
+    with pytest.raises(DataError, match="is not readable text"):
         read_file(tmp_path / f"{name}.gz", Layout())
 
 
@@ -120,9 +120,9 @@ def own(directory: Path, text: str, name: str = "train.csv", task: str = TASK) -
         ('mood,text\nsad,"closed" and on\n', r"line 2: .*, or text follows them"),
         ("mood,text\nsad,\n", r"row 1: field 'text' of task own is missing \(null, or an empty cell\)"),
         ('mood,text\nsad,a\n"",b\n', r"row 2: field 'mood' of task own is missing"),
-        ('mood,text\nsad,a\nsad, "b"\n', "line 3: a space stands before the quotes of '\"b\"'"),
-        ('mood,text\nsad, "a, b"\n', "line 2: a space stands before the quotes of '\"a'"),
-        ('mood,text\n "sad",b\n', "line 2: a space stands before the quotes"),
+        ('mood,text\nsad,a\nsad, "b"\n', "line 3: there is a space before the quotes of '\"b\"'"),
+        ('mood,text\nsad, "a, b"\n', "line 2: there is a space before the quotes of '\"a'"),
+        ('mood,text\n "sad",b\n', "line 2: there is a space before the quotes"),
         ("mood,text\n\n", "no rows for task own"),
         ("", "no rows for task own"),
     ],
@@ -171,14 +171,14 @@ def test_a_source_that_makes_no_sense(tmp_path: Path, source: str) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("train.jsonl", '{"mood": "sad", "text": "a", "text": "b"}', "line 1: .*'text' stands twice"),
+        ("train.jsonl", '{"mood": "sad", "text": "a", "text": "b"}', "line 1: .*'text' is given twice"),
         ("train.jsonl", '{"mood": "sad", "text": NaN}', r"row 1: field 'text' .* is missing \(nan\)"),
         ("train.jsonl", '\n{"mood": "sad", "text": null}', r"row 1: field 'text' .* is missing \(null"),
-        ("train.jsonl", '{"mood": "sad", "text": "\\ud83d"}', "line 1: field 'text' holds half of a surr"),
+        ("train.jsonl", '{"mood": "sad", "text": "\\ud83d"}', "line 1: field 'text' contains half of a surr"),
         ("train.jsonl", '{"mood": ' + "[" * 100_000, "line 1: not valid JSON .nested too deeply"),
-        ("train.jsonl", '[{"mood": "sad", "text": "a"}]', "line 1: a row is a JSON object"),
-        ("train.json", '{"rows": [], "about": 1}', "no list of rows, but one dict with the keys rows, about"),
-        ("train.json", "[1]", "row 1: a row is a JSON object"),
+        ("train.jsonl", '[{"mood": "sad", "text": "a"}]', "line 1: not a JSON object; a row is"),
+        ("train.json", '{"rows": [], "about": 1}', "found one dict with the keys rows, about"),
+        ("train.json", "[1]", "row 1: not a JSON object; a row is"),
         ("train.json", "[{]", "not valid JSON"),
         ("train.parquet", "mood,text", "not a readable Parquet file"),
         ("train.csv", "PAR1\x15abc", "it is a Parquet file; give it the suffix .parquet"),

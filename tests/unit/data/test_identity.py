@@ -255,12 +255,14 @@ def test_one_file_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_file_that_cannot_be_divided(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"all 2 rows ask the same question.*identity: \[FIELD"):
+    with pytest.raises(DataError, match=r"all 2 rows have the same question.*identity: \[FIELD"):
         divided(tmp_path, "{file: rows.csv}", count=1).rows("train")
     for name in ("nowhere.csv", "."):
-        with pytest.raises(DataError, match=r"is no file; name a file of rows, or correct source:"):
+        with pytest.raises(DataError, match=r"is not a file; name a file of rows, or correct source:"):
             divided(tmp_path, f"{{file: {name}}}").rows("train")
-    with pytest.raises(DataError, match=r"is no directory; .*to divide one file, write source: \{file: FILE"):
+    with pytest.raises(
+        DataError, match=r"is not a directory; .*to divide one file, write source: \{file: FILE"
+    ):
         load_task("piqa").rows("train", tmp_path / "rows.csv")
 
 
@@ -277,7 +279,7 @@ def test_all_rows_are_scored_too(tmp_path: Path) -> None:
     task = own(tmp_path, NLI)
     row = {"premise": "a", "hypothesis": "b", "label": 1}
     with pytest.raises(
-        DataError, match=r"has 0 training rows \(2 more .*\); give other rows, or name .* identity"
+        DataError, match=r"has 0 training rows \(2 more .*\); provide other rows, or name .* identity"
     ):
         draw(task, [row, row], 1, 1, scored=[row])
 

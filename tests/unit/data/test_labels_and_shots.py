@@ -102,7 +102,7 @@ def test_a_label_without_training_rows_is_named_too(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         shots, _ = drawn(own(tmp_path, 4, used=3), 6, 1)
     assert shots.unseen == ("label 3",)
-    assert "none of the 6 shots has the label label 3; ask for more" in caplog.text
+    assert "none of the 6 shots has the label label 3; use more shots" in caplog.text
 
 
 def test_options_of_each_row_are_named_by_their_place(tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def test_three_formats_give_the_same_examples(tmp_path: Path, write: Any) -> Non
 
 def test_a_missing_split_names_the_directory_and_what_is_there(tmp_path: Path) -> None:
     write_split(tmp_path, "train", [BOOLQ])
-    with pytest.raises(DataError, match=rf"'validation'.*{tmp_path}; there is: train.jsonl"):
+    with pytest.raises(DataError, match=rf"'validation'.*{tmp_path}; found: train.jsonl"):
         load_task("boolq").rows("scored", tmp_path)
-    with pytest.raises(DataError, match="nowhere is no directory"):
+    with pytest.raises(DataError, match="nowhere is not a directory"):
         load_task("boolq").rows("scored", "nowhere")
 
 
@@ -60,7 +60,7 @@ def test_wrong_rows_name_file_row_and_field(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{}\n{", "line 2: not valid JSON"), ("[1]", "line 1: a row is a JSON object"), ("\n", "no rows")],
+    [("{}\n{", "line 2: not valid JSON"), ("[1]", "line 1: not a JSON object"), ("\n", "no rows")],
 )
 def test_wrong_json(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "train.jsonl").write_text(text)
@@ -121,7 +121,7 @@ def test_another_seed_draws_others() -> None:
 
 def test_too_many_shots(tmp_path: Path) -> None:
     directory = write_split(tmp_path, "train", rows_with([0, 1] * 15))
-    with pytest.raises(DataError, match=r"50 shots asked, but .*train.jsonl has 30 .*\(--shots 30\)"):
+    with pytest.raises(DataError, match=r"50 shots requested, but .*train.jsonl has 30 .*\(--shots 30\)"):
         draw(load_task("boolq"), load_task("boolq").rows("train", directory), 50, 42)
 
 

@@ -52,7 +52,7 @@ GOOD_NAMES = [
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
 def test_what_is_no_file_name_is_no_name(name: str) -> None:
-    with pytest.raises(ValueError, match="a name becomes part of a file's name, and this one"):
+    with pytest.raises(ValueError, match="a name becomes part of a file name, and this one"):
         check_name(name)
 
 
@@ -132,10 +132,10 @@ def test_a_task_that_is_no_file_is_one_line(tmp_path: Path, capsys: pytest.Captu
         (("max_length: 64", "max_length: .inf"), "max_length"),
         (("max_length: 64", "max_length: 1\nmax_length: 2"), "duplicate key"),
         (("fields: [text, mood]", "fields: [text, mood]\nabout: " + "x" * 21_000), "about"),
-        (("fields: [text, mood]", "fields: {1: 2}"), "a key is a text"),
+        (("fields: [text, mood]", "fields: {1: 2}"), "a key must be text"),
         (("scored: test", "extends: [a]"), "no bundled task"),
         (("metric: acc", "metric: " + "m" * 9000), "metric"),
-        (("source: {files: .}", "source: &a [*a]"), "an alias of what it is itself"),
+        (("source: {files: .}", "source: &a [*a]"), "an alias that contains itself"),
         (("{{ text }}", "{{ text | nosuch }}"), "No filter named 'nosuch'"),
         (("{{ text }}", "{{ text is nosuch }}"), "No test named 'nosuch'"),
         (("{{ text }}", "{{ text | random }}"), "No filter named 'random'"),

@@ -71,7 +71,7 @@ def test_guessing_writes_nothing_right(tmp_path: Path) -> None:
         (
             "metric: f1",
             "metric: acc",
-            "mine.yaml: metric: a task of kind generation has one of exact_match, f1",
+            "mine.yaml: metric: a task of kind generation needs one of exact_match, f1",
         ),
         ("metric: f1", "metric: bleu", "mine.yaml: metric: "),
         ("references: names", "", "'references' is missing; a task of kind generation needs references"),
@@ -79,9 +79,9 @@ def test_guessing_writes_nothing_right(tmp_path: Path) -> None:
         (
             "references: names",
             "references: names\noptions: names",
-            "'options' is no key of a task of kind gen",
+            "'options' is not a key of a task of kind gen",
         ),
-        ('Who?"', 'Who?", answers: names', "prompts.plain: of a task of kind generation a prompt has only"),
+        ('Who?"', 'Who?", answers: names', "prompts.plain: a prompt of a generation task has only"),
         ("references: names", "references: nams", r"references reads an unknown field 'nams' \(did you mean"),
         (
             "max_new_tokens: 8",

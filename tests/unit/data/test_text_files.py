@@ -98,7 +98,9 @@ def test_a_byte_order_mark_is_no_part_of_a_field(own: Path, suffix: str) -> None
 def test_a_damaged_byte_in_utf8_is_not_taken_for_another_encoding(own: Path) -> None:
     text = "text,mood\n" + "Ärger über Füße,sad\n" * 3
     (own.parent / "train.csv").write_bytes(text.encode() + b"caf\xc3,sad\n")
-    with pytest.raises(DataError, match=r"line 5: byte 0xc3 is not UTF-8, as the rest is; correct that line"):
+    with pytest.raises(
+        DataError, match=r"line 5: byte 0xc3 is not UTF-8, unlike the rest; correct that line"
+    ):
         load_task(own).rows("train")
 
 
@@ -167,14 +169,14 @@ def test_every_text_is_read_alike(tmp_path: Path, name: str) -> None:
                                  '{"text": "a", "text": "b"}', '["a"]'])  # fmt: skip
 def test_calibration_rows_that_have_no_text(tmp_path: Path, row: str) -> None:
     (tmp_path / "rows.jsonl").write_text(f'{{"text": "a"}}\n\n{row}\n')
-    with pytest.raises(DataError, match=r'rows.jsonl, row 2: no JSON object with a "text"'):
+    with pytest.raises(DataError, match=r'rows.jsonl, row 2: not a JSON object with a "text"'):
         calibrated(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.parametrize(
     ("field", "says"),
     [("null", "'output' is missing or empty"), ("NaN", r"'output' is missing \(nan\)"),
-     ('["a"]', "'output' is no text"), ('" "', "'output' is missing or empty")],
+     ('["a"]', "'output' is not text"), ('" "', "'output' is missing or empty")],
 )  # fmt: skip
 def test_instructions_that_are_no_text(tmp_path: Path, field: str, says: str) -> None:
     (tmp_path / "general.jsonl").write_text(f'{{"instruction": "Say.", "output": {field}}}')
@@ -197,7 +199,7 @@ def test_yaml_files_are_texts_too(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is no readable text \(Is a directory\)"):
+    with pytest.raises(DataError, match=r"is not readable text \(Is a directory\)"):
         read_text(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere is no readable text \(No such file or directory\)"):
+    with pytest.raises(DataError, match=r"nowhere is not readable text \(No such file or directory\)"):
         read_text(tmp_path / "nowhere")

@@ -17,7 +17,7 @@ from tailored_llama.errors import DataError, TaskError, TuneError
 from tailored_llama.families import LayerWidths
 from tailored_llama.play.answers import Reply, columns, reply
 from tailored_llama.play.models import Answer, Player, display_names, load_players
-from tailored_llama.play.questions import Question, asked, names, question, start, wordings
+from tailored_llama.play.questions import Question, names, question, start, typed, wordings
 from tests.support.pico import layered
 from tests.support.tokenizers import TEXTS, byte_level
 
@@ -90,7 +90,7 @@ def test_an_adapter_goes_on_the_base_that_is_named_with_it(base: Path, adapter: 
 
 
 def test_an_adapter_without_its_base_is_refused(base: Path, adapter: Path) -> None:
-    with pytest.raises(TuneError, match="which is none of the models named; name its base too"):
+    with pytest.raises(TuneError, match="which is not among the models; name its base too"):
         load_players(["world", adapter])
 
 
@@ -103,20 +103,20 @@ def test_a_row_is_asked_as_it_is_scored() -> None:
     row = question("world_piqa", "paper", 2, {})
     assert row.metric == "acc"
     assert row.gold in (0, 1)
-    assert asked(row.prompt, row.lines, row) == row
-    assert asked(row.prompt + " ", row.lines, row).gold is None, "another prompt has no known answer"
-    typed = asked("Is it?", " yes \n\nno\n", row)
-    assert typed == Question("Is it?", ("yes", "no"))
+    assert typed(row.prompt, row.lines, row) == row
+    assert typed(row.prompt + " ", row.lines, row).gold is None, "another prompt has no known answer"
+    question_ = typed("Is it?", " yes \n\nno\n", row)
+    assert question_ == Question("Is it?", ("yes", "no"))
     assert "harness" not in wordings("world_winogrande"), "partial evaluation has no one prompt"
     for number in (0, None, 10**9):
         with pytest.raises(DataError, match="has rows 1 to"):
             question("world_piqa", "paper", number, {})
-    with pytest.raises(TaskError, match="has no wording 'x' here"):
+    with pytest.raises(TaskError, match="has no wording 'x'"):
         question("world_piqa", "x", 1, {})
     with pytest.raises(DataError, match="prompt is empty"):
-        asked(" ", "", None)
-    with pytest.raises(DataError, match="one choice has nothing"):
-        asked("Is it?", "yes", None)
+        typed(" ", "", None)
+    with pytest.raises(DataError, match="there is only one choice"):
+        typed("Is it?", "yes", None)
 
 
 def test_an_answer_that_is_written_has_no_choices(base: Path, tmp_path: Path) -> None:
@@ -124,10 +124,8 @@ def test_an_answer_that_is_written_has_no_choices(base: Path, tmp_path: Path) ->
     (tmp_path / "test.jsonl").write_text('{"question": "Who sat on the cat?", "answer": "An owl did."}')
     told = question("world_tell", "harness", 1, {"world_tell": str(tmp_path)})
     assert told.choices == ()
-    assert asked(told.prompt, "", told) == told
-    assert f"Right would be: {told.references[0]}" in columns(
-        [player], told, {"base": reply(player, told, 4)}
-    )
+    assert typed(told.prompt, "", told) == told
+    assert f"Correct: {told.references[0]}" in columns([player], told, {"base": reply(player, told, 4)})
 
 
 def test_only_tasks_whose_rows_are_here_are_offered(base: Path, adapter: Path) -> None:
@@ -156,7 +154,7 @@ def test_what_a_model_says_is_shown_and_never_run(base: Path) -> None:
     assert picked
     assert "75.0%" in html
     assert "100.0 ms" in html
-    assert "lost its beginning" in html
+    assert "was truncated on the left" in html
     assert html.count("thinking") == 1
 
 
@@ -185,6 +183,6 @@ def test_mistakes_are_one_line(base: Path, adapter: Path, capsys: pytest.Capture
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         said = one_line(capsys, base, "--port", str(taken.getsockname()[1]))
-    assert "choose another by --port" in said
+    assert "choose another port with --port" in said
     assert "nowhere" in one_line(capsys, base, "nowhere/at-all-x")
     assert "name its base too" in one_line(capsys, adapter)

@@ -84,9 +84,9 @@ def test_models_take_turns_and_medians_are_compared(tmp_path: Path, monkeypatch:
 def test_settings_that_make_no_sense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(saved(plain(), tmp_path / "model"))
     for arguments, message in (
-        ([model, "--backend", "onnx"], "no backend 'onnx'; there are transformers, llama.cpp"),
+        ([model, "--backend", "onnx"], "unknown backend 'onnx'; known: transformers, llama.cpp"),
         ([model, "--batch", "one"], "--batch 'one': write whole numbers"),
-        ([model, "--batch", "0"], "start at 1"),
+        ([model, "--batch", "0"], "must be at least 1"),
         ([model, "nowhere/at-all-x"], "nowhere"),
         ([model, "--backend", "llama.cpp", "--dtype", "q8_0"], "do not fit q8_0"),
     ):

@@ -43,7 +43,7 @@ def test_the_papers_recipes_carry_the_papers_settings() -> None:
         ({"tunes": {}}, "did you mean 'tune'"),
         ({"prune.ratio": 0.0}, "prune.ratio: input should be greater than 0"),
         ({"prune.ratio": 1}, "prune.ratio: input should be less than 1"),
-        ({"prune.layers": [4, 2]}, "no range of layers"),
+        ({"prune.layers": [4, 2]}, "not a range of layers"),
         ({"prune.units": []}, "each unit kind once"),
         ({"prune.criterion": "taylr"}, "prune.criterion"),
         ({"tasks": ["a", "a"]}, "each task once"),

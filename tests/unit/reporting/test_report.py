@@ -167,7 +167,7 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
         ([tmp_path / "nowhere"], tmp_path / "r.html", r"nowhere holds no results\.json"),
         ([], tmp_path / "r.html", "no run directory"),
         ([run], tmp_path, "is a directory; name the page's file"),
-        ([run], run / "results.json" / "r.html", "cannot be made"),
+        ([run], run / "results.json" / "r.html", "cannot be created"),
     ):
         with pytest.raises(OutputError, match=message) as raised:
             report(directories, out)

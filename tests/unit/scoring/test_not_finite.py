@@ -74,7 +74,7 @@ def everywhere() -> PreTrainedModel:
     return model
 
 
-TENSOR = r"model\.layers\.1\.mlp\.up_proj\.weight holds NaN"
+TENSOR = r"model\.layers\.1\.mlp\.up_proj\.weight contains NaN"
 
 
 def test_weights_on_the_disk(broken: Path, data: dict[str, str], tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_weights_in_memory(data: dict[str, str]) -> None:
     model = worded()
     with torch.no_grad():
         model.model.norm.weight[0] = torch.inf
-    message = r"^task boolq, .*, row 1: the model in memory: model\.norm\.weight holds Inf"
+    message = r"^task boolq, .*, row 1: the model in memory: model\.norm\.weight contains Inf"
     with pytest.raises(NotFiniteError, match=message):
         evaluate(model, tokenizer=tokenizer(), tasks=["boolq"], data=data)
-    with pytest.raises(NotFiniteError, match=r"model\.norm\.weight holds Inf"):
+    with pytest.raises(NotFiniteError, match=r"model\.norm\.weight contains Inf"):
         tune(model, task="boolq", tokenizer=tokenizer(), data=data, **QUICK)
 
 
@@ -148,7 +148,7 @@ def test_healing_and_its_teacher(data: dict[str, str]) -> None:
     settings = Heal(texts=4, length=4, epochs=1)
     about: dict[str, Any] = {"tasks": "boolq", "data": data, "settings": settings, "tokenizer": tokenizer()}
     shots = Tune(shots=4, prompt="harness")
-    with pytest.raises(NotFiniteError, match=r"^teacher in memory: the text it writes: the logits"):
+    with pytest.raises(NotFiniteError, match=r"^teacher in memory: the sampled text: the logits"):
         heal(worded(), teacher=everywhere(), shots=shots, **about)
     with pytest.raises(NotFiniteError, match=r"^heal, example \d+: the loss of the untrained model"):
         heal(everywhere(), teacher=worded(), shots=shots, **about)
@@ -179,5 +179,5 @@ def test_the_command_line(
     (line,) = said.err.strip().splitlines()
     assert line.startswith("tailor: task boolq, ")
     assert "row 1: " in line
-    assert "up_proj.weight holds NaN; the checkpoint is damaged" in line
+    assert "up_proj.weight contains NaN; the checkpoint is damaged" in line
     assert not out.exists()

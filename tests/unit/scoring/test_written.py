@@ -104,7 +104,7 @@ def test_long_contexts_lose_their_beginning(plain: PreTrainedModel) -> None:
     assert answer.cut
     ids = encode_context(tokenizer(), long)[-12:]
     assert answer.text == tokenizer().decode(by_hand(small, ids, 8), skip_special_tokens=True).strip()
-    with pytest.raises(DataError, match=r"context 20 cannot write 20 tokens.*max_new_tokens"):
+    with pytest.raises(DataError, match=r"context 20 cannot generate 20 tokens.*max_new_tokens"):
         write(small, tokenizer(), examples("x"), Generation(max_new_tokens=20))
 
 
@@ -170,7 +170,7 @@ def test_shots_stand_before_a_question_answered(plain: PreTrainedModel, task: Pa
     from tailored_llama.stages.evaluate.generation import _after
     from tailored_llama.stages.evaluate.questions import Questions
 
-    asked = Questions.ask(load_task(task), "lines", None, limit=1, fewshot=2, seed=1)
+    asked = Questions.of(load_task(task), "lines", None, limit=1, fewshot=2, seed=1)
     example = _after(asked.shots, asked.examples[0])
     assert example.context.count("r who") == 2
     assert example.context.endswith("\n\ne who is 0?\n")

@@ -148,31 +148,33 @@ def test_a_damaged_manifest_is_replaced_in_a_run_and_refused_elsewhere(
     else:
         (out / "manifest.json").write_text(text)
     kept = contents(tmp_path)
-    problem = r"holds other files \(adapter, result.txt\)" if text is None else "manifest.json is damaged"
+    problem = r"contains other files \(adapter, result.txt\)" if text is None else "manifest.json is damaged"
     with pytest.raises(OutputError, match=problem):
         complete(stage(runs=runs), out)
     assert contents(tmp_path) == kept
-    complete_at(stage(runs=runs), out, ours=True)
+    complete_at(stage(runs=runs), out, managed=True)
     assert len(runs) == 2
     assert read_manifest(out).stage == "prune"
 
 
 def test_what_is_not_ours_is_not_replaced(tmp_path: Path) -> None:
     out = complete(stage(), tmp_path / "out")
-    with pytest.raises(OutputError, match=r"holds a result of prune: name an empty or new directory"):
+    with pytest.raises(OutputError, match=r"contains a result of prune: name an empty or new directory"):
         complete(stage(name="tune"), out)
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"holds other files \(notes.txt\): name an empty or new directory"):
-        complete_at(stage(seed=2), out, ours=True)
+    with pytest.raises(
+        OutputError, match=r"contains other files \(notes.txt\): name an empty or new directory"
+    ):
+        complete_at(stage(seed=2), out, managed=True)
     other = tmp_path / "other"
     other.mkdir()
     for name in ("a", "b", "c"):
         (other / name).write_text("")
-    with pytest.raises(OutputError, match=r"holds other files \(a, b, \.\.\.\)"):
+    with pytest.raises(OutputError, match=r"contains other files \(a, b, \.\.\.\)"):
         complete(stage(), other)
     with pytest.raises(OutputError, match="is a file"):
         complete(stage(), other / "a")
-    with pytest.raises(OutputError, match=r"a cannot be made \("):
+    with pytest.raises(OutputError, match=r"a cannot be created \("):
         complete(stage(), other / "a" / "below")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
 

@@ -111,12 +111,15 @@ def test_a_run_that_fails_at_once_leaves_nothing_and_touches_nothing_else(tmp_pa
     assert not any(tmp_path.iterdir())
     (tmp_path / "thesis.tex").write_text("years of work")
     with (
-        pytest.raises(OutputError, match=r"holds other files \(thesis.tex\)"),
+        pytest.raises(OutputError, match=r"contains other files \(thesis.tex\)"),
         run_directory(tmp_path, recipe=RECIPE),
     ):
         pass
     (tmp_path / "thesis.tex").rename(tmp_path / "recipe.json")
-    with pytest.raises(OutputError, match="is no recipe of a run"), run_directory(tmp_path, recipe=RECIPE):
+    with (
+        pytest.raises(OutputError, match="is not the recipe of a run"),
+        run_directory(tmp_path, recipe=RECIPE),
+    ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
     with (
@@ -157,4 +160,4 @@ def test_a_finished_run_is_known_by_contents(tmp_path: Path, caplog: pytest.LogC
     with caplog.at_level(logging.WARNING, logger="tailored_llama"):
         (out / "prune" / "result.txt").write_text("[]")
         assert not is_complete_run(out, seed=7, **facts)
-    assert "prune: result.txt is not the file that was written; computing it again" in caplog.text
+    assert "prune: result.txt was changed; computing it again" in caplog.text

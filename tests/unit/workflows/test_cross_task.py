@@ -60,8 +60,8 @@ def test_a_list_and_lines_are_read_alike(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('{"instruction": "Say a."}', "row 1: 'output' is missing or empty"),
-        ('{"instruction": "a", "output": "b"}\n[1]', "row 2: a row is a JSON object"),
-        ("{", "no readable JSON lines"),
+        ('{"instruction": "a", "output": "b"}\n[1]', "row 2: not a JSON object"),
+        ("{", "not valid JSON lines"),
     ],
 )
 def test_wrong_instructions(tmp_path: Path, text: str, said: str) -> None:
@@ -90,7 +90,7 @@ def test_what_stops_a_matrix_is_said_before_it_begins(
     for more, said in (
         ([], "--general FILE.jsonl"),
         (["--general", str(tmp_path / "nowhere.jsonl")], "nowhere.jsonl"),
-        (["--general", str(tmp_path / "few.jsonl")], "4 shots asked, but"),
+        (["--general", str(tmp_path / "few.jsonl")], "4 shots requested, but"),
     ):
         assert execute(["matrix", str(file), "--out", str(out), *more]) == 2
         assert said in capsys.readouterr().err

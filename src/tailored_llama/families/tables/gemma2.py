@@ -1,9 +1,9 @@
 """Gemma 2 (Gemma Team 2024): scaled embeddings, four norms a layer, capped attention scores and logits, and a
 sliding window in every other layer.
 
-Attention scores are scaled by `query_pre_attn_scalar`, not by head_dim or the number of heads, so nothing of
-it changes when heads go. The stock config wants the heads to divide the residual width; where they do not,
-the shaped form is the only one.
+Attention scores are scaled by `query_pre_attn_scalar`, not by head_dim or the number of heads, so the scale
+does not change when heads are removed. The stock config requires that the number of heads divides the
+residual width; otherwise only the shaped form is possible.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Gemma 3, text only (Gemma Team 2025): Gemma 2 with a norm on each head of q and k, and rotations of their
-own for layers with and without sliding window."""
+"""Gemma 3, text only (Gemma Team 2025): Gemma 2 with a norm on each head of q and k, and separate rotary
+parameters for layers with and without sliding window."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GEMMA3_TEXT = Family(
     architecture="Gemma3ForCausalLM",
     members=MEMBERS,
     known=GEMMA_KNOWN | {"rope_local_base_freq"},
-    # `layer_types` says in full what the pattern says in short.
+    # `layer_types` is the expanded form of the pattern.
     inert=GEMMA_INERT | {"sliding_window_pattern", "_sliding_window_pattern"},
     plain=("gemma3_text",),
     shaped=("gemma3_text",),

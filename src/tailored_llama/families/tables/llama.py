@@ -1,9 +1,9 @@
-"""LLaMA 1, 2 and 3 and what shares its architecture: Vicuna, TinyLlama, SmolLM.
+"""LLaMA 1, 2 and 3 and models with the same architecture: Vicuna, TinyLlama, SmolLM.
 
-Touvron et al. 2023, "LLaMA: Open and Efficient Foundation Language Models"; grouped-query attention as
-Ainslie et al. 2023 (GQA): query heads u * g .. (u + 1) * g read KV head u, so a KV head goes with its g
-query heads or not at all. Removing whole heads leaves head_dim, and with it the rotary embedding of every
-scaling, as it is.
+Touvron et al. 2023, "LLaMA: Open and Efficient Foundation Language Models"; grouped-query attention (GQA) as
+in Ainslie et al. 2023: query heads u * g .. (u + 1) * g read KV head u, so a KV head is removed together with
+its g query heads. Removing complete heads does not change head_dim, and so does not change the rotary
+embedding.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from tailored_llama.families.table import Family, Kind, Member, heads_divide
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# In the order in which LLM-Pruner (Ma et al. 2023) meets them; the reductions `first` and `second` depend
-# on it.
+# In the order in which LLM-Pruner (Ma et al. 2023) visits them; the reductions `first` and `second` depend on
+# it.
 MEMBERS: dict[Kind, tuple[Member, ...]] = {
     "heads": (
         Member("self_attn.q_proj", axis=0, per_query=True),
@@ -53,8 +53,7 @@ KNOWN = frozenset(
     }
 )
 
-# They steer training, generation, bookkeeping or nothing at all; none changes what a layer computes in
-# evaluation.
+# Settings of training, generation and bookkeeping; none changes the computation of a layer in evaluation.
 INERT = frozenset(
     {
         "_name_or_path",
@@ -85,7 +84,7 @@ INERT = frozenset(
     }
 )
 
-# What configs of families without such biases say of them, and their stock classes do not read.
+# Bias settings in configs of families without such biases; their stock classes do not read them.
 NO_BIASES = {"attention_bias": False, "mlp_bias": False}
 
 

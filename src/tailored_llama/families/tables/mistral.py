@@ -1,7 +1,7 @@
 """Mistral (Jiang et al. 2023): LLaMA's computation, with or without a sliding window over the keys.
 
-Its config takes any number of heads, so without window it also carries a LLaMA whose heads no longer divide
-the residual width; and without window its shaped form is LLaMA's.
+Its config accepts any number of heads, so without a window it also represents a LLaMA whose number of heads
+does not divide the residual width. Without a window its shaped form is LLaMA's.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Phi-3 and Phi-4 (Abdin et al. 2024): LLaMA with q, k and v fused into one matrix, gate and up into another,
-and where asked a rotation of a part of each head only."""
+and optionally partial rotary embeddings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tailored_llama.families.tables.llama import INERT, KNOWN, NO_BIASES
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-# In LLaMA's order of members; `place` is the order of their rows.
+# Members are in LLaMA's order; `place` is the order of their rows in the fused matrix.
 MEMBERS: dict[Kind, tuple[Member, ...]] = {
     "heads": (
         Member("self_attn.qkv_proj", axis=0, per_query=True, place=0),
@@ -28,8 +28,9 @@ MEMBERS: dict[Kind, tuple[Member, ...]] = {
 
 
 def takes(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
-    """Any widths, unless the rotation has a factor for each frequency: the stock config counts those against
-    the residual width by the number of heads, head_dim or not."""
+    """Any widths, unless the rotary scaling has one factor per frequency: the stock config derives their
+    number from residual width / heads, even if head_dim is given.
+    """
     implied = hidden // width.heads == int(config.hidden_size) // int(config.num_attention_heads)
     return implied or not config.rope_parameters.get("long_factor")
 
@@ -43,7 +44,7 @@ PHI3 = Family(
     inert=INERT | {"embd_pdrop", "resid_pdrop"},  # dropout, in training only
     plain=("phi3",),
     shaped=("phi3",),
-    # Of the code that its first checkpoints came with.
+    # Attributes of the remote code of its first checkpoints.
     expects={**NO_BIASES, "lm_head_bias": False, "full_attn_mod": 1, "interpolate_factor": 1},
     takes=takes,
     rope_types={"default": "default", "longrope": "longrope", "su": "longrope", "yarn": "longrope"},

@@ -1,5 +1,6 @@
-"""Qwen2 and Qwen2.5 (Yang et al. 2024): LLaMA with biases on q, k and v, and where asked for sliding windows
-in the later layers."""
+"""Qwen2 and Qwen2.5 (Yang et al. 2024): LLaMA with biases on q, k and v, and optionally sliding windows in
+the later layers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ BIASED = frozenset({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"})
 
 
 def biases(config: PreTrainedConfig) -> frozenset[str]:
-    """q, k and v have a bias, whatever the config says; o has none."""
+    """q, k and v always have a bias, regardless of the config; o has none."""
     return BIASED
 
 

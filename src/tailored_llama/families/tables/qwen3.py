@@ -1,6 +1,6 @@
-"""Qwen3 (Yang et al. 2025): Qwen2 without its biases, and with a norm on each head of q and k.
+"""Qwen3 (Yang et al. 2025): Qwen2 without biases, and with a norm on each head of q and k.
 
-The norms' vectors have head_dim entries and serve all heads alike, so no unit owns any of them.
+The norm weights have head_dim entries and are shared by all heads, so no unit owns them.
 """
 
 from __future__ import annotations

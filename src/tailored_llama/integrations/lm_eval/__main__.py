@@ -1,4 +1,4 @@
-"""lm_eval's own command line, in which `--model tailor` is known:
+"""lm_eval's command line with `--model tailor` registered:
 `python -m tailored_llama.integrations.lm_eval ...`."""
 
 from __future__ import annotations

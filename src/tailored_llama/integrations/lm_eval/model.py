@@ -1,7 +1,8 @@
-"""Our scorer as a model of lm_eval: `--model tailor` takes all that `--model hf` takes, and is faster.
+"""The scorer of this package as an lm_eval model: `--model tailor` has the options of `--model hf` and is
+faster.
 
-Importing this module registers the name; `python -m tailored_llama.integrations.lm_eval` is lm_eval's
-own command line after that import.
+Importing this module registers the name; `python -m tailored_llama.integrations.lm_eval` runs lm_eval's
+command line after that import.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ Tokenised = tuple[tuple[str, str] | None, list[int], list[int]]
 
 @register_model("tailor")
 class Tailor(HFLM):  # type: ignore[misc]
-    """HFLM (lm_eval 0.4.13), but that what the requests begin with alike is computed once.
+    """HFLM (lm_eval 0.4.13) with shared-prefix reuse: common prefixes of requests are computed once.
 
-    The log-likelihoods are HFLM's up to rounding, with a softmax in fp32. How many tokens run together is
-    not `batch_size` but a constant of the scorer; `batch_size` counts where text is generated. What a
-    tokenizer puts behind a text (an end-of-sequence token) is dropped, where HFLM would score it as the
-    answer and put it between a prompt and what is written.
+    The log-likelihoods equal HFLM's up to rounding, with a softmax in fp32. The scorer chooses the size of
+    its batches; `batch_size` applies to generation only. Trailing special tokens of a tokenizer (an
+    end-of-sequence token) are dropped; HFLM would score them as part of the answer and insert them between
+    prompt and continuation.
     """
 
     rows_per_batch: int | None = None
@@ -41,7 +42,7 @@ class Tailor(HFLM):  # type: ignore[misc]
         left_truncate_len: int | None = None,
         **kwargs: Any,
     ) -> list[int]:
-        """HFLM's, without what the tokenizer puts behind a text."""
+        """HFLM's method, without the tokenizer's trailing special tokens."""
         ids: list[int] = super().tok_encode(string, add_special_tokens, **kwargs)
         if self.backend == "causal":
             ids = self._encoder.without_suffix(ids, string)
@@ -54,13 +55,13 @@ class Tailor(HFLM):  # type: ignore[misc]
         left_truncate_len: int | None = None,
         truncation: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """HFLM's, without what the tokenizer puts behind a text."""
-        behind = torch.tensor(self._encoder.behind if self.backend == "causal" else [], dtype=torch.long)
-        limit = left_truncate_len and left_truncate_len + len(behind)
+        """HFLM's method, without the tokenizer's trailing special tokens."""
+        suffix = torch.tensor(self._encoder.behind if self.backend == "causal" else [], dtype=torch.long)
+        limit = left_truncate_len and left_truncate_len + len(suffix)
         ids, mask = super().tok_batch_encode(strings, padding_side, limit, truncation)
-        kept = ids.shape[1] - len(behind)
-        if padding_side == "left" and bool((ids[:, kept:] == behind).all()):
-            ids, mask = ids[:, :kept], mask[:, :kept]
+        width = ids.shape[1] - len(suffix)
+        if padding_side == "left" and bool((ids[:, width:] == suffix).all()):
+            ids, mask = ids[:, :width], mask[:, :width]
         return ids, mask
 
     @cached_property
@@ -68,7 +69,7 @@ class Tailor(HFLM):  # type: ignore[misc]
         return Encoder(self.tokenizer)
 
     def name_of(self, index: int) -> str:
-        """What the request of that number is, for a message."""
+        """A description of the request with that index, for messages."""
         return f"request {index + 1}"
 
     def _loglikelihood_tokens(
@@ -76,20 +77,22 @@ class Tailor(HFLM):  # type: ignore[misc]
     ) -> list[tuple[float, bool]]:
         model = self.model
         if self.backend != "causal" or self.mixed_precision_dtype or not isinstance(model, PreTrainedModel):
-            # Of encoder-decoders, autocast and wrapped models HFLM knows more than we do.
+            # HFLM handles encoder-decoders, autocast and wrapped models.
             answers: list[tuple[float, bool]] = super()._loglikelihood_tokens(
                 requests, disable_tqdm, override_bs
             )
             return answers
         pairs = []
         for _, context, answer in requests:
-            assert 0 < len(answer) <= self.max_length, "an answer has no tokens, or more than fit"
+            assert 0 < len(answer) <= self.max_length, (
+                "an answer has no tokens, or does not fit into the context"
+            )
             ids = (context + answer)[-(self.max_length + 1) :][:-1]
             pairs.append((tuple(ids), tuple(answer)))
         results = loglikelihoods(
             model, pairs, batch_size=self.rows_per_batch, description=self.title, name=self.name_of
         )
         for (texts, _, _), result in zip(requests, results, strict=True):
-            if texts is not None:  # what loglikelihood_rolling asks is remembered as a whole
+            if texts is not None:  # loglikelihood_rolling caches complete texts itself
                 self.cache_hook.add_partial("loglikelihood", texts, result)
         return results

@@ -1,4 +1,4 @@
-"""vLLM's LLaMA with widths of its own for each layer; weights, cache and scheduling are vLLM's."""
+"""vLLM's LLaMA with per-layer widths; weights, cache and scheduling are vLLM's."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tailored_llama.shaped import WIDTHS
 
 
 class ShapedLlamaDecoderLayer(LlamaDecoderLayer):  # type: ignore[misc]
-    """The stock decoder layer, built from a copy of the config that has this layer's widths."""
+    """The stock decoder layer, built from a copy of the config with this layer's widths."""
 
     def __init__(self, vllm_config: Any, prefix: str = "", config: Any = None, **settings: Any) -> None:
-        own = copy.copy(config or vllm_config.model_config.hf_config)
-        for name, width in zip(WIDTHS, own.layer_widths[extract_layer_index(prefix)], strict=True):
-            setattr(own, name, width)
-        super().__init__(vllm_config=vllm_config, prefix=prefix, config=own, **settings)
+        layer_config = copy.copy(config or vllm_config.model_config.hf_config)
+        for name, width in zip(WIDTHS, layer_config.layer_widths[extract_layer_index(prefix)], strict=True):
+            setattr(layer_config, name, width)
+        super().__init__(vllm_config=vllm_config, prefix=prefix, config=layer_config, **settings)
 
 
 class ShapedLlamaForCausalLM(LlamaForCausalLM):  # type: ignore[misc]

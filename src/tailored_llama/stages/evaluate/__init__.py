@@ -1,4 +1,4 @@
-"""Evaluate: accuracy through lm_eval, written answers, perplexity by LLM-Pruner's protocol, sizes."""
+"""Evaluate: accuracy through lm_eval, generated answers, perplexity by LLM-Pruner's protocol, sizes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tailored_llama.stages.evaluate.questions import Questions
 
 __all__ = ["evaluate"]
 
-# A row of results.json, and for each task the score of every question, in order.
+# (row of results.json, {task: scores of its questions in order})
 Measured: TypeAlias = tuple[Row, dict[str, list[float]]]
 RIGHT = "right.json"
 SAME = "same"
 STOCK = "stock"
-"""The wording of a row whose tasks have stock wordings of different names."""
+"""The wording of a row whose tasks have differently named stock wordings."""
 
 
 @checkpoint.takes_allow_config
@@ -56,37 +56,36 @@ def evaluate(
 ) -> Row:
     """One row of `results.json`: every task's figures, their mean, perplexities, sizes, seconds and memory.
 
-    `settings` are a recipe's `evaluate` keys, `overrides` single ones on top (`limit=100`); `tasks` defaults
-    to theirs. The defaults are the recipe's, with one difference: outside a run there is no tuned wording, so
-    `prompt: same` stands for each task's stock wording (lm_eval's, or the first of a task without it).
+    `settings` are a recipe's `evaluate` keys, `overrides` single keys (`limit=100`); `tasks` defaults to
+    those in `settings`. The defaults are the recipe's, with one difference: outside a run there is no tuned
+    wording, so `prompt: same` means each task's stock wording (lm_eval's, or the task's first one).
 
-    Weights are used in the precision they are stored in, unless `precision` is `fp32`. With `kl` the
-    perplexities come with the divergence from the predictions of `reference`, the unpruned model. Tasks are
-    asked in the wording `prompts[task]`, else `prompt`. `adapter` (a tuned directory, or its `adapter/`) is
-    merged into the model in memory first, and with `base_unchecked` without a look at which base it was
-    trained on, as for one that another program trained. A model in memory comes
-    with its `tokenizer`. `allow_config` names attributes of config.json to accept that no table knows.
-    `limit` scores the first rows of each split, which is the task's scored one or, to choose by,
-    `validation` or `train`; `length` is a perplexity window in tokens, where a corpus does not name its own
-    (`wikitext2@2048`). `device` is the GPU where there is one; a model in memory stays where it is. With
-    `out`, writes `results.json` there, and `right.json` (by task how right each question was answered), and
-    returns at once what is there already where the same was requested of the same files.
+    Weights are used in their stored precision, unless `precision` is `fp32`. With `kl`, perplexities include
+    the divergence from the predictions of `reference`, the unpruned model. Tasks are scored in the wording
+    `prompts[task]`, else `prompt`. `adapter` (a tuned directory, or its `adapter/`) is merged into the model
+    in memory first; with `base_unchecked` its base is not verified, for adapters that another program
+    trained. A model in memory needs its `tokenizer`. `allow_config` names unknown attributes of config.json
+    to accept. `limit` scores the first rows of each split, which is the task's scored one or, for choosing
+    settings, `validation` or `train`; `length` is the perplexity window in tokens, unless a corpus names its
+    own (`wikitext2@2048`). `device` defaults to the GPU if there is one; a model in memory is not moved. With
+    `out`, writes `results.json` and `right.json` (the score of each question by task); an existing result for
+    the same settings and files is returned at once.
 
-    `params`, and `macs` of one sequence of 64 tokens, are by formula and without adapter. `peak_memory` is of
-    the whole process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError, TuneError,
-    OutputError.
+    `params`, and `macs` of one sequence of 64 tokens, are computed from the config, without adapter.
+    `peak_memory` is that of the process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError,
+    TuneError, OutputError.
     """
     chosen = _chosen(settings, overrides)
     prompt = None if chosen.prompt == SAME else chosen.prompt
     perplexity, length, limit, fewshot = chosen.perplexity, chosen.length, chosen.limit, chosen.fewshot
     split, batch_size = chosen.split, chosen.batch_size
     tasks = (chosen.tasks or ()) if tasks is None else [tasks] if isinstance(tasks, str | Path) else tasks
-    asked = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
+    wordings = {task: _wording(task, name, prompts, prompt) for name in tasks for task in [load_task(name)]}
     places = {name: str(path) for name, path in (data or {}).items()}
     tuned = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
     if chosen.kl and reference is None:
         raise RecipeError(
-            "evaluate.kl: a divergence is from another model; name the unpruned one (--reference MODEL)"
+            "evaluate.kl: the divergence needs a reference model; name the unpruned one (--reference MODEL)"
         )
 
     in_memory = isinstance(model, PreTrainedModel)
@@ -95,11 +94,11 @@ def evaluate(
     def measure() -> Measured:
         started = time.perf_counter()
         reset_peak()
-        questions = _ask(asked, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
+        questions = _questions(wordings, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
         texts = _texts(perplexity, length, places)
         try:
             loaded = load(model, tuned, device, base_unchecked, chosen.precision)
-        except NotFiniteError as error:  # what would have been scored first is what cannot be scored
+        except NotFiniteError as error:  # name what would have been scored first
             raise NotFiniteError(f"{_first(questions, texts)}: {error}") from None
         words = tokenizer or tokenizer_of(model)
         other = reference_of(chosen, reference, loaded) if texts else None
@@ -109,7 +108,7 @@ def evaluate(
         row = Row(
             stage=stage_of(model, adapter=bool(adapter)), task_tuned=None,
             params=families.parameter_count(loaded.config), macs=families.mac_count(loaded.config),
-            tasks=figures, prompt="same" if prompts else prompt or _one_for_all(asked),
+            tasks=figures, prompt="same" if prompts else prompt or _common_wording(wordings),
             mean=_mean([entry.main for entry in figures.values()]),
             chance=_mean([entry.chance for entry in figures.values()]),
             perplexity=_perplexities(loaded, words, texts, most=chosen.windows, reference=other),
@@ -122,34 +121,34 @@ def evaluate(
         return measure()[0]
     corpora = [window_of(entry, length)[0] for entry in perplexity]
     about: dict[str, Any] = {
-        "tasks": {task.name: wording for task, wording in asked.items()},
+        "tasks": {task.name: wording for task, wording in wordings.items()},
         "perplexity": [path_name(entry) for entry in perplexity], "length": length, "limit": limit,
         "fewshot": fewshot, "batch_size": batch_size, "split": split, "base_unchecked": base_unchecked,
         "windows": chosen.windows, "kl": chosen.kl, "precision": chosen.precision,
     }  # fmt: skip
 
     def inputs() -> dict[str, str]:
-        read = {} if in_memory else model_inputs("model", checkpoint.resolve(model))()
+        digests = {} if in_memory else model_inputs("model", checkpoint.resolve(model))()
         if chosen.kl and reference is not None and not isinstance(reference, PreTrainedModel):
-            read |= model_inputs("reference", checkpoint.resolve(reference))()
+            digests |= model_inputs("reference", checkpoint.resolve(reference))()
         if tuned:
-            read["adapter"] = checkpoint.adapter_digest(tuned)
-        for task in asked:
-            read |= task_inputs(task, places.get(task.name))
+            digests["adapter"] = checkpoint.adapter_digest(tuned)
+        for task in wordings:
+            digests |= task_inputs(task, places.get(task.name))
         for number, name in enumerate(corpora, start=1):
-            read |= text_inputs(f"perplexity {number}", name, places)
-        return read
+            digests |= text_inputs(f"perplexity {number}", name, places)
+        return digests
 
     def produce(folder: Path) -> None:
         row, right = measure()
-        called = {"model": "in memory" if in_memory else str(model), "adapter": adapter and str(adapter)}
-        recipe = {"evaluate": called | about | {"perplexity": list(perplexity)}, "seed": seed}
+        names = {"model": "in memory" if in_memory else str(model), "adapter": adapter and str(adapter)}
+        recipe = {"evaluate": names | about | {"perplexity": list(perplexity)}, "seed": seed}
         document = results_of([row], recipe, versions(), relative=False)
         checkpoint.write_json(folder / "results.json", document.to_json())
         checkpoint.write_json(folder / RIGHT, right, indent=None)
 
-    # Without examples before the questions nothing is drawn, and a row is the same for every seed. What a
-    # model in memory holds is in no file: it is never taken for what was measured before.
+    # Without few-shot examples nothing is drawn, so the row does not depend on the seed. A model in memory
+    # has no file digest, so its result is never reused.
     stage = Stage(
         "evaluate", about, inputs, produce, seed=seed if fewshot else None, reusable=reusable
     )  # fmt: skip
@@ -158,7 +157,7 @@ def evaluate(
 
 
 def _chosen(settings: Evaluate | None, overrides: EvaluateKeys) -> Evaluate:
-    """The settings with single ones on top; a prompt of None is the default, and corpora may be paths."""
+    """The settings with `overrides`; a prompt of None means the default, and corpora may be paths."""
     named: dict[str, Any] = {key: value for key, value in overrides.items() if key != "prompt"}
     if overrides.get("prompt") is not None:
         named["prompt"] = overrides["prompt"]
@@ -168,7 +167,7 @@ def _chosen(settings: Evaluate | None, overrides: EvaluateKeys) -> Evaluate:
 
 
 def _read_row(directory: Path, perplexity: Sequence[str]) -> Row:
-    """The row in `directory`; its texts, which may have been elsewhere then, by the names of now."""
+    """The row in `directory`, with the current names of its texts, whose paths may have changed."""
     path = directory / "results.json"
     (row,) = read_results(path, checkpoint.read_json(path)).rows
     figures = dict(zip(dict.fromkeys(perplexity), row.perplexity.values(), strict=True))
@@ -176,21 +175,23 @@ def _read_row(directory: Path, perplexity: Sequence[str]) -> Row:
 
 
 def _wording(task: Task, name: str | Path, prompts: Mapping[str, str] | None, prompt: str | None) -> str:
-    """The prompt that `task`, asked for as `name`, is scored in: where none is named, its stock wording.
-    TaskError where it has none of that name.
+    """The wording in which `task`, requested as `name`, is scored; by default its stock wording. TaskError
+    for an unknown wording.
     """
     by_task = prompts or {}
     return task.prompt(by_task.get(str(name)) or by_task.get(task.name) or prompt or task.stock).name
 
 
-def _one_for_all(asked: Mapping[Task, str]) -> str:
-    """What stands for the wordings of a row: the one that all its tasks share, else STOCK."""
-    names = {*asked.values()} or {"harness"}
+def _common_wording(wordings: Mapping[Task, str]) -> str:
+    """The wording of a row: the one that all its tasks share, else STOCK."""
+    names = {*wordings.values()} or {"harness"}
     return names.pop() if len(names) == 1 else STOCK
 
 
-def _ask(asked: Mapping[Task, str], places: Mapping[str, str], **settings: Any) -> list[Questions]:
-    return [Questions.ask(task, prompt, places.get(task.name), **settings) for task, prompt in asked.items()]
+def _questions(wordings: Mapping[Task, str], places: Mapping[str, str], **settings: Any) -> list[Questions]:
+    return [
+        Questions.of(task, prompt, places.get(task.name), **settings) for task, prompt in wordings.items()
+    ]
 
 
 def _score(
@@ -201,7 +202,7 @@ def _score(
 ) -> dict[str, tuple[TaskFigures, list[float]]]:
     size = None if batch_size == "auto" else batch_size
     figures: dict[str, tuple[TaskFigures, list[float]]] = {}
-    choices = [asked for asked in questions if asked.task.kind == "choice"]
+    choices = [entry for entry in questions if entry.task.kind == "choice"]
     if choices:
         from tailored_llama.stages.evaluate.harness import (  # lm_eval takes seconds to import
             Model,
@@ -209,17 +210,17 @@ def _score(
         )
 
         lm = Model(model, tokenizer, size)
-        figures = {asked.task.name: score_task(lm, asked) for asked in choices}
+        figures = {entry.task.name: score_task(lm, entry) for entry in choices}
     if len(choices) < len(questions):
         from tailored_llama.stages.evaluate.generation import score_written
 
-        written = [asked for asked in questions if asked.task.kind == "generation"]
-        figures |= {asked.task.name: score_written(model, tokenizer, asked, size) for asked in written}
-    return {asked.task.name: figures[asked.task.name] for asked in questions}
+        generated = [entry for entry in questions if entry.task.kind == "generation"]
+        figures |= {entry.task.name: score_written(model, tokenizer, entry, size) for entry in generated}
+    return {entry.task.name: figures[entry.task.name] for entry in questions}
 
 
 def _texts(entries: Sequence[str], length: int, places: Mapping[str, str]) -> dict[str, tuple[str, int]]:
-    """Of every corpus the text and the window, by the name it was asked for."""
+    """{requested name: (text, window)} of every corpus."""
     windows = {entry: window_of(entry, length) for entry in entries}
     return {entry: (corpus(name, places), window) for entry, (name, window) in windows.items()}
 
@@ -241,7 +242,7 @@ def _perplexities(
 
 
 def _first(questions: Sequence[Questions], texts: Mapping[str, Any]) -> str:
-    """What is scored first, for a message."""
+    """A description of what is scored first, for messages."""
     return f"{questions[0].place}, row 1" if questions else f"perplexity of {', '.join([*texts][:1])}"
 
 

@@ -1,8 +1,9 @@
-"""Accuracy through lm_eval (Gao et al., the Language Model Evaluation Harness), with our rows and wordings.
+"""Accuracy through lm_eval (Gao et al., the Language Model Evaluation Harness), with this package's rows and
+wordings.
 
-Every task becomes an inline lm_eval task whose documents are already rendered, so nothing is looked up on
-the hub and lm_eval's own code makes the requests, scores and averages. `evaluator.evaluate` is called, not
-`simple_evaluate`: the latter also reseeds every generator of the process and spends seconds on describing
+Every task becomes an inline lm_eval task with rendered documents, so nothing is loaded from the hub, and
+lm_eval's own code creates the requests, scores and averages. `evaluator.evaluate` is called instead of
+`simple_evaluate`, which would also reseed all generators of the process and spend seconds on a description of
 the machine.
 """
 
@@ -31,10 +32,10 @@ from tailored_llama.stages.evaluate.questions import Questions
 
 
 class Model(Tailor):
-    """lm_eval's model with our scorer, with a count of cut prompts, and our errors and progress."""
+    """lm_eval's model with this package's scorer, errors and progress, and a count of truncated prompts."""
 
     longest: int | None = None
-    """Tokens of a question with its answer that are read at most, where that is less than the context."""
+    """Maximum number of tokens of a question with its answer, if it is less than the context."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int | None
@@ -42,7 +43,7 @@ class Model(Tailor):
         with _quiet():
             super().__init__(
                 pretrained=model,
-                # A copy, because HFLM gives the tokenizer a padding token.
+                # A copy, because HFLM adds a padding token to the tokenizer.
                 tokenizer=copy.deepcopy(tokenizer),
                 max_length=context_length(model),
                 softmax_dtype="float32",
@@ -53,21 +54,22 @@ class Model(Tailor):
         self.documents: list[int] = []
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
-        """Remember which request is of which document, for counts and messages."""
+        """Record the document of each request, for counts and messages."""
         self.documents = [request.doc_id for request in requests]
         self.cut = set()
-        # By the very function that tuning and ranking use, so that what is trained on is what is scored on.
+        # Encoded by the same function as in tuning and ranking, so that training and scoring use the same
+        # tokens.
         pairs = [(request.args, *encode_pair(self._encoder, *request.args)) for request in requests]
         return self._loglikelihood_tokens(pairs)
 
     @property
     def max_length(self) -> int:
-        """HFLM's, or `longest`."""
+        """HFLM's limit, or `longest`."""
         context = int(super().max_length)
         return min(context, self.longest or context)
 
     def name_of(self, index: int) -> str:
-        """The row that a request is of."""
+        """The row of a request."""
         return f"row {self.documents[index] + 1}"
 
     def _loglikelihood_tokens(
@@ -86,8 +88,8 @@ class Model(Tailor):
 def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float]]:
     """The task's figures, and the score of each question in order by the main metric.
 
-    Raises DataError for an answer that does not fit into the model, CheckpointError for a token that the
-    model does not have.
+    Raises DataError for an answer that does not fit into the model, CheckpointError for a token outside the
+    model's vocabulary.
     """
     task = questions.task
     lm.title = questions.place
@@ -97,7 +99,7 @@ def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float
         results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=True)
     figures = results["results"][task.name]
     samples = sorted(results["samples"][task.name], key=lambda sample: sample["doc_id"])
-    # Where contexts are compared the answer is the same for all, so its length normalises nothing.
+    # If contexts are compared, all answers are equal, so normalisation by length has no effect.
     accuracy = {metric: figures.get(f"{metric},none", figures["acc,none"]) for metric in ("acc", "acc_norm")}
     stderr = figures.get(f"{task.metric}_stderr,none", figures["acc_stderr,none"])
     return TaskFigures(
@@ -108,9 +110,7 @@ def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float
 
 
 def _inline(questions: Questions) -> dict[str, Any]:
-    """An lm_eval task that reads the examples' own fields; in partial evaluation its text is the gold
-    index.
-    """
+    """An lm_eval task that reads the examples' fields; in partial evaluation its text is the gold index."""
     prompt = questions.prompt
     documents = datasets.Dataset.from_list([_document(example) for example in questions.examples])
     metrics = ["acc"] if prompt.partial else ["acc", "acc_norm"]
@@ -142,15 +142,15 @@ def _document(example: Example) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without lm_eval's and transformers' notes on every task and cut; cuts are counted, and progress is
-    ours.
+    """Inside the block, silence lm_eval's and transformers' messages on every task and truncation;
+    truncations are counted, and progress is shown by this package.
     """
     loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers.tokenization_utils_base")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        # Its bar over building requests cannot be turned off by an argument.
+        # Its progress bar for building requests cannot be disabled by an argument.
         with mock.patch("lm_eval.api.task.tqdm", lambda documents, **_: documents):
             yield
     finally:

@@ -1,4 +1,4 @@
-"""The models that are scored: how they come into memory, with an adapter, beside the one to compare with."""
+"""Loading of the models to be scored, with an adapter, and of the reference model."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def load(
     base_unchecked: bool,
     precision: Literal["stored", "fp32"],
 ) -> PreTrainedModel:
-    """`model` with its `adapter` merged, on `device` or, by default, the GPU where there is one."""
+    """`model` with its `adapter` merged, on `device`; by default the GPU if there is one."""
     place, wide = device or device_of(model), precision == "fp32"
     if adapter is None:
         loaded = checkpoint.load_model(model, device=place)
         if not wide or loaded.dtype == torch.float32:
             return loaded
-        own = copy.deepcopy(loaded) if isinstance(model, PreTrainedModel) else loaded
-        return own.float()
-    # Adapters are put into the model's own modules: a model of the caller's is left as it was.
+        copied = copy.deepcopy(loaded) if isinstance(model, PreTrainedModel) else loaded
+        return copied.float()
+    # Adapters modify the model's modules, so a model of the caller is copied.
     base = copy.deepcopy(model) if isinstance(model, PreTrainedModel) else model
     adapted = checkpoint.load_tuned(base, adapter, base_unchecked=base_unchecked, device=place)
     if wide:
@@ -42,29 +42,27 @@ def load(
 def reference_of(
     settings: Evaluate, reference: ModelLike | None, model: PreTrainedModel
 ) -> PreTrainedModel | None:
-    """The model that predictions are compared with, where `settings` ask for it."""
+    """The model that predictions are compared with; None unless `settings.kl`."""
     if not settings.kl or reference is None:
         return None
     other = load(reference, None, str(model.device), base_unchecked=False, precision=settings.precision)
     if model.config.vocab_size != other.config.vocab_size:
         raise CheckpointError(
             f"the reference has a vocabulary of {other.config.vocab_size}, the model of "
-            f"{model.config.vocab_size}; name the unpruned model that it was cut from"
+            f"{model.config.vocab_size}; name the unpruned model that it was pruned from"
         )
     return other
 
 
 def device_of(model: ModelLike) -> str:
-    """Where `model` is computed: a model in memory where it is."""
+    """The device for `model`; a model in memory is not moved."""
     if isinstance(model, PreTrainedModel):
         return str(model.device)
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:
-    """The tokenizer beside a checkpoint; CheckpointError for a model in memory, which has none."""
+    """The tokenizer of a checkpoint; CheckpointError for a model in memory, which has none."""
     if isinstance(model, PreTrainedModel):
-        raise CheckpointError(
-            "a model in memory is evaluated with its tokenizer: evaluate(model, tokenizer=...)"
-        )
+        raise CheckpointError("a model in memory needs its tokenizer: evaluate(model, tokenizer=...)")
     return checkpoint.load_tokenizer(model)

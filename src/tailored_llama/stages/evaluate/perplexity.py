@@ -1,11 +1,10 @@
-"""Perplexity by LLM-Pruner's protocol (Ma, Fang and Wang, NeurIPS 2023), so that its published tables
-compare.
+"""Perplexity by LLM-Pruner's protocol (Ma, Fang and Wang, NeurIPS 2023), comparable with its published
+tables.
 
-The corpus is one stream of tokens, cut into windows of `length` that do not overlap; what is left at the
-end is dropped. Within a window every token but the first is predicted, and the perplexity is exp of the
-mean loss over all predictions. The stream begins with one beginning-of-sequence token if the tokenizer
-adds one by itself, and has no end-of-sequence token behind it; the windows after the first begin in the
-middle of the text, as published.
+The corpus is one stream of tokens, cut into non-overlapping windows of `length`; an incomplete last window is
+dropped. Within a window every token except the first is predicted, and the perplexity is exp of the mean loss
+over all predictions. The stream begins with one beginning-of-sequence token if the tokenizer adds one, and
+has no end-of-sequence token; windows after the first begin in the middle of the text, as published.
 """
 
 from __future__ import annotations
@@ -55,25 +54,24 @@ def perplexity(
     reference: PreTrainedModel | None = None,
 ) -> dict[str, float | int]:
     """`perplexity` of `text`, with the number of predicted `tokens`, of `windows`, and their `length` in
-    tokens. `most` windows are read, or all.
+    tokens. At most `most` windows are read; None reads all.
 
-    With a `reference` of the same vocabulary also `kl`: the mean over predicted tokens of
-    KL(reference || model), in nats.
+    With a `reference` model of the same vocabulary, the result has `kl`: the mean of KL(reference || model)
+    over predicted tokens, in nats.
 
-    Raises DataError where a window does not fit into the model or the text does not fill one, CheckpointError
-    where the text has a token that the model does not have, NotFiniteError for a model that gives no finite
-    loss.
+    Raises DataError if a window does not fit into the model or the text is shorter than one, CheckpointError
+    for a token outside the model's vocabulary, NotFiniteError if the loss is not finite.
     """
     limit = context_length(model)
     if length > limit:
         raise DataError(
             f"perplexity windows of {length} tokens do not fit into the model's context of {limit}; "
-            f"ask for {limit} or less (--length {limit})"
+            f"use {limit} or less (--length {limit})"
         )
     ids = torch.tensor(Encoder(tokenizer)(text))
     count = len(ids) // length
     if not count:
-        raise DataError(f"{name} has {len(ids)} tokens, less than one window of {length}; give a longer text")
+        raise DataError(f"{name} has {len(ids)} tokens, less than one window of {length}; use a longer text")
     count = min(count, most or count)
     windows = ids[: count * length].view(count, length)
     check_ids(windows.flatten().tolist(), embedding_rows(model), tokenizer, f"corpus {name}")
@@ -93,56 +91,56 @@ def perplexity(
                 divergence += _divergence(logits, reference, batch)
             done += len(batch)
     tokens = count * (length - 1)
-    found: dict[str, float | int] = {
+    result: dict[str, float | int] = {
         "perplexity": math.exp(min(total / tokens, 700.0)),
         "tokens": tokens,
         "windows": count,
         "length": length,
     }
-    return found if reference is None else {**found, "kl": divergence / tokens}
+    return result if reference is None else {**result, "kl": divergence / tokens}
 
 
 def _divergence(logits: Tensor, reference: PreTrainedModel, batch: Tensor) -> float:
-    """The sum of KL(reference || model) over all predictions, where the model's are `logits` [windows,
-    tokens, vocabulary]; window by window, which holds one window's distributions in fp32.
+    """The sum of KL(reference || model) over all predictions; `logits` [windows, tokens, vocabulary] are
+    those of the model. Computed per window, so only one window's distributions are in fp32.
     """
     total = 0.0
-    for own, ids in zip(logits, batch, strict=True):
-        theirs = reference(input_ids=ids[None].to(reference.device), use_cache=False).logits[0, :-1]
-        expected = log_softmax(theirs.float().to(own.device), dim=-1)
-        total += float(kl_div(log_softmax(own.float(), dim=-1), expected, log_target=True, reduction="sum"))
+    for model_logits, ids in zip(logits, batch, strict=True):
+        reference_logits = reference(input_ids=ids[None].to(reference.device), use_cache=False).logits[0, :-1]
+        expected = log_softmax(reference_logits.float().to(model_logits.device), dim=-1)
+        total += float(
+            kl_div(log_softmax(model_logits.float(), dim=-1), expected, log_target=True, reduction="sum")
+        )
     return total
 
 
 def _window(logits: Tensor, done: int) -> str:
-    """The first window of a batch [windows, tokens, vocabulary] with a logit that is not finite, counted from
-    the beginning of the text, where `done` windows stand before the batch.
+    """A description of the first window of a batch [windows, tokens, vocabulary] with a logit that is not
+    finite; `done` windows precede the batch.
     """
     bad = ~torch.isfinite(logits).flatten(1).all(1)
     return f"window {done + int(bad.int().argmax()) + 1}"
 
 
 def window_of(entry: str, length: int) -> tuple[str, int]:
-    """A corpus and its window in tokens: `wikitext2@2048` names its own, others are read in `length`.
+    """A corpus and its window in tokens: `wikitext2@2048` names its own window, the default is `length`.
 
-    Raises DataError for a window that predicts nothing.
+    Raises DataError for a window of fewer than two tokens.
     """
-    name, at, own = entry.rpartition("@")
-    if not (at and name and own.isdigit()):
+    name, at, window = entry.rpartition("@")
+    if not (at and name and window.isdigit()):
         return entry, length
-    if int(own) < 2:
-        raise DataError(
-            f"perplexity {entry}: a window has 2 tokens or more, of which all but the first count"
-        )
-    return name, int(own)
+    if int(window) < 2:
+        raise DataError(f"perplexity {entry}: a window needs at least 2 tokens")
+    return name, int(window)
 
 
 def corpus(name: str, data: Mapping[str, str | Path]) -> str:
-    """The text called `name`: wikitext2 or ptb (from the file `data` names, else the hub), world, or a
-    .txt file.
+    """The text `name`: wikitext2 or ptb (from the file that `data` names, else the hub), world, or a .txt
+    file.
 
-    The lines of wikitext2 and ptb are joined as LLM-Pruner joins the rows of the hub's data sets, so that
-    a plain text file of the corpus gives the same stream. Raises DataError where there is no such text.
+    The lines of wikitext2 and ptb are joined as in LLM-Pruner, so that a plain text file of the corpus gives
+    the same stream. Raises DataError if there is no such text.
     """
     if name in data:
         text = read_text(Path(data[name]), where=f"corpus {name}: ")
@@ -155,22 +153,20 @@ def corpus(name: str, data: Mapping[str, str | Path]) -> str:
 
 
 def check_corpus(name: str, data: Mapping[str, str | Path]) -> None:
-    """DataError where `name` is no corpus, or a file that cannot be read; what is on the hub is not asked
-    for.
-    """
+    """DataError if `name` is not a corpus, or is a file that cannot be read; the hub is not queried."""
     if name in data or name not in NAMES:
         read_text(Path(data[name]) if name in data else _file(name), where=f"corpus {name}: ")
 
 
 def _file(name: str) -> Path:
     if not name.endswith(".txt"):
-        there = ", ".join(NAMES)
-        raise DataError(f"no corpus '{name}'{suggest(name, NAMES)}; name one of {there}, or a .txt file")
+        names = ", ".join(NAMES)
+        raise DataError(f"no corpus '{name}'{suggest(name, NAMES)}; name one of {names}, or a .txt file")
     return Path(name)
 
 
 def _rows(name: str, text: str) -> list[str]:
-    """The rows that the hub's data set makes of these lines, which end at \\n alone."""
+    """These lines as rows of the hub's data set; lines end only at \\n."""
     lines = io.StringIO(text)
     if name == "ptb":
         return [line.strip() for line in lines]
@@ -180,7 +176,7 @@ def _rows(name: str, text: str) -> list[str]:
 def _from_hub(name: str) -> list[str]:
     try:
         return list(load_dataset(**HUB[name])[FIELDS[name]])
-    except Exception as error:  # the hub fails in many ways; to the user they are one
+    except Exception as error:  # the hub fails in many ways; the user needs one message
         reason = (str(error).strip().splitlines() or [""])[0]
         raise DataError(
             f"corpus {name}: cannot be loaded from the hub: {type(error).__name__}: {reason[:160]}; "

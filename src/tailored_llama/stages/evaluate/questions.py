@@ -1,4 +1,4 @@
-"""What a task asks: its scored rows in one wording, with the shots before them."""
+"""The questions of a task: its scored rows in one wording, with few-shot examples."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Asked = Literal["scored", "validation", "train"]
 
 
 def check_split(task: Task, split: Asked) -> None:
-    """TaskError for the `validation` split of a task that is scored on it: what is chosen by it could not be
-    reported.
+    """TaskError for the `validation` split of a task that is scored on it: settings chosen by it must not be
+    scored on it.
     """
     if split == task.scored:
         raise TaskError(
-            f"task {task.name} is scored on its {split} split, so nothing may be chosen by it; "
+            f"task {task.name} is scored on its {split} split, so settings must not be chosen by it; "
             "leave evaluate.split at 'scored'"
         )
 
 
 @dataclass(frozen=True)
 class Questions:
-    """A task's scored rows in one wording, and the shots that stand before each of them."""
+    """A task's scored rows in one wording, and the few-shot examples before each of them."""
 
     task: Task
     prompt: Prompt
@@ -34,7 +34,7 @@ class Questions:
     place: str
 
     @classmethod
-    def ask(
+    def of(
         cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int,
         split: Asked = "scored",
     ) -> Questions:  # fmt: skip
@@ -44,12 +44,12 @@ class Questions:
         """
         check_split(task, split)
         rows = task.rows(split, data)
-        apart = split == "train"
-        if apart:
+        reserve = split == "train"
+        if reserve:
             rows = reserved(task, rows, scored_rows(task, data))
         shots: list[Example] = []
         if fewshot:
-            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows, reserve=apart)
+            drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows, reserve=reserve)
             shots = task.examples(prompt, drawn.rows)
         examples = task.examples(prompt, rows)[:limit]
         return cls(task, task.prompt(prompt), examples, shots, f"task {task.name}, {rows.where}")

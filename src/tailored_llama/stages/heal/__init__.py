@@ -1,4 +1,4 @@
-"""Heal: a model that was cut learns again from its unpruned self, on text that the unpruned model writes."""
+"""Heal: distil a pruned model from the unpruned one, on text that the unpruned model generates."""
 
 from tailored_llama.stages.heal.stage import heal
 

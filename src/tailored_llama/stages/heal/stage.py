@@ -1,10 +1,11 @@
-"""Healing: a model that was cut learns again from its unpruned self, on text which that one writes.
+"""The heal stage: distillation of a pruned model from the unpruned one, on text that the unpruned model
+generates.
 
-Between pruning and the tuning to a task, for all tasks at once. The unpruned model begins with a piece of a
-task's prompt and writes on; the cut one is trained to expect at every token what the other expects
-(Hinton et al. 2015; healing: Gromov et al. 2024); the adapters are folded in. Of the shots only the prompts
-are used, no answer is trained on; where a wording puts the choices into the prompt itself (WinoGrande's
-`harness`, by partial evaluation), that is the prompt with the right one.
+Healing happens between pruning and tuning, for all tasks at once. The unpruned model continues prefixes of
+the tasks' prompts; the pruned model is trained to match its distribution at every token (Hinton et al. 2015;
+healing: Gromov et al. 2024); the adapters are merged. Only the prompts of the shots are used, not the
+answers. If a wording contains the choices in the prompt (WinoGrande's `harness`, by partial evaluation), the
+prompt with the correct choice is used.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ SHOWN = 20
 
 
 class Arguments(HealKeys, total=False):
-    """The keywords that `heal` takes beside those in its overloads."""
+    """The keywords of `heal` that are not listed in its overloads."""
 
     settings: Heal | None
     shots: Tune | None
@@ -113,21 +114,22 @@ def heal(
     device: str | None = None,
     **overrides: Unpack[HealKeys],
 ) -> Path | PreTrainedModel:
-    """Distil the cut `model` from `teacher`, the model it was cut from, on text that the teacher writes.
+    """Distil the pruned `model` from `teacher`, the model it was pruned from, on text that the teacher
+    generates.
 
-    The text begins with pieces of the prompts of `tasks`: of the rows that tuning by `shots` (a recipe's
-    `tune`) would draw with `seed`, in its wording, or in every one where that is `auto`. Of several
-    rounds each has text of its own: `number` is this one's, from 1. `settings` are a recipe's `heal` keys,
-    `overrides` single ones on top (`texts=500`). `data`, `tokenizer`, `allow_config`, `device`: see `tune`.
+    The text begins with prefixes of the prompts of `tasks`: of the rows that tuning by `shots` (a recipe's
+    `tune`) would draw with `seed`, in its wording, or in every wording if that is `auto`. Each of several
+    rounds has its own text; `number` is the number of this round, from 1. `settings` are a recipe's `heal`
+    keys, `overrides` single keys (`texts=500`). `data`, `tokenizer`, `allow_config`, `device`: see `tune`.
 
     With `out`, writes the checkpoint, `history.jsonl` and `texts.json` (some of the texts) and returns the
-    directory, at once where it is complete. Until then the teacher's distributions and the trained adapter
-    are in `teacher-*` and `trained-*` beside it, from which a call that failed goes on. Without, returns a
-    new model. Raises what `tune` raises, and TuneError without a task or for another vocabulary.
+    directory; a complete one is reused. Until then the teacher's distributions and the trained adapter are in
+    `teacher-*` and `trained-*` next to it; a call that failed resumes from them. Without `out`, returns a new
+    model. Raises the errors of `tune`, and TuneError without a task or for another vocabulary.
     """
     tasks = [tasks] if isinstance(tasks, str | Path) else tasks
     if not tasks:
-        raise TuneError("heal: no task is named, and its text begins with their prompts; name at least one")
+        raise TuneError("heal: no task given, but the text begins with prompts of tasks; name at least one")
     job = _Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
         teacher=teacher if isinstance(teacher, PreTrainedModel) else checkpoint.resolve(teacher),
@@ -135,7 +137,7 @@ def heal(
         settings=settings_of(Heal, settings, overrides, "heal"), shots=shots or Tune(),
         seed=seed, round=number, data=data or {}, tokenizer=tokenizer, device=device,
     )  # fmt: skip
-    with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # of the teacher as well
+    with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # for the teacher as well
         return complete(job.stage, out) if out is not None else job.run(None).model
 
 
@@ -148,7 +150,7 @@ class _Healed:
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model in the dtype of its base, with the adapter folded in where one was trained."""
+        """The model in the dtype of its base, with the adapter merged if one was trained."""
         if isinstance(self.trained, PeftModel):
             return checkpoint.merge_adapter(self.trained.float(), self.dtype)
         return self.trained.requires_grad_(False).to(self.dtype)
@@ -170,20 +172,20 @@ class _Job:
 
     @property
     def stage(self) -> Stage:
-        """The healing as a stage, for the directory of a checkpoint."""
+        """The healing as a stage that writes a checkpoint directory."""
         settings = {
             "tasks": [task.name for task in self.tasks], "round": self.round,
             **self.settings.model_dump(mode="json", exclude={"rounds"}), "drawn": self.shots.drawing,
         }  # fmt: skip
         inputs = [model_inputs("base", self.base), model_inputs("teacher", self.teacher), self._rows]
-        read = merged(inputs)
+        digests = merged(inputs)
         if self.settings.text is not None:
             settings["text"]["source"] = text_name(self.settings.text.source, self.data)
         if self.settings.lora is None:
-            return Stage(STAGE, settings, read, self._write_whole, seed=self.seed, working=self.working)
-        trained = Stage(TRAINED, {**settings, "of": STAGE}, read, self._write, seed=self.seed)
+            return Stage(STAGE, settings, digests, self._write_whole, seed=self.seed, working=self.working)
+        trained = Stage(TRAINED, {**settings, "of": STAGE}, digests, self._write, seed=self.seed)
         merge = partial(self._merge, trained)
-        return Stage(STAGE, settings, read, merge, seed=self.seed, working=self.working)
+        return Stage(STAGE, settings, digests, merge, seed=self.seed, working=self.working)
 
     def _write(self, folder: Path) -> None:
         healed = self.run(folder.parent)
@@ -191,7 +193,7 @@ class _Job:
         write_trained(healed.trained, self.base, healed.history, folder, TEXTS, healed.record)
 
     def _write_whole(self, folder: Path) -> None:
-        """Train all weights, and write the model: there is nothing to merge."""
+        """Train all weights and write the model; there is no adapter to merge."""
         healed = self.run(folder.parent)
         self.working.trained()
         write_model(healed.model, folder, self.base, self.tokenizer)
@@ -200,7 +202,7 @@ class _Job:
         self._write_lineage(folder)
 
     def _merge(self, stage: Stage, folder: Path) -> None:
-        """Train, in a directory of its own, so that a merge that fails loses nothing; then merge."""
+        """Train into a working directory, so that a failed merge loses nothing; then merge."""
         trained = complete_beside(stage, folder.parent, self.working)
         self.working.trained()
         with kept(trained, folder):
@@ -209,36 +211,36 @@ class _Job:
             self._write_lineage(folder)
 
     def _write_lineage(self, folder: Path) -> None:
-        told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
-        if told:
-            rounds = told.get("heal", {}).get("rounds", 0) + 1
+        record = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+        if record:
+            rounds = record.get("heal", {}).get("rounds", 0) + 1
             how = self.settings.model_dump(mode="json") | {"rounds": rounds}
-            checkpoint.write_json(folder / CUT, {**told, "heal": how})
+            checkpoint.write_json(folder / CUT, {**record, "heal": how})
 
     def run(self, cache: Path | None) -> _Healed:
-        """Have the teacher write and say what it expects, then train; torch's generators stay as they are."""
+        """Compute the teacher's texts and distributions, then train; does not change torch's generators."""
         tokenizer = tokenizer_of(self.base, self.tokenizer)
         config = checkpoint.open_weights(self.base).config
         prompts = self._prompts(tokenizer, config) if self.settings.texts else []
         seed = random.Random(f"{self.seed} {self.round}").getrandbits(32)
-        asked = Teacher(self.teacher, self.settings, self.settings.precision, seed, self.device)
+        teacher = Teacher(self.teacher, self.settings, self.settings.precision, seed, self.device)
         with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
-            general, written = asked.teach(
+            general, generated = teacher.teach(
                 self._general_text(tokenizer, config, seed), Path(place), tokenizer, embedding_rows(config),
                 prompts, self.working,
             )  # fmt: skip
-        texts = [*written, *general]
+        texts = [*generated, *general]
         model, dtype = load_base(self.base, self.settings.precision, self.device)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             lora = self.settings.lora
             trained = attach(model, lora) if lora is not None else unfreeze(model)
             history = fit(trained, Material(texts), self._training(), seed=self.seed, title="heal")
-        read = [[text.choices[0].ids[0], *text.choices[0].answer] for text in texts]
+        token_ids = [[text.choices[0].ids[0], *text.choices[0].answer] for text in texts]
         record = {
             "round": self.round, "tasks": [task.name for task in self.tasks], "prompts": len(prompts),
-            "texts": len(written), "pieces": len(general), "tokens": sum(map(len, read)),
-            "examples": [tokenizer.decode(ids) for ids in read[:SHOWN]],
+            "texts": len(generated), "pieces": len(general), "tokens": sum(map(len, token_ids)),
+            "examples": [tokenizer.decode(ids) for ids in token_ids[:SHOWN]],
         }  # fmt: skip
         return _Healed(trained, dtype, history, record)
 
@@ -248,7 +250,7 @@ class _Job:
         text = self.settings.text
         if text is None:
             return []
-        length = min(text.length + 1, int(config.max_position_embeddings))  # the last is predicted, not read
+        length = min(text.length + 1, int(config.max_position_embeddings))  # the last token is only predicted
         try:
             pieces = passages(
                 text.source, text.pieces, length, tokenizer, vocabulary=embedding_rows(config), seed=seed,
@@ -257,12 +259,12 @@ class _Job:
         except DataError as error:
             raise DataError(f"heal.text: {error}") from None
         if len(pieces) < text.pieces:
-            log.info("heal.text: %d pieces are all that the text has", len(pieces))
+            log.info("heal.text: the text has only %d pieces", len(pieces))
         return windows(pieces)
 
     def _prompts(self, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> list[tuple[int, ...]]:
-        """What stands before the answers of every task's shots, in each wording that tuning may take."""
-        found: list[tuple[int, ...]] = []
+        """The prompts of every task's shots, without answers, in each wording that tuning may use."""
+        prompts: list[tuple[int, ...]] = []
         for task in self.tasks:
             drawn = draw_shots(task, self.shots, seed=self.seed, data=self.data.get(task.name))
             wordings = list(task.prompts) if self.shots.prompt == AUTO else [self.shots.prompt]
@@ -271,14 +273,14 @@ class _Job:
                 shots = encode(
                     tokenizer, examples, example_length(task, config), vocabulary=embedding_rows(config)
                 )
-                found += prompts_of(shots)
-        found.sort()  # the order of the shots may follow their labels
-        random.Random(self.seed).shuffle(found)
-        return found
+                prompts += prompts_of(shots)
+        prompts.sort()  # the order of the shots may reveal their labels
+        random.Random(self.seed).shuffle(prompts)
+        return prompts
 
     def _training(self) -> Tune:
-        own = ("epochs", "learning_rate", "warmup", "batch_size", "precision")
-        return Tune(loss="distill", **{key: getattr(self.settings, key) for key in own})
+        keys = ("epochs", "learning_rate", "warmup", "batch_size", "precision")
+        return Tune(loss="distill", **{key: getattr(self.settings, key) for key in keys})
 
     def _rows(self) -> dict[str, str]:
         """Digests of the tasks, their rows, and a tokenizer that was passed as an object."""

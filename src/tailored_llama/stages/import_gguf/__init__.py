@@ -15,12 +15,12 @@ def import_gguf(file: str | Path, *, out: str | Path, dtype: str = "bf16") -> Pa
     """Write the model in a GGUF `file` as a checkpoint directory `out` and return `out`.
 
     Weights are dequantised by transformers' GGUF reader and written as `dtype` (bf16, f16, f32), with config,
-    tokenizer, chat template, a README.md that states name and licence, and `origin.json`: the file's name and
-    digest, and the quantisation that the weights came from. Returns at once where `out` is complete.
+    tokenizer, chat template, a README.md with name and licence, and `origin.json`: name and digest of the
+    file, and its quantisation. A complete `out` is reused.
 
-    Raises CheckpointError for a file that is missing, no GGUF, truncated or not readable, FamilyError for an
-    architecture without a table of slices, RecipeError for another dtype, OutputError for an `out` that holds
-    something else.
+    Raises CheckpointError for a file that is missing, not GGUF, truncated or unreadable, FamilyError for an
+    architecture without a table of slices, RecipeError for another dtype, OutputError for an `out` that
+    contains something else.
     """
     source = Path(file).expanduser().resolve()
     info = inspect_gguf(source)

@@ -1,8 +1,8 @@
-"""Prune: score the units of a model, plan which of them go, and cut.
+"""Prune: score the units of a model, plan which of them to remove, and cut.
 
     model --measure--> scores --select--> plan --CutWeights--> smaller model
 
-A plan can be made without cutting (`make_plan`), saved, compared and replayed.
+A plan can be made without cutting (`make_plan`), saved, compared and applied again.
 """
 
 from tailored_llama.stages.prune.criterion import Criterion, criteria

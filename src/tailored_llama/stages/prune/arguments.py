@@ -1,4 +1,4 @@
-"""The keywords that `prune` takes beside `out`, for its overloads."""
+"""The keywords of `prune` except `out`, for its overloads."""
 
 from __future__ import annotations
 

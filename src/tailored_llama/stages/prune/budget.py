@@ -1,9 +1,9 @@
-"""How much of each group goes, so that a given size is left: in parameters, bytes, multiply-accumulates or
+"""How much to remove from each group to reach a given size, in parameters, bytes, multiply-accumulates or
 units.
 
-A kind of units is cut in tracks (track.py). Their sizes multiply (a head is as large as the residual stream
-is wide), so every count is checked against the size of the whole model (families/sizes.py), never added up
-from units.
+A kind of units is cut in tracks (pools.py). Sizes of kinds multiply (the size of a head is proportional to
+the residual width), so the size of the complete model is computed for every candidate (families/sizes.py)
+instead of adding up units.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from tailored_llama.families import Kind, Sizes, widths
 from tailored_llama.stages.prune.pools import Track
 
 CLOSE = 0.0025
-"""How far off a plan with equal groups cut alike may be: a share of the size that goes, or of what stays if
-that is less. It is half of what a ratio promises; beyond it, groups differ by one step of `align`."""
+"""Allowed deviation of a plan that cuts equal groups equally: a share of the removed size, or of the
+remaining size if that is smaller. It is half of the promised accuracy of a ratio; beyond it, groups differ by
+one step of `align`.
+"""
 COARSE_FIRST: tuple[Kind, ...] = ("layers", "hidden", "heads", "query_heads", "mlp")
-"""The coarse weights come on the scales first, and the fine ones make up for them."""
+"""Allocate coarse unit kinds first; the finer ones absorb the rounding."""
 SIZES = {"params": "parameters", "macs": "multiply-accumulates", "bytes": "bytes", "units": "units"}
 
 Positions = Sequence[float]
 
 
 class Tally:
-    """The size of the model when each track is at a position; `sizes` None counts units.
+    """The size of the model with each track at a given position; `sizes` None counts units.
 
-    Positions may lie between two counts: the size is then what is between theirs (of layers, the nearest).
+    Positions may be fractional: the size is then interpolated (for layers: that of the nearest count).
     """
 
     def __init__(self, tracks: Sequence[Track], sizes: Sizes | None) -> None:
@@ -37,22 +39,22 @@ class Tally:
         self._costs: dict[int, float] = {}
         if sizes:
             self.hidden: float = int(sizes.config.hidden_size)
-            before = widths(sizes.config)
-            # Query heads are counted by KV head: what a layer has of them follows from two tracks.
+            dense_widths = widths(sizes.config)
+            # Query heads are counted per KV head: their total in a layer follows from two tracks.
             self._each: dict[int, list[float]] = {
-                i: [w.kv_heads, w.heads // w.kv_heads, w.mlp] for i, w in enumerate(before)
+                i: [w.kv_heads, w.heads // w.kv_heads, w.mlp] for i, w in enumerate(dense_widths)
             }
             self.layers = list(self._each)
         self.place([0.0] * len(tracks))
 
     def place(self, positions: Positions) -> Tally:
-        """Put every track at a position."""
+        """Move every track to a position."""
         for index, position in enumerate(positions):
             self._put(index, position)
         return self
 
     def size(self) -> float:
-        """What the whole model takes."""
+        """The size of the model."""
         if self.sizes is None:
             return sum(t.left(p) * t.units for t, p in zip(self.tracks, self.positions, strict=True))
         return self.sizes.of({i: self._width(i) for i in self.layers}, self.hidden)
@@ -62,7 +64,7 @@ class Tally:
         return self.place(positions).size()
 
     def cost(self, index: int) -> float:
-        """What one more step of a track takes away."""
+        """The size that the next step of a track removes."""
         if self.tracks[index].kind in ("hidden", "layers"):
             return self._cost(index)
         if index not in self._costs:
@@ -78,18 +80,18 @@ class Tally:
         if track.kind == "layers":
             lost = set(self.layers) - set(track.pools[0].keeping(int(track.left(self.positions[index] + 1))))
             return sum(self.sizes.layer(i, self._width(i), self.hidden) for i in lost)
-        there = [pool.group.layer for pool in track.pools if pool.group.layer in self.layers]
-        before = [self._layer(i) for i in there]
+        layers = [pool.group.layer for pool in track.pools if pool.group.layer in self.layers]
+        sizes_before = [self._layer(i) for i in layers]
         position = self.positions[index]
-        known = self._costs
+        saved_costs = self._costs
         self._put(index, position + 1)
-        saved = sum(size - self._layer(i) for i, size in zip(there, before, strict=True))
+        saved = sum(size - self._layer(i) for i, size in zip(layers, sizes_before, strict=True))
         self._put(index, position)
-        self._costs = known
+        self._costs = saved_costs
         return saved
 
     def step(self, index: int) -> None:
-        """Move a track by one step."""
+        """Advance a track by one step."""
         self._put(index, self.positions[index] + 1)
 
     def _put(self, index: int, position: float) -> None:
@@ -97,19 +99,19 @@ class Tally:
         self.positions[index] = position
         if self.sizes is None:
             return
-        # How many MLP channels a layer has changes neither what one of them takes nor what a head does;
-        # whatever else moves may.
+        # The number of MLP channels does not change the cost of a channel or a head; moves of other tracks
+        # do.
         if track.kind != "mlp":
             self._costs = {}
-        left = track.left(position)
+        remaining = track.left(position)
         if track.kind == "hidden":
-            self.hidden = left
+            self.hidden = remaining
         elif track.kind == "layers":
-            self.layers = track.pools[0].keeping(round(left))
+            self.layers = track.pools[0].keeping(round(remaining))
         else:
             place = ("heads", "query_heads", "mlp").index(track.kind)
             for pool in track.pools:
-                self._each[pool.group.layer][place] = left
+                self._each[pool.group.layer][place] = remaining
 
     def _width(self, layer: int) -> tuple[float, float, float]:
         kv_heads, queries, mlp = self._each[layer]
@@ -121,7 +123,7 @@ class Tally:
 
 
 def check_reach(tally: Tally, of: str, ratio: float, total: float) -> None:
-    """PlanError where even the narrowest model leaves more than `ratio` lets stay of `total`."""
+    """PlanError if even the narrowest model is larger than `total` * (1 - `ratio`)."""
     most = total - tally.at([track.steps for track in tally.tracks])
     if most < ratio * total - _tolerance(1 - ratio, total):
         raise PlanError(
@@ -131,12 +133,12 @@ def check_reach(tally: Tally, of: str, ratio: float, total: float) -> None:
 
 
 def even(tally: Tally, share: float, total: float) -> list[int]:
-    """Positions at which every track has lost about the same share, and `share` of `total` is gone.
+    """Positions at which every track has lost about the same share, and `share` of `total` is removed.
 
-    Kind by kind, coarse ones first: each takes the count that is nearest to the share that all that are
-    still to be decided would have to lose; where the widths of the finer ones do not suffice for that, the
-    next nearest. Tracks of equal size are cut alike if that comes close enough, else the first ones of the
-    finest kind lose one step more.
+    Kinds are decided in order, coarse ones first. Each takes the count nearest to the share that all
+    undecided tracks would have to lose; if the finer kinds cannot compensate for it, the next nearest. Tracks
+    of equal size are cut equally if that is within the tolerance; otherwise the first tracks of the finest
+    kind lose one more step.
     """
     target, tolerance = (1 - share) * total, _tolerance(1 - share, total)
     tracks = tally.tracks
@@ -144,25 +146,26 @@ def even(tally: Tally, share: float, total: float) -> list[int]:
     order = [kind for kind in COARSE_FIRST if any(track.kind == kind for track in tracks)]
     undecided = set(range(len(tracks)))
     for kind in order[:-1]:
-        own = [i for i, track in enumerate(tracks) if track.kind == kind]
-        wanted = _share(tally, positions, undecided, target)
-        undecided -= set(own)
+        kind_tracks = [i for i, track in enumerate(tracks) if track.kind == kind]
+        needed_share = _share(tally, positions, undecided, target)
+        undecided -= set(kind_tracks)
         for candidate in sorted(
-            {s for i in own for s in tracks[i].shares()}, key=lambda s: (abs(s - wanted), s)
+            {s for i in kind_tracks for s in tracks[i].shares()}, key=lambda s: (abs(s - needed_share), s)
         ):
             trial = list(positions)
-            for i in own:
+            for i in kind_tracks:
                 trial[i] = tracks[i].nearest(candidate)
             most, least = tally.at(trial), tally.at(_at_end(trial, undecided, tracks))
             if least - tolerance <= target <= most + tolerance:
                 positions = trial
                 break
         else:
-            # No equal share will do: the finer kinds give all they can or must, some of these the rest.
+            # No equal share reaches the target: the finer kinds go to their limit, and some tracks of this
+            # kind make up the difference.
             dense = tally.at(_at_end(positions, undecided, tracks)) > target
             trial = _at_end(positions, undecided, tracks) if dense else positions
-            spread = _spread(tally, trial, own, target, tolerance)
-            positions = [spread[i] if i in own else p for i, p in enumerate(positions)]
+            spread = _spread(tally, trial, kind_tracks, target, tolerance)
+            positions = [spread[i] if i in kind_tracks else p for i, p in enumerate(positions)]
     return _spread(tally, positions, sorted(undecided), target, tolerance)
 
 
@@ -171,7 +174,7 @@ def _at_end(positions: Sequence[int], which: set[int], tracks: Sequence[Track]) 
 
 
 def _share(tally: Tally, positions: Sequence[int], which: set[int], target: float) -> float:
-    """The share that these tracks have to lose, between counts, so that the model has the target's size."""
+    """The (fractional) share that the tracks in `which` must lose to reach the target size."""
     low, high = 0.0, 1.0
     for _ in range(40):
         share = (low + high) / 2
@@ -183,7 +186,9 @@ def _share(tally: Tally, positions: Sequence[int], which: set[int], target: floa
 def _spread(
     tally: Tally, positions: Sequence[int], which: Sequence[int], target: float, tolerance: float
 ) -> list[int]:
-    """Positions with one share for all tracks in `which`, such that the target is met as near as can be."""
+    """Positions with a common share for all tracks in `which` that come as close as possible to the
+    target.
+    """
 
     def put(share: float) -> list[int]:
         trial = list(positions)
@@ -196,24 +201,24 @@ def _spread(
         share = (low + high) / 2
         low, high = (share, high) if tally.at(put(share)) >= target else (low, share)
     below, above = put(low), put(high)
-    alike = min((below, above), key=lambda trial: abs(tally.at(trial) - target))
-    if abs(tally.at(alike) - target) <= tolerance:
-        return alike
+    equal = min((below, above), key=lambda trial: abs(tally.at(trial) - target))
+    if abs(tally.at(equal) - target) <= tolerance:
+        return equal
     tally.place(below)
-    left = tally.size()
+    size = tally.size()
     for i in which:
-        if above[i] > below[i] and left - target >= (cost := tally.cost(i)) / 2:
+        if above[i] > below[i] and size - target >= (cost := tally.cost(i)) / 2:
             tally.step(i)
-            left -= cost
+            size -= cost
     return [round(position) for position in tally.positions]
 
 
 def ranked(tally: Tally, share: float, total: float, normalise: str) -> list[int]:
-    """Positions by one ranking of all tracks' steps, with `share` of `total` gone.
+    """Positions from one ranking of all steps of all tracks, with `share` of `total` removed.
 
-    Steps are taken in the order of score per size: a head that costs eight times the score of a channel and
-    holds ten times its parameters is the better bargain. One that is too large for what remains is passed
-    over. `normalise` divides that by its mean over a `kind` or a `block` (one kind in one layer).
+    Steps are taken in ascending order of score per size: a head with eight times the score of a channel and
+    ten times its parameters is removed first. Steps larger than the remaining budget are skipped. `normalise`
+    divides score per size by its mean over a `kind` or a `block` (one kind in one layer).
     """
     tracks = tally.tracks
     costs = [tally.cost(i) if track.steps else 1.0 for i, track in enumerate(tracks)]
@@ -248,9 +253,9 @@ def _normalised(tracks: Sequence[Track], costs: Sequence[float], how: str) -> li
 
 
 def _mean(numbers: Sequence[float]) -> float:
-    """The mean, or 1 where nothing can be divided by it."""
+    """The mean, or 1 if it is 0 or undefined, for use as a divisor."""
     return sum(numbers) / len(numbers) or 1.0 if numbers else 1.0
 
 
-def _tolerance(stays: float, total: float) -> float:
-    return CLOSE * min(stays, 1 - stays) * total
+def _tolerance(remaining: float, total: float) -> float:
+    return CLOSE * min(remaining, 1 - remaining) * total

@@ -1,4 +1,4 @@
-"""What is read while measuring: windows of tokens, or questions with their choices."""
+"""The calibration data: windows of tokens, or questions with their choices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tailored_llama.stages.prune.reconstruct import check_samples
 
 @dataclass(frozen=True)
 class Source:
-    """Where the text comes from: a recipe's settings, or ids as they are."""
+    """The source of the calibration text: the settings of a recipe, or given token ids."""
 
     settings: Prune
     seed: int
@@ -35,9 +35,9 @@ class Source:
     tokenizer: PreTrainedTokenizerBase | None
 
     def text(self, weights: Weights) -> Tokens | Objective | None:
-        """What the criterion is measured on; None where it reads nothing.
+        """The data that the criterion is measured on; None if it needs none.
 
-        Raises RecipeError, DataError for what the criterion or, later, reconstruction could not work with.
+        Raises RecipeError, DataError for data that the criterion or reconstruction cannot use.
         """
         if self.settings.reconstruct:
             check_samples(self.settings.calibration.samples if self.tokens is None else len(self.tokens))
@@ -71,32 +71,33 @@ class Source:
     def _check_margin(self, takes_gradients: bool) -> None:
         if not takes_gradients:
             raise RecipeError(
-                f"prune.objective: margin says what the gradient is of, and criterion "
-                f"{self.settings.criterion} takes none; choose a taylor criterion, or objective: lm"
+                f"prune.objective: margin needs a criterion with gradients, and {self.settings.criterion} "
+                "has none; choose a taylor criterion, or objective: lm"
             )
         if self.settings.calibration.source != "task" or self.tokens is not None:
-            found = "token ids" if self.tokens is not None else f"source {self.settings.calibration.source}"
+            source = "token ids" if self.tokens is not None else f"source {self.settings.calibration.source}"
             raise RecipeError(
-                f"prune.objective: margin needs questions with choices, and the calibration ({found}) has "
+                f"prune.objective: margin needs questions with choices, and the calibration ({source}) has "
                 "none; set prune.calibration.source: task"
             )
 
     def _margin(self, weights: Weights) -> ChoiceMargin:
-        """`samples` shots of each task, the ones that tuning with as many shots draws, in wordings drawn by
-        seed; whole, whatever `length` is, but for what exceeds the model's context or the task's
-        `max_length`."""
+        """`samples` shots of each task (the same as in tuning with this number of shots), in wordings drawn
+        with the seed. They are not truncated to `length`, only to the model's context and the task's
+        `max_length`.
+        """
         if not self.tasks:
             raise DataError(
-                "calibration.source: task: no task is named; set tasks: [NAME], or another source"
+                "calibration.source: task: the recipe has no tasks; set tasks: [NAME], or another source"
             )
         tokenizer, dice = self._tokenizer(weights), random.Random(self.seed)
-        asked = []
+        parts = []
         for name in self.tasks:
             task = load_task(name)
             if task.kind != "choice":
                 raise DataError(
                     f"prune.objective: margin compares choices, and the answers of task {task.name} are "
-                    "written; set prune.objective: lm"
+                    "generated; set prune.objective: lm"
                 )
             place = self.data.get(task.name)
             rows = task.rows("train", place)
@@ -108,12 +109,12 @@ class Source:
                 for row, index in zip(shots.rows, shots.indices, strict=True)
             ]
             length, vocabulary = example_length(task, weights.config), embedding_rows(weights.config)
-            asked += questions(tokenizer, examples, task.metric, length, vocabulary)
-        return ChoiceMargin(asked)
+            parts += questions(tokenizer, examples, task.metric, length, vocabulary)
+        return ChoiceMargin(parts)
 
 
 def _scored(task: Task, data: str | None) -> Sequence[Row]:
     try:
         return task.rows("scored", data)
     except NoSplitError:
-        return ()  # there may be none; evaluation will say so
+        return ()  # there may be none; evaluation reports it

@@ -1,8 +1,9 @@
-"""What a criterion is. Each is a file of the folder criteria/, or of a plugin folder (see `plugins`).
+"""Definition of a criterion. Each one is a file in the folder criteria/ or in a plugin folder (see
+`plugins`).
 
-A criterion looks at one matrix of a group at a time, at the group as a whole, or at a whole decoder layer. It
-states by `needs` what has to be measured for it: nothing, the gradient of the loss, the mean squared
-per-sample gradient besides, what goes into its matrices, or what goes into and comes out of a layer.
+A criterion scores one matrix of a group at a time, a complete group, or a complete decoder layer. `needs`
+declares the measurements that it requires: none, the gradient of the loss, also the mean squared per-sample
+gradient, the inputs of its matrices, or the inputs and outputs of a layer.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ Needs = Literal["nothing", "weights", "gradient", "squared_gradient", "inputs", 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What goes into a matrix on the calibration text, by input feature: [1, fan] where the group's channels
-    are the matrix's outputs, [channels, 1] where they are its inputs.
+    """Statistics of a matrix's inputs on the calibration text, per input feature: [1, fan] if the group's
+    channels are the matrix's outputs, [channels, 1] if they are its inputs.
 
-    `norm` is the root of the sum of squares over all tokens, `variance` that over all tokens (by their number
-    less one). `size` is how strongly a feature responds: the norm of its head's output (of an MLP channel its
-    absolute value), as a mean over the tokens of a sample and in the L2 norm over samples, shared evenly
-    among the head's channels; None where the features are no group's channels.
+    `norm` is the square root of the sum of squares over all tokens, `variance` the variance over all tokens
+    (n - 1). `size` is the response of a feature: the norm of its head's output (for an MLP channel the
+    absolute value), averaged over the tokens of a sample, in the L2 norm over samples, divided evenly over
+    the head's channels; None if the features are not the channels of a group.
     """
 
     norm: Float[Tensor, "channels fan"]
@@ -37,7 +38,7 @@ class Inputs:
     size: Float[Tensor, "channels fan"] | None
 
     def of(self, block: slice) -> Inputs:
-        """What belongs to a few of the channels."""
+        """The statistics for a block of channels."""
         if len(self.norm) == 1:
             return self
         size = None if self.size is None else self.size[block]
@@ -46,11 +47,11 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Matrix:
-    """One weight of a group, in at least fp32, turned so that the group's channels are the rows.
+    """One weight of a group, in at least fp32, transposed so that the group's channels are the rows.
 
-    `gradient` is that of the loss of the whole calibration batch, `squared_gradient` the mean over samples
-    of the squared gradient of each sample's own loss, `inputs` what goes into the matrix; None where the
-    criterion does not need them.
+    `gradient` is the gradient of the loss of the complete calibration batch, `squared_gradient` the mean over
+    samples of the squared gradient of each sample's loss, `inputs` the statistics of the matrix's inputs;
+    None if the criterion does not need them.
     """
 
     weight: Float[Tensor, "channels fan"]
@@ -65,16 +66,16 @@ LayerScore = Callable[
     [Float[Tensor, "samples length width"], Float[Tensor, "samples length width"]],
     Float[Tensor, "samples length"],
 ]
-"""From the residual stream before and after a layer to a score by token; a layer's is their mean."""
+"""From the residual stream before and after a layer to a score per token; the layer's score is their mean."""
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A score. One of `matrix`, `group` and `layer` is set; `reduce` overrides the recipe's reduction.
-    `formula` is its definition in words.
+    """A scoring function: one of `matrix`, `group` and `layer` is set. `reduce` overrides the recipe's
+    reduction; `formula` describes the score.
 
-    With `at_outputs` only the matrices that a unit's own output goes into are scored (o, down). A criterion
-    of matrices or groups scores a whole layer too, by the sum over it; one of layers scores nothing else.
+    With `at_outputs` only the matrices that read a unit's output are scored (o, down). A criterion of
+    matrices or groups also scores layers, by the sum over their units; one of layers scores only layers.
     """
 
     name: str
@@ -91,36 +92,36 @@ class Criterion:
 def matrix_criterion(
     *, needs: Needs, reference: str, reduce: Reduce | None = None, at_outputs: bool = False
 ) -> Callable[[MatrixScore], Criterion]:
-    """Make a criterion of a score of one matrix's channels; the members of a group are reduced to one
-    afterwards.
+    """Create a criterion from a score of the channels of one matrix; the scores of a group's members are
+    reduced afterwards.
     """
     if at_outputs:
-        reduce = "sum"  # of one member, which has no second
+        reduce = "sum"  # there is only one member
 
-    def made(score: MatrixScore) -> Criterion:
+    def create(score: MatrixScore) -> Criterion:
         return Criterion(
             score.__name__, needs, reference, _formula(score), reduce, matrix=score, at_outputs=at_outputs
         )
 
-    return made
+    return create
 
 
 def group_criterion(*, needs: Needs, reference: str) -> Callable[[GroupScore], Criterion]:
-    """Make a criterion of a score of a group's units as a whole."""
+    """Create a criterion from a score of the units of a group."""
 
-    def made(score: GroupScore) -> Criterion:
+    def create(score: GroupScore) -> Criterion:
         return Criterion(score.__name__, needs, reference, _formula(score), group=score)
 
-    return made
+    return create
 
 
 def layer_criterion(*, reference: str) -> Callable[[LayerScore], Criterion]:
-    """Make a criterion of a score of whole layers by what goes in and comes out."""
+    """Create a criterion from a score of layers, computed from their inputs and outputs."""
 
-    def made(score: LayerScore) -> Criterion:
+    def create(score: LayerScore) -> Criterion:
         return Criterion(score.__name__, "stream", reference, _formula(score), layer=score)
 
-    return made
+    return create
 
 
 def _formula(score: Callable[..., Tensor]) -> str:
@@ -129,10 +130,10 @@ def _formula(score: Callable[..., Tensor]) -> str:
 
 
 def criteria() -> list[Criterion]:
-    """Every criterion there is, by name. Raises PluginError for a plugin that cannot be used."""
+    """All criteria, sorted by name. Raises PluginError for an invalid plugin."""
     return [criterion_named(name) for name in names(CRITERIA)]
 
 
 def criterion_named(name: str) -> Criterion:
-    """The criterion of that name; the recipe has checked it. Raises PluginError."""
+    """The criterion of that name, which the recipe has validated. Raises PluginError."""
     return load(CRITERIA, name, Criterion)

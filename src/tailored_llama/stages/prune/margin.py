@@ -1,11 +1,11 @@
-"""The objective `margin`: by how much a model prefers the right choice to the best of the wrong ones.
+"""The objective `margin`: the margin of the correct choice over the best wrong choice.
 
-Of question q with choices c, value(c) = log p(c | context), for a task whose main metric is acc_norm over the
-choice's length in characters, exactly as the question is scored. The loss is the negative mean margin,
+For question q with choices c, value(c) = log p(c | context), divided by the choice's length in characters if
+the task's main metric is acc_norm, exactly as in scoring. The loss is the negative mean margin,
 
     - 1/Q sum_q [ value(gold_q) - max over wrong c of value(c) ],
 
-whose gradient is that of a weighted sum of log-likelihoods, once it is known which wrong choice is best.
+whose gradient is that of a weighted sum of log-likelihoods, once the best wrong choice is known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tailored_llama.stages.prune.objective import Likelihoods, Targets, Tokens
 
 @dataclass(frozen=True)
 class Question:
-    """One question: its choices as the model reads them, and what each one's log-likelihood is divided by."""
+    """One question: its encoded choices, and the divisors of their log-likelihoods."""
 
     choices: tuple[Request, ...]
     lengths: tuple[float, ...]
@@ -34,7 +34,7 @@ class Question:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest choice with its context."""
+        """Number of tokens of the longest choice with its context."""
         return max(len(choice.ids) for choice in self.choices)
 
 
@@ -45,27 +45,27 @@ def questions(
     max_length: int,
     vocabulary: int | None = None,
 ) -> list[Question]:
-    """Rendered examples of one task as questions, contexts cut on the left to `max_length` tokens.
+    """Rendered examples of one task as questions, contexts truncated on the left to `max_length` tokens.
 
-    Raises DataError for an answer that does not fit, and for a question without a wrong choice,
-    CheckpointError for a token that is not one of the model's `vocabulary`.
+    Raises DataError for an answer that does not fit and for a question without a wrong choice,
+    CheckpointError for a token outside the model's `vocabulary`.
     """
-    asked = requests(tokenizer, examples, max_length, vocabulary)
-    found = []
+    encoded = requests(tokenizer, examples, max_length, vocabulary)
+    result = []
     for example in examples:
         if len(example.answers) < 2:
             raise DataError(
                 f"prune.objective: margin compares choices, and row {example.row} has only one; "
-                "leave the row out, or set prune.objective: lm"
+                "remove the row, or set prune.objective: lm"
             )
         lengths = example.lengths if metric == "acc_norm" else (1,) * len(example.answers)
-        choices = tuple(next(asked) for _ in example.answers)
-        found.append(Question(choices, tuple(map(float, lengths)), example.gold))
-    return found
+        choices = tuple(next(encoded) for _ in example.answers)
+        result.append(Question(choices, tuple(map(float, lengths)), example.gold))
+    return result
 
 
 class ChoiceMargin:
-    """The negative mean margin of `questions`, in nats (acc), or nats a character (acc_norm)."""
+    """The negative mean margin of `questions`, in nats (acc) or nats per character (acc_norm)."""
 
     def __init__(self, questions: Sequence[Question]) -> None:
         self.questions = sorted(questions, key=lambda question: question.longest)
@@ -84,8 +84,8 @@ class ChoiceMargin:
         return [_padded([choice.ids for q in batch for choice in q.choices]) for batch in self._read]
 
     def targets(self, batch: int, likelihoods: Likelihoods) -> Targets:
-        asked = self._read[batch]
-        choices = [choice for question in asked for choice in question.choices]
+        batch_questions = self._read[batch]
+        choices = [choice for question in batch_questions for choice in question.choices]
         width = max(len(choice.ids) for choice in choices)
         labels = torch.zeros(len(choices), width, dtype=torch.long)
         answers = torch.zeros(len(choices), width, dtype=torch.bool)
@@ -96,19 +96,21 @@ class ChoiceMargin:
         by_choice = torch.split(likelihoods(labels, answers).cpu(), answers.sum(dim=1).tolist())
         weights = torch.zeros(len(choices))
         first = 0
-        for question in asked:
-            own = by_choice[first : first + len(question.choices)]
-            values = [float(v.sum()) / length for v, length in zip(own, question.lengths, strict=True)]
-            wrong = [choice for choice in range(len(own)) if choice != question.gold]
+        for question in batch_questions:
+            choice_values = by_choice[first : first + len(question.choices)]
+            values = [
+                float(v.sum()) / length for v, length in zip(choice_values, question.lengths, strict=True)
+            ]
+            wrong = [choice for choice in range(len(choice_values)) if choice != question.gold]
             best = max(wrong, key=lambda choice: values[choice])
             weights[first + question.gold] = 1 / (question.lengths[question.gold] * self.samples)
             weights[first + best] = -1 / (question.lengths[best] * self.samples)
-            first += len(own)
+            first += len(choice_values)
         return Targets(labels, answers * weights[:, None])
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """On the right, where causal attention never looks."""
+    """Pad on the right, where causal attention does not reach."""
     padded = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
     for row, ids in enumerate(rows):
         padded[row, : len(ids)] = torch.tensor(ids)

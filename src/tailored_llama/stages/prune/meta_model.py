@@ -1,7 +1,7 @@
-"""A model without its weights: the code of every layer, the arguments it is called with, and the head.
+"""A model without weights: the code of every layer, the arguments of its call, and the head.
 
-What a family does around its layers (scaled embeddings, masks of several kinds, rotary positions, capped
-logits) is not known here. It is run by the family's own code, with layers that only take notes.
+This module does not know what a family computes around its layers (scaled embeddings, several masks, rotary
+positions, capped logits). It runs the family's own code with stub layers that record their arguments.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ Hidden = Float[Tensor, "samples length width"]
 
 @dataclass(frozen=True)
 class Call:
-    """What a decoder layer is called with, beside the hidden states."""
+    """The arguments of a decoder layer, except the hidden states."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
 
 class Skeleton:
-    """The causal language model of `weights.config` with its parameters on the meta device and its buffers
-    in place.
+    """The causal language model of `weights.config` with parameters on the meta device and real buffers.
 
-    Parameters are handed in call by call and kept by nobody. With `precision` fp32 everything is computed in
-    the weights' own precision, or in fp32 if that is more; with bf16 the matrix products are of bf16 numbers
-    with fp32 sums inside, and everything between them (norms, residual stream, softmax) stays fp32. On
-    `device`, or where the weights are.
+    Parameters are passed with each call and not retained. With `precision` fp32, everything is computed in
+    the weights' precision, but at least fp32; with bf16, matrix products have bf16 factors and fp32 sums, and
+    everything else (norms, residual stream, softmax) is fp32. Runs on `device`, by default that of the
+    weights.
     """
 
     def __init__(
@@ -51,7 +50,8 @@ class Skeleton:
         device: str | torch.device | None = None,
     ) -> None:
         with init_empty_weights(include_buffers=False):
-            # Eager, as LLM-Pruner's: a sensitive model makes 1e-4 of the roundings of another kernel.
+            # Eager, as in LLM-Pruner: in a sensitive model, the rounding of another kernel changes results by
+            # 1e-4.
             self.model = AutoModelForCausalLM.from_config(
                 copy.deepcopy(weights.config), dtype=torch.float32, attn_implementation="eager"
             ).eval()
@@ -73,12 +73,12 @@ class Skeleton:
         return name
 
     def layer_of(self, name: str) -> int | None:
-        """The decoder layer that a parameter belongs to; None for those around the layers."""
+        """The decoder layer that a parameter belongs to; None for parameters outside the layers."""
         head, _, tail = name.partition(f"{self._path(self.decoder.layers)}.")
         return int(tail.partition(".")[0]) if tail and not head else None
 
     def load(self, name: str) -> Tensor:
-        """One parameter in the precision of the walk; it may share memory with the source."""
+        """One parameter in the precision of the walk; may share memory with its source."""
         tensor = self.weights.tensor(name)
         matrix = tensor.ndim > 1
         return tensor.to(self.device, torch.bfloat16 if matrix and self.precision == "bf16" else self.dtype)
@@ -87,7 +87,7 @@ class Skeleton:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def load_layer(self, layer: int) -> dict[str, Tensor]:
-        """All parameters of one decoder layer, by their full names."""
+        """{full name: tensor} of all parameters of one decoder layer."""
         prefix = self._path(self.layers[layer])
         return {
             f"{prefix}.{name}": self.load(f"{prefix}.{name}")
@@ -95,7 +95,7 @@ class Skeleton:
         }
 
     def enter(self, tokens: Int[Tensor, "samples length"]) -> tuple[Hidden, list[Call]]:
-        """What reaches the first layer, and how each layer is called."""
+        """The input of the first layer, and the call arguments of each layer."""
         rows, renumbered = self._embedded(tokens)[1:]
         with torch.no_grad():
             return self._enter(rows, renumbered)
@@ -110,7 +110,7 @@ class Skeleton:
         return ids, torch.autograd.grad(hidden, rows, upstream)[0]
 
     def _embedded(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(ids, rows, tokens as numbers of rows): only the rows of the embedding that occur are read."""
+        """(ids, rows, tokens as indices into rows): only the embedding rows of occurring tokens are read."""
         ids, renumbered = torch.unique(tokens.to(self.device), return_inverse=True)
         table = self.weights.tensor(self.embedding)
         rows = table.index_select(0, ids.to(table.device)).to(self.device, self.dtype)
@@ -135,15 +135,15 @@ class Skeleton:
     def run(self, layer: int, parameters: Mapping[str, Tensor], hidden: Hidden, call: Call) -> Hidden:
         """The output of one decoder layer with these parameters."""
         prefix = f"{self._path(self.layers[layer])}."
-        own = {name.removeprefix(prefix): value for name, value in parameters.items()}
+        layer_parameters = {name.removeprefix(prefix): value for name, value in parameters.items()}
         with self._computing():
-            output = functional_call(self.layers[layer], own, (hidden, *call.args), call.kwargs)
+            output = functional_call(self.layers[layer], layer_parameters, (hidden, *call.args), call.kwargs)
         result: Tensor = output[0] if isinstance(output, tuple) else output
         return result
 
     @contextmanager
     def observed(self, names: Iterable[str], observe: Callable[[str, Tensor], None]) -> Iterator[None]:
-        """For a while, `observe` is shown what each of these weights multiplies, under the weight's name."""
+        """Inside the block, call `observe` with the name and the input of each of these weights."""
 
         def shown(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
             return lambda module, inputs: observe(name, inputs[0])
@@ -159,11 +159,11 @@ class Skeleton:
                 hook.remove()
 
     def load_head(self) -> dict[str, Tensor]:
-        """The parameters behind the last layer: final norm, and output embedding (tied or not)."""
+        """The parameters after the last layer: final norm and output embedding (tied or not)."""
         return self._around_layers() | {n: self.load(self.stored(n)) for n in self._head_names()}
 
     def stored(self, name: str) -> str:
-        """The name of the tensor that holds a parameter: the embedding's for a head that is tied to it."""
+        """The name of a parameter's tensor: that of the embedding for a tied head."""
         tied = name in self._head_names() and name not in self.weights.names()
         return self.embedding if tied else name
 
@@ -174,7 +174,7 @@ class Skeleton:
     def logits(
         self, parameters: Mapping[str, Tensor], hidden: Float[Tensor, "tokens width"]
     ) -> Float[Tensor, "tokens vocabulary"]:
-        """Next-token logits from the output of the last layer; tokens do not meet behind it."""
+        """Next-token logits from the output of the last layer; position-wise from here on."""
 
         def put_in(*args: Any, **kwargs: Any) -> Tensor:
             return hidden[None]
@@ -187,14 +187,14 @@ class Skeleton:
         return logits.to(self.dtype)
 
     def _around_layers(self) -> dict[str, Tensor]:
-        """The decoder's parameters outside its layers and its embedding: norms."""
+        """The decoder's parameters except layers and embedding: norms."""
         prefix, layers = self._path(self.decoder), self._path(self.decoder.layers)
         names = [f"{prefix}.{name}" for name, _ in self.decoder.named_parameters()]
         return {n: self.load(n) for n in names if not n.startswith(f"{layers}.") and n != self.embedding}
 
     @contextmanager
     def _layers_doing(self, forward: Callable[..., Tensor]) -> Iterator[None]:
-        """For a while, every layer does `forward` instead of its own."""
+        """Inside the block, every layer runs `forward` instead of its own code."""
         for layer in self.layers:
             layer.forward = forward
         try:

@@ -1,9 +1,9 @@
-"""What the gradient is of: a weighted sum of log-likelihoods of tokens.
+"""The objective whose gradient is computed: a weighted sum of log-likelihoods of tokens.
 
     loss = - sum_t w_t log p(y_t | x_1 .. x_t)
 
-Every objective is such a sum. They differ in the sequences that are read, in the tokens y that are looked
-at, and in their weights w, which may depend on what the model makes of the text.
+Every objective is such a sum. Objectives differ in their sequences, in the tokens y that count, and in the
+weights w, which may depend on the model's predictions.
 """
 
 from __future__ import annotations
@@ -22,30 +22,32 @@ Tokens = Int[Tensor, "samples length"]
 
 @dataclass(frozen=True)
 class Targets:
-    """Of one batch: the next token `labels[s, t]` after token t, and its weight in the loss, which is 0 where
-    nothing is looked at."""
+    """The targets of one batch: the next token `labels[s, t]` after token t, and its weight in the loss (0
+    for tokens that do not count).
+    """
 
     labels: Int[Tensor, "sequences length"]
     weights: Float[Tensor, "sequences length"]
 
 
 Likelihoods = Callable[[Int[Tensor, "sequences length"], Tensor], Float[Tensor, " places"]]
-"""From next tokens [sequences, length] and a mask of the same shape to log p of those under the mask."""
+"""From next tokens [sequences, length] and a mask of the same shape to log p of the masked-in tokens."""
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """Text to read, and a loss on it that is the mean of the losses of `samples` samples."""
+    """Text, and a loss on it that is the mean of the losses of `samples` samples."""
 
     samples: int
 
     def batches(self, per_sample: bool, tokens_at_once: int) -> Sequence[Tokens]:
-        """Token ids, padded on the right where sequences differ in length; one sample in each batch, or about
-        `tokens_at_once` tokens."""
+        """Batches of token ids, padded on the right; with one sample each, or about
+        `tokens_at_once` tokens.
+        """
         ...
 
     def targets(self, batch: int, likelihoods: Likelihoods) -> Targets:
-        """What counts of a batch (by its place in `batches`); `likelihoods` asks the model."""
+        """The targets of a batch, given by its index in `batches`; `likelihoods` evaluates the model."""
         ...
 
 
@@ -67,5 +69,5 @@ class LanguageModel:
         tokens = self._read[batch]
         labels = functional.pad(tokens[:, 1:], (0, 1))
         weights = torch.full(tokens.shape, 1 / self.tokens[:, 1:].numel())
-        weights[:, -1] = 0  # the last token predicts nothing
+        weights[:, -1] = 0  # the last token has no target
         return Targets(labels, weights)

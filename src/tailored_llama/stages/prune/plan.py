@@ -1,4 +1,4 @@
-"""A plan is data: which units of which model stay, what that leaves, and how it came about; in JSON."""
+"""A plan as JSON data: the model, its kept units, the resulting size, and the settings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tailored_llama.strict_json import to_json
 
 @dataclass(frozen=True)
 class Plan:
-    """Kept units of the model in `source` ({"model": name, "digest": sha256 of its directory, or null in
-    memory}).
+    """Kept units of the model in `source` ({"model": name, "digest": sha256 of its directory, null for a
+    model in memory}).
 
     `params` counts parameters {"before": n, "after": n}; `settings` are the resolved settings and the seed.
     """
@@ -32,7 +32,7 @@ class Plan:
     settings: Mapping[str, Any]
 
     def to_json(self) -> str:
-        """JSON with one line for each layer's list, so that two plans can be compared line by line."""
+        """JSON with one line per layer, so that plans can be compared line by line."""
         kinds = []
         for kind, layers in self.kept.items():
             if MODEL in layers:
@@ -56,12 +56,12 @@ class Plan:
 
     @property
     def accepted(self) -> list[str]:
-        """The config attributes, known to no table, that were accepted when the plan was made."""
+        """The unknown config attributes that were accepted when the plan was made."""
         return [str(name) for name in self.settings.get("allow_config", [])]
 
     @classmethod
     def from_json(cls, text: str, where: str = "plan") -> Plan:
-        """Read a plan. Raises PlanError naming `where` and what is wrong in it."""
+        """Read a plan. Raises PlanError with `where` and the problem."""
         try:
             data = json.loads(text)
             kept: Kept = {}
@@ -84,13 +84,13 @@ class Plan:
 
     @classmethod
     def check_place(cls, path: str | Path) -> None:
-        """OutputError where a plan cannot be saved at `path`, or would replace a file that is none."""
+        """OutputError if a plan cannot be saved at `path`, or would replace a file that is not a plan."""
         check_file(path)
         if Path(path).exists():
             try:
                 cls.load(path)
             except PlanError:
-                raise OutputError(f"{path} exists and is no plan; name another file") from None
+                raise OutputError(f"{path} exists and is not a plan; name another file") from None
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:
@@ -103,20 +103,24 @@ class Plan:
             ) from None
 
     def check(self, config: PreTrainedConfig, name: str, digest: str | None) -> None:
-        """PlanError unless the plan is of this model: by digest where both are known, by layers and units."""
+        """PlanError unless the plan is for this model: compares digests if both are known, layers
+        and units.
+        """
         made_for = self.source.get("digest")
         if digest and made_for and digest != made_for:
             raise PlanError(
                 f"the plan is of {self.source.get('model')} (digest {made_for[:12]}), not of {name} "
                 f"(digest {digest[:12]}); plan again with `tailor plan`"
             )
-        there = {(group.kind, group.layer): group for group in groups(config)}
+        model_groups = {(group.kind, group.layer): group for group in groups(config)}
         for kind, layers in self.kept.items():
             for layer, kept in layers.items():
-                if (kind, layer) not in there:
+                if (kind, layer) not in model_groups:
                     place = "the whole model" if layer == MODEL else f"layer {layer}"
-                    raise PlanError(f"the plan keeps {kind} of {place}, which {name} has not; plan again")
-                units = there[kind, layer].units
+                    raise PlanError(
+                        f"the plan keeps {kind} of {place}, which {name} does not have; plan again"
+                    )
+                units = model_groups[kind, layer].units
                 if not kept or kept != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= units:
                     place = "" if layer == MODEL else f" of layer {layer}"
                     raise PlanError(
@@ -124,17 +128,19 @@ class Plan:
                         f"{name} has; plan again"
                     )
                 if kind == "query_heads":
-                    self._check_queries(there[kind, layer], name)
+                    self._check_queries(model_groups[kind, layer], name)
 
     def _check_queries(self, group: Group, name: str) -> None:
-        """Every KV head that stays needs as many query heads as the others, as transformers shares them."""
+        """All kept KV heads must keep the same number of query heads, as transformers requires."""
         size = group.units // group.blocks
         counts = Counter(unit // size for unit in self.kept["query_heads"][group.layer])
-        left = {counts[head] for head in self.kept.get("heads", {}).get(group.layer, range(group.blocks))}
-        if len(left) > 1 or 0 in left:
+        query_counts = {
+            counts[head] for head in self.kept.get("heads", {}).get(group.layer, range(group.blocks))
+        }
+        if len(query_counts) > 1 or 0 in query_counts:
             raise PlanError(
-                f"the plan's query_heads of layer {group.layer} leave {sorted(left)} query heads to the KV "
-                f"heads of {name}; every one needs the same number: plan again"
+                f"the plan's query_heads of layer {group.layer} leave {sorted(query_counts)} query heads to "
+                f"the KV heads of {name}; every one needs the same number: plan again"
             )
 
 
@@ -154,5 +160,5 @@ def _block(value: Mapping[str, Any]) -> str:
 
 def _units(units: Any) -> list[int]:
     if not isinstance(units, list) or not all(type(unit) is int for unit in units):
-        raise TypeError(f"{units!r} is no list of unit indices")
+        raise TypeError(f"{units!r} is not a list of unit indices")
     return units

@@ -1,4 +1,4 @@
-"""The steps of a plan: score, choose, and score anew what is left."""
+"""The steps of a plan: score and select, then score the remaining units again."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from tailored_llama.stages.prune.select import check, select
 from tailored_llama.stages.prune.surgery import CutWeights, layers_after
 
 PARTS: tuple[Kind, ...] = ("heads", "mlp")
-"""What a layer consists of."""
+"""The unit kinds of a layer."""
 
 
 def plan_units(
     weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
 ) -> dict[float, Kept]:
-    """{ratio: the units that stay}: for each ratio of `settings.trajectory`, and last for `settings.ratio`.
+    """{ratio: kept units} for each ratio of `settings.trajectory`, and last for `settings.ratio`.
 
-    `settings.steps` equal steps, and those to the trajectory's ratios between them, each score what the step
-    before has left, on the same `text`; so each plan keeps only what the ones before it keep. A step
-    reads the original weights through a view; no cut copy is made.
+    Each of `settings.steps` equal steps, and each step to a ratio of the trajectory, scores the units that
+    the previous step kept, on the same `text`; so plans are nested. A step reads the original weights through
+    a view; no pruned copy is created.
     """
     sizes = measured_by(weights, settings)
     plans: dict[float, Kept] = {}
@@ -56,27 +56,27 @@ def plan_units(
 
 
 def expected_cut(weights: Weights, settings: Prune) -> Kept:
-    """A cut of the size that `settings` ask for, of any units: what is known before they are scored."""
-    alike = settings.model_copy(update={"allocate": "uniform"})
+    """A cut of the size in `settings`, of arbitrary units: the sizes are known before scoring."""
+    uniform = settings.model_copy(update={"allocate": "uniform"})
     sizes = measured_by(weights, settings)
-    return select(pools(weights, settings, {}), alike, settings.ratio, sizes, warn=False)
+    return select(pools(weights, settings, {}), uniform, settings.ratio, sizes, warn=False)
 
 
 def shares(settings: Prune) -> list[float]:
-    """What is gone after each step, ascending; the last is `settings.ratio`."""
+    """The removed share after each step, ascending; the last is `settings.ratio`."""
     equal = [step / settings.steps * settings.ratio for step in range(1, settings.steps)]
-    # A ratio of the trajectory that is an equal step but for rounding is one step, not two.
+    # A ratio of the trajectory that equals a step up to rounding does not add a step.
     between = [s for s in equal if all(abs(s - ratio) > 1e-9 for ratio in settings.trajectory)]
     return sorted({*between, *settings.trajectory, settings.ratio})
 
 
 def check_request(weights: Weights, settings: Prune) -> None:
-    """PlanError or FamilyError for what can be seen to be impossible before anything is measured."""
-    there = len(widths(weights.config))
-    if settings.layers and settings.layers[1] > there:
+    """PlanError or FamilyError for impossible settings, before anything is measured."""
+    layer_count = len(widths(weights.config))
+    if settings.layers and settings.layers[1] > layer_count:
         raise PlanError(
             f"prune.layers: [{settings.layers[0]}, {settings.layers[1]}] is outside the model, which has "
-            f"{there} decoder layers; the end, which is excluded, can be at most {there}"
+            f"{layer_count} decoder layers; the end, which is excluded, can be at most {layer_count}"
         )
     check_kinds(weights.config, settings.units)
     rule = criterion_named(settings.criterion)
@@ -91,17 +91,15 @@ def check_request(weights: Weights, settings: Prune) -> None:
         )
     if (
         settings.alike
-        and settings.layers not in (None, (0, there))
+        and settings.layers not in (None, (0, layer_count))
         and {*settings.units} - {"hidden", "layers"}
     ):
-        raise PlanError(
-            "prune.alike: layers that do not take part cannot become like the others; leave prune.layers out"
-        )
+        raise PlanError("prune.alike: excluded layers cannot become like the others; remove prune.layers")
     check(pools(weights, settings, {}), settings, measured_by(weights, settings))
 
 
 def measured_by(weights: Weights, settings: Prune) -> Sizes | None:
-    """What `settings.of` counts; None for units."""
+    """The size measure of `settings.of`; None for units."""
     if settings.of == "units":
         return None
     if settings.of == "macs":
@@ -112,9 +110,9 @@ def measured_by(weights: Weights, settings: Prune) -> Sizes | None:
 
 
 def pools(weights: Weights, settings: Prune, kept: Kept) -> list[Pool]:
-    """What may go of each chosen group of the original model, when only `kept` is left; scores are 0."""
+    """The removable units of each chosen group of the original model, given `kept`; scores are 0."""
     start, end = settings.layers or (0, len(widths(weights.config)))
-    found = []
+    result = []
     for group in groups(weights.config):
         if group.kind not in settings.units:
             continue
@@ -125,14 +123,14 @@ def pools(weights: Weights, settings: Prune, kept: Kept) -> list[Pool]:
         elif group.layer != MODEL and not start <= group.layer < end:
             continue
         if alive:
-            found.append(
+            result.append(
                 Pool(group, tuple(alive), (0.0,) * len(alive), fixed if group.kind == "layers" else ())
             )
-    return found
+    return result
 
 
 def living(group: Group, kept: Kept) -> list[int]:
-    """The units of a group of the original model that are left."""
+    """The remaining units of a group of the original model."""
     if group.layer != MODEL and group.layer not in kept.get("layers", {}).get(MODEL, [group.layer]):
         return []
     units = kept.get(group.kind, {}).get(group.layer)
@@ -145,7 +143,7 @@ def living(group: Group, kept: Kept) -> list[int]:
 
 
 def _renumbered(settings: Prune, layers: list[int]) -> Prune | None:
-    """The settings for a model in which only these layers are left; None where none of them takes part."""
+    """The settings for a model with only these layers; None if none of them is pruned."""
     if settings.layers is None:
         return settings
     start, end = (sum(layer < bound for layer in layers) for bound in settings.layers)
@@ -155,7 +153,9 @@ def _renumbered(settings: Prune, layers: list[int]) -> Prune | None:
 
 
 def _measured(view: Weights, settings: Prune, text: Text, seed: int, device: Device) -> ChannelScores:
-    """Scores of the chosen groups of what is left; a layer's is that of all its heads and MLP channels."""
+    """Scores of the chosen groups of the remaining model; a layer's score covers all its heads and MLP
+    channels.
+    """
     if settings.units == ("layers",):
         of_layers, scores = layer_scores(view, settings, text, seed, device=device), {}
     else:
@@ -170,12 +170,12 @@ def _measured(view: Weights, settings: Prune, text: Text, seed: int, device: Dev
 
 
 def _scored(empty: list[Pool], scores: ChannelScores, weights: Weights, kept: Kept) -> list[Pool]:
-    """The pools with the scores that were measured on the model in which only `kept` is left."""
+    """The pools with the scores that were measured on the model restricted to `kept`."""
     numbers = {old: new for new, old in enumerate(layers_after(weights.config, kept))} | {MODEL: MODEL}
 
     def score(pool: Pool) -> Pool:
         key = (pool.group.kind, numbers[pool.group.layer])
-        if key not in scores:  # each KV head is down to one query head: there is nothing left to choose
+        if key not in scores:  # each KV head has one query head left: nothing to select
             return pool
         units = over_channels(scores[key]).tolist()
         if pool.group.kind == "layers":

@@ -1,11 +1,11 @@
-"""Reconstruction: after the cut, o_proj and down_proj are fitted anew to what the whole model computed.
+"""Reconstruction: after the cut, o_proj and down_proj are refitted to the outputs of the unpruned model.
 
-Two models are walked side by side, layer by layer, on the calibration text: the whole one, and the cut one
-as far as it is reconstructed already. In each cut layer first o_proj and then, behind the new o_proj,
-down_proj is replaced by the ridge regression (ridge.py) from what the cut model feeds it to what the whole
-model gave there. Repairing a cut by least squares, with targets from the whole model and inputs from the
-one that is cut so far, is due to He et al. 2017 ("Channel Pruning for Accelerating Very Deep Neural
-Networks", sections 3.1 and 3.2).
+Two models are run side by side, layer by layer, on the calibration text: the unpruned one, and the pruned one
+with the layers that are already reconstructed. In each pruned layer, first o_proj and then, with the new
+o_proj, down_proj is replaced by a ridge regression (ridge.py) from its inputs in the pruned model to its
+outputs in the unpruned model. Least-squares reconstruction with targets from the unpruned model and inputs
+from the pruned one is due to He et al. 2017 ("Channel Pruning for Accelerating Very Deep Neural Networks",
+sections 3.1 and 3.2).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from tailored_llama.stages.prune.ridge import Fit, Ridge
 from tailored_llama.stages.prune.surgery import CutWeights, layers_after
 
 HELD_OUT = 0.2
-"""Share of the calibration samples, the last ones, by which the damping is chosen."""
+"""Share of the calibration samples (the last ones) that is held out to choose the damping."""
 
 
 def check_samples(samples: int) -> None:
-    """DataError for a calibration of which nothing can be held out."""
+    """DataError for a calibration with too few samples to hold one out."""
     if samples < 2:
         raise DataError(
             "prune.reconstruct: the damping is chosen on held-out samples, and the calibration has only one; "
@@ -43,12 +43,12 @@ def check_samples(samples: int) -> None:
 
 
 class Reconstructed:
-    """`cut` with the matrices that write to the residual stream fitted anew; itself a `Weights`.
+    """`cut` with the matrices that write to the residual stream refitted; itself a `Weights`.
 
-    A layer is fitted when its matrices are first asked for, and they are held until the next layer's are:
-    read in order, as a checkpoint is written, memory is that of two layers. `record` says of each matrix that
-    was read its damping (None where the plain cut stays) and the relative error on held-out samples before
-    and after. Raises DataError for a calibration of one sample, of which none can be held out.
+    A layer is fitted when its matrices are first read, and they are kept until the next layer is fitted: read
+    in order, as when a checkpoint is written, memory is that of two layers. `record` has for each matrix that
+    was read its damping (None if the plain cut is kept) and the relative error on held-out samples before and
+    after. Raises DataError for a calibration with a single sample.
     """
 
     def __init__(
@@ -70,23 +70,23 @@ class Reconstructed:
         self._fits: dict[str, Fit] = {}
 
     def names(self) -> list[str]:
-        """As the cut's."""
+        """As for `cut`."""
         return self.cut.names()
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """As the cut's."""
+        """As for `cut`."""
         return self.cut.shape(name)
 
     def dtype(self, name: str) -> torch.dtype:
-        """As the cut's."""
+        """As for `cut`."""
         return self.cut.dtype(name)
 
     def tensor(self, name: str) -> Tensor:
-        """A fitted matrix, or the cut's own tensor."""
+        """A fitted matrix, or the tensor of `cut`."""
         layer = next((layer for layer, names in self._fitted.items() if name in names), None)
         if layer is None:
             return self.cut.tensor(name)
-        if layer < self._at:  # the first time, or out of order: from the beginning
+        if layer < self._at:  # first read, or out of order: start again
             self._steps, self._at = self._walk(), -1
         while self._at < layer:
             self._at, self._fits = next(self._steps)
@@ -94,7 +94,7 @@ class Reconstructed:
 
     @torch.no_grad()
     def _walk(self) -> Iterator[tuple[int, dict[str, Fit]]]:
-        """Fit one layer after the other; gives each one's number after the cut, and its fits."""
+        """Fit the layers in order; yields each layer's number after the cut, and its fits."""
         held_out = ceil(HELD_OUT * len(self._tokens))
         at_once = max(1, walk.TOKENS_AT_ONCE // self._tokens.shape[1])
         batches = [
@@ -102,18 +102,18 @@ class Reconstructed:
             for place, part in enumerate((self._tokens[:-held_out], self._tokens[-held_out:]))
             for batch in torch.split(part, at_once)
         ]
-        whole, cut = (_Stream(w, batches, self._how) for w in (self.cut.source, self.cut))
+        unpruned, cut = (_Stream(w, batches, self._how) for w in (self.cut.source, self.cut))
         numbers = {old: new for new, old in enumerate(layers_after(self.cut.source.config, self.cut.kept))}
         last = max((old for old, new in numbers.items() if new in self._fitted), default=-1)
         for old in track(range(1 + last), "reconstruction"):
             new = numbers.get(old)
             names = self._fitted.get(new, []) if new is not None else []
-            written = whole.written(old, [in_layer(name, old) for name in names])
+            outputs = unpruned.written(old, [in_layer(name, old) for name in names])
             if new is not None:
                 parameters = cut.skeleton.load_layer(new)
-                fits = self._fit(cut, new, parameters, dict(zip(names, written, strict=True)))
+                fits = self._fit(cut, new, parameters, dict(zip(names, outputs, strict=True)))
                 cut.step(new, parameters)
-                del parameters, written  # a layer is all that is held while the next one is waited for
+                del parameters, outputs  # keep only one layer in memory until the next one is read
                 if fits:
                     yield new, fits
 
@@ -124,7 +124,7 @@ class Reconstructed:
         parameters: dict[str, Tensor],
         written: Mapping[str, Sequence[Hidden]],
     ) -> dict[str, Fit]:
-        """o_proj, and behind it down_proj, each put into `parameters` in its turn."""
+        """Fit o_proj and then down_proj, and update `parameters` with each."""
         fits: dict[str, Fit] = {}
         for name, wanted in written.items():
             ridge = Ridge(self.cut.tensor(name).to(cut.skeleton.device), cut.rows(held_out=False))
@@ -137,13 +137,13 @@ class Reconstructed:
         return fits
 
     def _kept(self, hidden: Hidden) -> Hidden:
-        """What is left of the residual stream of the whole model."""
+        """The kept channels of the unpruned model's residual stream."""
         channels = self.cut.kept.get("hidden", {}).get(MODEL)
         return hidden if channels is None else hidden[..., channels]
 
 
 class _Stream:
-    """The hidden states of one model on their way through the layers, by batch."""
+    """The hidden states of one model at the current layer, by batch."""
 
     def __init__(
         self, weights: Weights, batches: Sequence[tuple[Tokens, bool]], how: Mapping[str, Any]
@@ -155,48 +155,50 @@ class _Stream:
         self.calls = [calls for _, calls in entered]
 
     def rows(self, *, held_out: bool) -> int:
-        """Tokens of the batches that are, or are not, held out."""
+        """Number of tokens of the batches that are (or are not) held out."""
         return sum(batch.numel() for batch, held in self.batches if held == held_out)
 
     def inputs(self, layer: int, parameters: Mapping[str, Tensor], name: str, index: int) -> Tensor:
-        """What one matrix of a layer multiplies in one batch."""
+        """The input of one matrix of a layer in one batch."""
         seen: list[Tensor] = []
         with self.skeleton.observed([name], lambda _, inputs: seen.append(inputs)):
             self.skeleton.run(layer, parameters, self.hidden[index], self.calls[index][layer])
         return seen[0]
 
     def step(self, layer: int, parameters: Mapping[str, Tensor]) -> None:
-        """Through one layer."""
+        """Run one layer."""
         self.hidden = [
             self.skeleton.run(layer, parameters, hidden, calls[layer])
             for hidden, calls in zip(self.hidden, self.calls, strict=True)
         ]
 
     def written(self, layer: int, names: Sequence[str]) -> list[list[Hidden]]:
-        """Through one layer; what these matrices of it gave, without their biases, by name and batch."""
+        """Run one layer; returns the outputs of these matrices without biases, by name and batch."""
         parameters = self.skeleton.load_layer(layer)
-        found: dict[str, list[Hidden]] = {name: [] for name in names}
+        outputs: dict[str, list[Hidden]] = {name: [] for name in names}
 
         def observe(name: str, inputs: Tensor) -> None:
-            found[name].append(functional.linear(inputs.float(), parameters[name].float()))
+            outputs[name].append(functional.linear(inputs.float(), parameters[name].float()))
 
         with self.skeleton.observed(names, observe):
             self.step(layer, parameters)
-        return list(found.values())
+        return list(outputs.values())
 
 
 def _written(cut: CutWeights) -> dict[int, list[str]]:
-    """The weights of o_proj and down_proj, in this order, of each layer of the cut model that was cut.
+    """The weights of o_proj and down_proj, in this order, of each layer of the pruned model whose outputs
+    changed.
 
-    Without residual channels that is every layer, without whole layers every one behind the first that went.
+    If residual channels were removed, these are all layers; if layers were removed, all after the first
+    removed one.
     """
-    left = layers_after(cut.source.config, cut.kept)
+    remaining = layers_after(cut.source.config, cut.kept)
     touched = {layer for layers in cut.kept.values() for layer in layers}
     everything = MODEL in cut.kept.get("hidden", {})
-    gap = next((new for new, old in enumerate(left) if new != old), len(left))
+    gap = next((new for new, old in enumerate(remaining) if new != old), len(remaining))
     names: dict[int, list[str]] = {}
     for group in groups(cut.config):
         at = group.layer
-        if group.kind in ("heads", "mlp") and (everything or at >= gap or left[at] in touched):
+        if group.kind in ("heads", "mlp") and (everything or at >= gap or remaining[at] in touched):
             names.setdefault(at, []).extend(s.tensor for s in group.slices if s.axis == 1)
     return names

@@ -1,8 +1,8 @@
-"""From the members' scores to one score a unit, in LLM-Pruner's order: per channel over the members, then
-over channels.
+"""Reduction of the members' scores to one score per unit, in LLM-Pruner's order: per channel over members,
+then over channels.
 
-q and o of grouped-query attention have several query heads to a unit; theirs are added up, channel by
-channel, before the members meet. With one query head to a KV head this is LLM-Pruner's arithmetic exactly.
+In grouped-query attention, q and o have several query heads per unit; these are summed channel by channel
+before the reduction over members. With one query head per KV head this is exactly LLM-Pruner's computation.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tailored_llama.recipe import Reduce
 
 
 def fold(scores: Float[Tensor, " owned"], group: Group) -> Float[Tensor, "units channels"]:
-    """Scores of one matrix's rows or columns, with the query heads of a unit added up."""
+    """Scores of one matrix's rows or columns, summed over the query heads of a unit."""
     return scores.view(group.units, -1, group.channels).sum(dim=1)
 
 
 def over_members(
     scores: Sequence[Float[Tensor, "units channels"]], how: Reduce
 ) -> Float[Tensor, "units channels"]:
-    """One score a channel from those of the members, in member order."""
+    """One score per channel from those of the members, in member order."""
     stacked = torch.stack(list(scores))
     if how in ("first", "second"):
         return stacked[("first", "second").index(how)]

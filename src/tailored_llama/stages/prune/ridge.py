@@ -1,13 +1,14 @@
-"""Ridge regression of a cut matrix onto what the whole one gave, its damping chosen on held-out rows.
+"""Ridge regression of a pruned matrix onto the outputs of the unpruned one; the damping is chosen on held-out
+rows.
 
-With X the rows that go into the cut matrix W0 [out, in], Y the outputs wanted and E = Y - X W0^T what the cut
-leaves wrong, the correction D [in, out] of W0^T minimises
+With X the input rows of the pruned matrix W0 [out, in], Y the target outputs and E = Y - X W0^T the error of
+the cut, the correction D [in, out] of W0^T minimises
 
     |E - X D|^2 + a |D|^2,    a = damping * tr(X^T X) / in
 
 (Hoerl and Kennard 1970). No damping is least squares, infinite damping the plain cut. With more rows than
-inputs it is (X^T X + a)^-1 X^T E, with fewer the same thing as X^T (X X^T + a)^-1 E; either way the smaller
-matrix is solved, in fp64.
+inputs the solution is (X^T X + a)^-1 X^T E, with fewer it is computed as X^T (X X^T + a)^-1 E; either way the
+smaller system is solved, in fp64.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Tried beside the plain cut; in units of the mean eigenvalue of X^T X."""
+"""Candidate dampings, in addition to the plain cut; in units of the mean eigenvalue of X^T X."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A matrix and how far its output is from the one wanted on held-out rows: |Y - X W^T| / |Y|, `before`
-    with the plain cut and `after` with `weight`. `damping` is None where the plain cut stays."""
+    """A fitted matrix and its relative error on held-out rows, |Y - X W^T| / |Y|: `before` with the plain
+    cut, `after` with `weight`. `damping` is None if the plain cut is kept.
+    """
 
     weight: Float[Tensor, "out in"]
     damping: float | None
@@ -35,7 +37,9 @@ class Fit:
 
 
 class Ridge:
-    """Takes rows batch by batch, then fits. `rows` is the number of rows to come that are not held out."""
+    """Accumulates rows batch by batch, then fits. `rows` is the total number of rows that are not
+    held out.
+    """
 
     def __init__(self, weight: Float[Tensor, "out in"], rows: int) -> None:
         self.weight = weight
@@ -47,27 +51,27 @@ class Ridge:
     def add(
         self, inputs: Float[Tensor, "rows in"], targets: Float[Tensor, "rows out"], *, held_out: bool
     ) -> None:
-        """Take note of rows: what goes in, and what should come out."""
+        """Add rows of inputs and target outputs."""
         x, y = inputs.double(), targets.double()
         if held_out:
             self.wanted += float(y.square().sum())
         (self.held if held_out else self.seen).add(x, y - x @ self.weight.double().T)
 
     def correction(self, damping: float) -> Float[Tensor, "in out"]:
-        """D for one damping."""
+        """The correction D for one damping."""
         return self.seen.expanded(self.seen.solution(damping))
 
     def fit(self) -> Fit:
-        """The weight whose damping serves the held-out rows best; the plain cut where none serves better.
+        """The weight with the smallest error on held-out rows; the plain cut if no damping improves it.
 
-        In the precision of the cut weight, and measured as rounded to it.
+        The weight is in the precision of the pruned one, and the error is measured after rounding to it.
         """
         plain = self.held.left()
-        found = {
+        candidates = {
             d: self.held.left(self.seen.solution(d), self.seen) for d in DAMPINGS if self.seen.scale() > 0
         }
-        best = min(found, key=lambda damping: found[damping], default=None)
-        if best is not None and found[best] < plain:
+        best = min(candidates, key=lambda damping: candidates[damping], default=None)
+        if best is not None and candidates[best] < plain:
             weight = (self.weight.double() + self.correction(best).T).to(self.weight.dtype)
             left = self.held.left((weight.double() - self.weight.double()).T)
             if left < plain:
@@ -79,9 +83,10 @@ class Ridge:
 
 
 class _Statistics(Protocol):
-    """What is kept of rows X and E.
+    """Statistics of the rows X and E.
 
-    A `solution` is D itself, or what `expanded` makes D from."""
+    A `solution` is D, or a smaller matrix that `expanded` turns into D.
+    """
 
     def add(self, x: Tensor, e: Tensor) -> None: ...
 
@@ -94,12 +99,12 @@ class _Statistics(Protocol):
     def expanded(self, solution: Tensor) -> Tensor: ...
 
     def left(self, solution: Tensor | None = None, of: _Statistics | None = None) -> float:
-        """|E - X D|^2, D being 0, or given, or what `of` expands to."""
+        """|E - X D|^2, where D is 0, the given solution, or its expansion by `of`."""
         ...
 
 
 class _Rows:
-    """Few rows: they themselves are kept."""
+    """For few rows: the rows are stored."""
 
     def __init__(self) -> None:
         self.parts: list[tuple[Tensor, Tensor]] = []
@@ -133,7 +138,7 @@ class _Rows:
 
 
 class _Moments:
-    """Many rows: X^T X, X^T E and |E|^2 are kept."""
+    """For many rows: X^T X, X^T E and |E|^2 are stored."""
 
     def __init__(self) -> None:
         self.xx = self.xe = torch.zeros((), dtype=torch.float64)

@@ -21,10 +21,10 @@ from tailored_llama.stages.prune.reduce import fold, over_members
 from tailored_llama.stages.prune.walk import Walk
 
 NUMBERS_AT_ONCE = 2**18
-"""Of a matrix, to be scored together: 1 MB in fp32, so that the steps of a formula meet in the cache."""
+"""Number of matrix elements scored together: 1 MB in fp32, so that intermediate results stay in the cache."""
 
 Key = tuple[Kind, int]
-"""A group: unit kind and layer."""
+"""The key of a group: (unit kind, layer)."""
 Text = Tokens | Objective | None
 Device = str | torch.device | None
 ChannelScores = dict[Key, Float[Tensor, "units channels"]]
@@ -33,7 +33,7 @@ ChannelScores = dict[Key, Float[Tensor, "units channels"]]
 def chosen_groups(weights: Weights, settings: Prune) -> list[Group]:
     """The groups to be scored: those of the recipe's unit kinds and layers.
 
-    A layer's score is what its units add up to, so with the unit kind `layers` these are scored as well.
+    A layer's score is the sum over its units, so with the unit kind `layers` these are scored as well.
     """
     every = groups(weights.config)
     start, end = settings.layers or (0, 1 + max(group.layer for group in every))
@@ -44,12 +44,12 @@ def chosen_groups(weights: Weights, settings: Prune) -> list[Group]:
 def channel_scores(
     weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
 ) -> ChannelScores:
-    """The criterion's score of each channel of the chosen groups, reduced over members; at least fp32, on
-    the CPU.
+    """The criterion's score of each channel of the chosen groups, reduced over members; at least fp32, on the
+    CPU.
 
-    `text` is the calibration batch or objective; the criteria that measure nothing on text ignore it. `seed`
-    is that of the random criterion. Raises CheckpointError naming the tensor whose score is not a finite
-    number, and PlanError for a criterion that scores whole layers only.
+    `text` is the calibration batch or objective; criteria without measurements ignore it. `seed` is for the
+    random criterion. Raises CheckpointError, with the tensor, for a score that is not finite, and PlanError
+    for a criterion that scores only layers.
     """
     chosen, rule = chosen_groups(weights, settings), criterion_named(settings.criterion)
     if rule.layer:
@@ -68,7 +68,7 @@ def channel_scores(
 def layer_scores(
     weights: Weights, settings: Prune, text: Text, seed: int, *, device: Device = None
 ) -> dict[int, float]:
-    """The criterion's score of each whole decoder layer in `settings.layers` (of all, by default).
+    """The criterion's score of each decoder layer in `settings.layers` (default: all).
 
     A criterion of matrices or groups is summed over all heads and MLP channels of the layer. Otherwise as
     `channel_scores`.
@@ -84,9 +84,9 @@ def layer_scores(
         def witness(layer: int, before: Tensor, after: Tensor) -> None:
             if layer in scores:
                 assert rule.layer is not None
-                found = rule.layer(before, after)
-                scores[layer] += float(found.double().sum())
-                counts[layer] += found.numel()
+                result = rule.layer(before, after)
+                scores[layer] += float(result.double().sum())
+                counts[layer] += result.numel()
 
         Walk(weights, text, (), precision=settings.precision, device=device).through(witness, end)
         return {layer: score / counts[layer] for layer, score in scores.items()}
@@ -105,7 +105,7 @@ def layer_scores(
 def _measured(
     weights: Weights, chosen: Sequence[Group], settings: Prune, text: Text, device: Device
 ) -> _MemberScores:
-    """Scores of all members of the chosen groups, by a criterion of matrices."""
+    """Scores of all members of the chosen groups, for a criterion of matrices."""
     rule, members = criterion_named(settings.criterion), _MemberScores(chosen, settings)
     if rule.needs == "weights":
         for name in track(list(members.owners), "magnitudes"):
@@ -124,7 +124,7 @@ def _measured(
 
 
 class _MemberScores:
-    """Scores of single matrices, gathered in any order and reduced group by group in member order."""
+    """Scores of single matrices, collected in any order and reduced per group in member order."""
 
     def __init__(self, chosen: Sequence[Group], settings: Prune) -> None:
         self.chosen = chosen
@@ -138,14 +138,14 @@ class _MemberScores:
         self.observed: dict[str, InputStatistics] = {}
 
     def observe(self, name: str, inputs: Tensor) -> None:
-        """Take note of a batch of one matrix's inputs."""
+        """Add a batch of one matrix's inputs."""
         if name not in self.observed:
             group, piece = self.owners[name][0]
             self.observed[name] = InputStatistics(group.channels if piece.axis == 1 else None)
         self.observed[name].add(inputs)
 
     def finish(self, name: str, weight: Tensor) -> None:
-        """Score one matrix of which all inputs have been seen."""
+        """Score one matrix after all its inputs were added."""
         self.add(name, weight, None, None, self.observed.pop(name))
 
     def add(
@@ -154,15 +154,13 @@ class _MemberScores:
         weight: Tensor,
         gradient: Tensor | None,
         squares: Tensor | None,
-        seen: InputStatistics | None = None,
+        statistics: InputStatistics | None = None,
     ) -> None:
-        """Score one matrix for every group that owns a part of it."""
+        """Score one matrix for each group that owns a part of it."""
         for group, piece in self.owners[name]:
-            score = torch.cat(list(self._by_block(group, piece, weight, gradient, squares, seen)))
+            score = torch.cat(list(self._by_block(group, piece, weight, gradient, squares, statistics)))
             if not score.isfinite().all():
-                raise CheckpointError(
-                    f"{name}: its {self.rule.name} score is not a finite number; check the weights"
-                )
+                raise CheckpointError(f"{name}: its {self.rule.name} score is not finite; check the weights")
             self.scores[piece] = fold(score, group).cpu()
 
     def _by_block(
@@ -172,14 +170,14 @@ class _MemberScores:
         weight: Tensor,
         gradient: Tensor | None,
         squares: Tensor | None,
-        seen: InputStatistics | None,
+        statistics: InputStatistics | None,
     ) -> Iterator[Float[Tensor, " channels"]]:
-        """Scores of a few channels at a time: what is computed on the way to them stays in the cache."""
+        """Scores of a few channels at a time, so that intermediate results stay in the cache."""
         assert self.rule.matrix is not None
         effective = weight + piece.shift if piece.shift else weight
         owned = [_turned(tensor, group, piece) for tensor in (effective, gradient, squares)]
         channels = group.units * piece.stride
-        inputs = _inputs(seen, _at_least_single(weight.dtype), group, piece) if seen else None
+        inputs = _inputs(statistics, _at_least_single(weight.dtype), group, piece) if statistics else None
         step = max(1, NUMBERS_AT_ONCE * channels // weight.numel())
         for start in range(0, channels, step):
             block = slice(start, start + step)
@@ -189,7 +187,7 @@ class _MemberScores:
             yield _of_shape(self.rule, scores, len(one))
 
     def reduced(self, how: Reduce) -> ChannelScores:
-        """One score a channel for each group."""
+        """One score per channel for each group."""
         return {
             (g.kind, g.layer): over_members([self.scores[s] for s in g.slices if s in self.scores], how)
             for g in self.chosen
@@ -197,11 +195,11 @@ class _MemberScores:
 
 
 def _of_shape(rule: Criterion, scores: Tensor, count: int) -> Float[Tensor, " count"]:
-    """`scores`, where they are one number each; PlanError otherwise: a plugin may give anything."""
+    """`scores` if they are one number per unit; PlanError otherwise, since a plugin may return anything."""
     shape = tuple(getattr(scores, "shape", ()))
     if shape != (count,):
         raise PlanError(
-            f"prune.criterion: {rule.name} gives scores of shape {shape}, not of ({count},); correct it"
+            f"prune.criterion: {rule.name} returns scores of shape {shape} instead of ({count},); correct it"
         )
     return scores
 
@@ -211,15 +209,17 @@ def _at_least_single(dtype: torch.dtype) -> torch.dtype:
 
 
 def _turned(tensor: Tensor | None, group: Group, piece: Slice) -> Float[Tensor, "owned fan"] | None:
-    """What the group owns of a matrix, with its channels as rows; of a vector, rows of one number."""
+    """The part of a matrix that the group owns, with its channels as rows; for a vector, rows of
+    one number.
+    """
     if tensor is None:
         return None
     owned = tensor.narrow(piece.axis, piece.offset, group.units * piece.stride)
     return owned.view(len(owned), -1) if piece.axis == 0 else owned.T
 
 
-def _inputs(seen: InputStatistics, dtype: torch.dtype, group: Group, piece: Slice) -> Inputs:
-    """Statistics of a matrix's inputs, as they stand to the part of it that the group owns."""
+def _inputs(statistics: InputStatistics, dtype: torch.dtype, group: Group, piece: Slice) -> Inputs:
+    """Statistics of a matrix's inputs, arranged for the part that the group owns."""
 
     def turned(values: Tensor) -> Tensor:
         row = values.to(dtype)[None]
@@ -227,5 +227,7 @@ def _inputs(seen: InputStatistics, dtype: torch.dtype, group: Group, piece: Slic
             return row
         return row.narrow(1, piece.offset, group.units * piece.stride).T
 
-    size = seen.size()
-    return Inputs(turned(seen.norm()), turned(seen.variance()), None if size is None else turned(size))
+    size = statistics.size()
+    return Inputs(
+        turned(statistics.norm()), turned(statistics.variance()), None if size is None else turned(size)
+    )

@@ -1,10 +1,10 @@
-"""Which units stay: a pure function of scores, settings and the table of groups. Knows no model and no
-tensor.
+"""Selection of the kept units: a pure function of scores, settings and the table of groups, without models or
+tensors.
 
-Two questions, each with two answers. How much goes: a share `of: units`, exactly as LLM-Pruner counts (Ma
-et al. 2023), or of the model's size in parameters, bytes or multiply-accumulates (budget.py). From where:
-`uniform`, the same share of every group, or `global`, the least of all groups together. Within a group the
-units of lowest score go.
+The amount is a share `of: units`, counted exactly as in LLM-Pruner (Ma et al. 2023), or of the model's size
+in parameters, bytes or multiply-accumulates (budget.py). It is distributed `uniform`, with the same share for
+every group, or `global`, by the lowest scores of all groups. Within a group the units with the lowest scores
+are removed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def check(pools: Sequence[Pool], settings: Prune, sizes: Sizes | None) -> None:
-    """PlanError where what `settings` ask for cannot be had from these pools, whatever their scores."""
+    """PlanError if `settings` cannot be met with these pools, for any scores."""
     cut = tracks(pools, settings)
     if sizes:
         check_reach(Tally(cut, sizes), settings.of, settings.ratio, sizes.total())
@@ -34,19 +34,19 @@ def check(pools: Sequence[Pool], settings: Prune, sizes: Sizes | None) -> None:
     if settings.steps > max(1, removable):
         raise PlanError(
             f"prune.steps: {settings.steps} is more than the {removable} steps in which the chosen units can "
-            f"go; choose at most {removable}"
+            f"be removed; choose at most {removable}"
         )
 
 
 def select(
     pools: Sequence[Pool], settings: Prune, share: float, sizes: Sizes | None, *, warn: bool = True
 ) -> Kept:
-    """The units that stay when `share` is gone; groups that are whole are not listed.
+    """The kept units when `share` is removed; groups that are not cut are not listed.
 
-    `sizes` measures the original model by `settings.of`; None counts units. `warn` of a final share that is
-    off by more than half a percent of it. Every group of a layer keeps at least the `floor`. Widths are
-    multiples of `align`: channels always, heads x head_dim where a group has enough heads. With `alike` all
-    layers keep equally many. Raises PlanError for an `align` or a ratio of a size that cannot be met.
+    `sizes` measures the original model by `settings.of`; None counts units. `warn` logs if the final share
+    deviates by more than half a percent. Every group of a layer keeps at least the `floor`. Widths are
+    multiples of `align`: channels always, heads x head_dim if a group has enough heads. With `alike` all
+    layers keep the same numbers. Raises PlanError for an `align` or a ratio that cannot be met.
     """
     cut = tracks(pools, settings)
     tally = Tally(cut, sizes)
@@ -59,8 +59,8 @@ def select(
             positions = ranked(tally.place([0] * len(cut)), share, total, normalisation(settings))
         missed = 1 - tally.at(positions) / total - share
         if warn and share == settings.ratio and abs(missed) > 2 * CLOSE * min(share, 1 - share):
-            what = SIZES[settings.of]
-            log.warning("prune.ratio: %.4f of the %s was the nearest to %.4f", share + missed, what, share)
+            noun = SIZES[settings.of]
+            log.warning("prune.ratio: %.4f of the %s was the nearest to %.4f", share + missed, noun, share)
     elif settings.allocate == "uniform":
         positions = [_uniform(track, share) for track in cut]
     elif settings.alike:
@@ -71,8 +71,10 @@ def select(
 
 
 def normalisation(settings: Prune) -> str:
-    """What `auto` comes to: scores of the loss itself (by gradients) are of one scale in every layer and
-    kind, magnitudes and activations are not. Units are compared as LLM-Pruner compares them."""
+    """The normalisation that `auto` stands for. Scores from gradients of the loss have a common scale in all
+    layers and kinds; magnitudes and activations do not. With `of: units`, scores are compared as in
+    LLM-Pruner.
+    """
     if settings.normalise != "auto":
         return settings.normalise
     by_size = criterion_named(settings.criterion).needs in ("weights", "inputs")
@@ -90,22 +92,22 @@ def _kept(cut: Sequence[Track], positions: Sequence[int]) -> Kept:
 
 
 def consistent(kept: Kept, pools: dict[tuple[str, int], Pool]) -> Kept:
-    """Without units of layers, and query heads of KV heads, that are gone themselves."""
+    """`kept` without units of removed layers and query heads of removed KV heads."""
     layers = kept.get("layers", {}).get(MODEL)
     tidy: Kept = {}
     for kind, groups in kept.items():
         for layer, units in groups.items():
             if layers is not None and layer not in (MODEL, *layers):
                 continue
-            there = units
+            present = units
             heads = kept.get("heads", {}).get(layer)
             if kind == "query_heads":
                 group = pools[kind, layer].group
                 size = group.units // group.blocks
-                there = [u for u in units if heads is None or u // size in heads]
-                if len(there) == size * len(heads if heads is not None else range(group.blocks)):
+                present = [u for u in units if heads is None or u // size in heads]
+                if len(present) == size * len(heads if heads is not None else range(group.blocks)):
                     continue
-            tidy.setdefault(kind, {})[layer] = there
+            tidy.setdefault(kind, {})[layer] = present
     return tidy
 
 
@@ -120,20 +122,20 @@ def _check_floor(pools: Sequence[Pool], settings: Prune) -> None:
 
 
 def _uniform(track: Track, share: float) -> int:
-    """The position with int(n0 (1 - share)) left of n0 original channels, heads only as whole ones."""
-    left = []
+    """The position that keeps int(n0 (1 - share)) of n0 original channels, rounded to complete heads."""
+    widths = []
     for pool in track.pools:
         channels = pool.group.channels
         dropped = pool.left * channels - int(pool.size * channels * (1 - share))
-        left.append(pool.left - max(0, dropped) // channels)
-    return track.nearest(1 - min(left) / track.size)
+        widths.append(pool.left - max(0, dropped) // channels)
+    return track.nearest(1 - min(widths) / track.size)
 
 
 def _global(cut: Sequence[Track], share: float, normalise: str) -> list[int]:
-    """The positions when int(total (1 - share)) units are to be left of all: those above the threshold.
+    """The positions that keep the int(total (1 - share)) units with the highest scores of all groups.
 
-    The scores of heads (summed over head_dim) and of MLP channels are compared as they are, if they are not
-    to be normalised. A group that would lose all its units stays whole.
+    Without normalisation, the scores of heads (summed over head_dim) and of MLP channels are compared
+    directly. A group that would lose all its units is not cut.
     """
     pools = [track.pools[0] for track in cut]
     scales = [1.0] * len(pools)

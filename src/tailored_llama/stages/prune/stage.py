@@ -1,4 +1,4 @@
-"""The stage: a checkpoint directory or a model in; a smaller one, and the plan it was cut by, out."""
+"""The prune stage: from a checkpoint directory or a model to a smaller one, with its plan."""
 
 from __future__ import annotations
 
@@ -60,12 +60,13 @@ def make_plan(
 ) -> Plan:
     """Score `model` (a directory, hub id, `world`, or a model in memory) and plan a cut; nothing is cut.
 
-    With a `trajectory` in `settings`, this is the plan at its end. `overrides` are keys of `settings`, a
-    recipe's prune. Calibration text is drawn by `seed` as `settings` say (`tasks` and `data` as in a
-    recipe), unless `tokens` gives the ids. A model in memory needs `tokenizer` for text. Layers are computed
-    on `device`: by default, of a model on the disk, the GPU where there is one. Raises RecipeError,
-    CheckpointError (NaN, by tensor), FamilyError (units that the model has not), DataError (calibration) and
-    PlanError (layers outside the model; a ratio, `align`, `floor` or number of steps that cannot be had).
+    With a `trajectory` in `settings`, this is its last plan. `overrides` are single keys of `settings`, the
+    `prune` section of a recipe. Calibration text is drawn with `seed` according to `settings` (`tasks` and
+    `data` as in a recipe), unless `tokens` gives the ids. A model in memory needs `tokenizer` for text.
+    Layers are computed on `device`; the default for a model on disk is the GPU if there is one. Raises
+    RecipeError, CheckpointError (NaN, with the tensor), FamilyError (units that the model does not have),
+    DataError (calibration) and PlanError (layers outside the model; a ratio, `align`, `floor` or number of
+    steps that cannot be met).
     """
     plans = make_plans(
         model, settings=settings, seed=seed, tasks=tasks, data=data, tokens=tokens, tokenizer=tokenizer,
@@ -89,9 +90,9 @@ def make_plans(
     device: str | None = None,
     **overrides: Unpack[PruneKeys],
 ) -> dict[float, Plan]:
-    """{ratio: plan} for each ratio of the `trajectory` and for `ratio`, as `make_plan` makes them.
+    """{ratio: plan} for each ratio of the `trajectory` and for `ratio`; see `make_plan`.
 
-    Each keeps only units that the plans of lower ratios keep as well.
+    Plans are nested: each keeps only units that the plans of lower ratios keep.
     """
     settings = settings_of(Prune, settings, overrides, "prune")
     request = _Request(settings, seed, tasks, data or {}, tokens, tokenizer, device)
@@ -119,28 +120,28 @@ def prune(
     device: str | None = None,
     **overrides: Unpack[PruneKeys],
 ) -> Path | PreTrainedModel:
-    """Cut `model` by `plan`, or by one made here as `make_plan` does with the same arguments.
+    """Cut `model` by `plan`, by default the plan of `make_plan` with the same arguments.
 
-    With `out`, streams a checkpoint directory with plan.json (and the nested plans of a `trajectory` beside
-    it, for `plan`) and returns its path, at once where it is complete. Without, returns a new model in
-    memory; the given one stays as it is. Raises what `make_plan` raises, PlanError for a plan of another
-    model, and OutputError where `out` holds something else or the disk has no room. With
-    `settings.reconstruct` what that found is in reconstruction.json beside.
+    With `out`, writes a checkpoint directory with plan.json (and the nested plans of a `trajectory`, which
+    can be passed as `plan`) and returns its path; a complete one is reused. Without `out`, returns a new
+    model in memory and does not change the given one. With `settings.reconstruct`, reconstruction.json has
+    the errors before and after. Raises the errors of `make_plan`, PlanError for a plan of another model, and
+    OutputError if `out` contains something else or the disk is too full.
     """
     settings = settings_of(Prune, settings, overrides, "prune")
     request = _Request(settings, seed, tasks, data or {}, tokens, tokenizer, device)
     if isinstance(plan, (str, Path)):
         plan = Plan.load(plan)
-    # What was accepted for the plan is accepted for the cut.
+    # Attributes that were accepted for the plan are accepted for the cut.
     weights = checkpoint.open_weights(model, allow_config=plan.accepted if plan else ())
     if plan:
         source = _source(model, weights)
         plan.check(weights.config, str(model) if source["digest"] else source["model"], source["digest"])
     if out is None:
-        if plan:  # what is scored is checked there, what is written is checked as it is written
+        if plan:  # otherwise scoring checks the weights; written weights are checked when written
             checkpoint.check_finite(weights)
-        made = plan or max(_plans(model, weights, request).items())[1]
-        return checkpoint.load_model(_cut(weights, made, request))
+        used_plan = plan or max(_plans(model, weights, request).items())[1]
+        return checkpoint.load_model(_cut(weights, used_plan, request))
 
     about: dict[str, Any] = {"plan": plan.digest} if plan else request.identity()
     if plan and request.settings.reconstruct:
@@ -154,20 +155,20 @@ def prune(
 
 
 def _write(folder: Path, model: Model, weights: Weights, plan: Plan | None, request: _Request) -> None:
-    """Plan, unless `plan` is given, cut, and write the result into `folder`."""
+    """Plan (unless `plan` is given), cut, and write the result to `folder`."""
     home = weights.directory if isinstance(weights, Checkpoint) else None
     if not plan:  # before the long part
         check_request(weights, request.settings)
         expected = CutWeights(weights, expected_cut(weights, request.settings))
         checkpoint.check_room(expected, folder, copy_from=home)
     plans = {} if plan else _plans(model, weights, request)
-    made = plan or plans[request.settings.ratio]
-    cut = _cut(weights, made, request)
+    used_plan = plan or plans[request.settings.ratio]
+    cut = _cut(weights, used_plan, request)
     checkpoint.write_checkpoint(cut, folder, copy_from=home)
-    made.save(folder / "plan.json")
+    used_plan.save(folder / "plan.json")
     earlier = what_was_cut(home) if home else {}
     if "params" in earlier:
-        checkpoint.write_json(folder / CUT, one_after_another(earlier, json.loads(made.to_json())))
+        checkpoint.write_json(folder / CUT, one_after_another(earlier, json.loads(used_plan.to_json())))
     if isinstance(cut, Reconstructed):
         checkpoint.write_json(folder / "reconstruction.json", cut.record)
     save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, folder)
@@ -175,17 +176,17 @@ def _write(folder: Path, model: Model, weights: Weights, plan: Plan | None, requ
 
 @dataclass(frozen=True)
 class _Request(Source):
-    """What is asked of a plan, beside the model."""
+    """All inputs of a plan except the model."""
 
     device: str | None
 
     def place(self, weights: Weights) -> str | None:
-        """Where layers are computed; None where the weights are."""
+        """The device on which layers are computed; None for the device of the weights."""
         free = isinstance(weights, Checkpoint) and torch.cuda.is_available()
         return self.device or ("cuda" if free else None)
 
     def resolved(self) -> dict[str, Any]:
-        """Everything that a plan depends on beside the model and files' contents, as JSON."""
+        """All dependencies of a plan except the model and the contents of files, as JSON."""
         resolved = {**self.settings.model_dump(mode="json"), "seed": self.seed}
         # Tasks and data are read by some calibration sources only; a plan does not depend on the others.
         source = self.settings.calibration.source
@@ -197,7 +198,7 @@ class _Request(Source):
         return resolved
 
     def identity(self) -> dict[str, Any]:
-        """The same without paths: what they name is among the inputs, by its contents."""
+        """The same without paths, whose contents are in the inputs."""
         settings = self.settings.model_dump(mode="json")
         source = self.settings.calibration.source
         text = "tokens" if self.tokens is not None else text_name(source, self.c4)
@@ -219,7 +220,7 @@ class _Request(Source):
 
     @property
     def c4(self) -> dict[str, str]:
-        """The file that stands for C4, where there is one."""
+        """The local file that replaces C4, if there is one."""
         return {"c4": self.data["c4"]} if "c4" in self.data else {}
 
 
@@ -233,10 +234,10 @@ def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Pla
     plans = {}
     for ratio, kept in plan_units(weights, request.settings, text, request.seed, device=device).items():
         if not kept:
-            log.warning("prune.ratio: %s is less than one unit of any group; nothing is cut", ratio)
+            log.warning("prune.ratio: %s is less than one unit of any group; nothing is removed", ratio)
         before = parameter_count(weights.config)
         after = parameter_count(config_after(weights.config, kept))
-        log.info("plan: %s of %s parameters stay", f"{after:,}", f"{before:,}")
+        log.info("plan: keeps %s of %s parameters", f"{after:,}", f"{before:,}")
         params = {"before": before, "after": after}
         settings = {**request.resolved(), "ratio": ratio, **accepted}
         plans[ratio] = Plan(_source(model, weights), kept, params, settings)
@@ -244,7 +245,7 @@ def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Pla
 
 
 def _cut(weights: Weights, plan: Plan, request: _Request) -> CutWeights | Reconstructed:
-    """The cut weights, reconstructed where that is asked for."""
+    """The cut weights, reconstructed if `settings.reconstruct`."""
     cut = CutWeights(weights, plan.kept)
     if not request.settings.reconstruct:
         return cut

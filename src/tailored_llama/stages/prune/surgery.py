@@ -1,4 +1,4 @@
-"""The cut: a view of weights in which only the kept units are left, sliced as each tensor is read."""
+"""The cut: a view of weights with only the kept units; tensors are sliced when they are read."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Index = Int[Tensor, " kept"]
 
 
 class CutWeights:
-    """`weights` without the units that `kept` leaves out; itself a `Weights`, so it can be read, scored,
-    cut or written.
+    """`weights` restricted to the units in `kept`; itself a `Weights`, so it can be read, scored, cut or
+    written.
 
-    A kept index of a tensor is one that a kept unit owns, or that no unit owns; where units of several kinds
-    own an index, all of them have to stay. Layers that are left are numbered anew. Nothing is copied until a
-    tensor is asked for, and only that tensor then.
+    An index of a tensor is kept if a kept unit owns it or no unit owns it; if units of several kinds own an
+    index, all of them must be kept. The remaining layers are renumbered. Tensors are copied only when they
+    are read.
     """
 
     def __init__(self, weights: Weights, kept: Kept) -> None:
@@ -43,11 +43,11 @@ class CutWeights:
         self.config: PreTrainedConfig = config_after(weights.config, kept)
         self._indices = _kept_indices(weights, kept)
         self._names = _new_names(weights, layers_after(weights.config, kept))
-        # What depends on the residual width, and not on its channels, keeps the value that it had.
+        # Values that depend on the residual width, but not on single channels, are preserved by rescaling.
         self._rescaled = rescaling(weights.config, int(self.config.hidden_size))
 
     def names(self) -> list[str]:
-        """As the source's, but for layers that are gone and the numbers of those behind them."""
+        """As in the source, without removed layers and with renumbered ones."""
         return list(self._names)
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -59,11 +59,11 @@ class CutWeights:
         return tuple(shape)
 
     def dtype(self, name: str) -> torch.dtype:
-        """As the source's."""
+        """As in the source."""
         return self.source.dtype(self._names[name])
 
     def tensor(self, name: str) -> Tensor:
-        """The kept part of one tensor: a copy where it was cut, the source's own otherwise."""
+        """The kept part of one tensor: a copy if it was cut, otherwise the source's tensor."""
         old = self._names[name]
         tensor = self.source.tensor(old)
         for axis, index in self._indices.get(old, {}).items():
@@ -75,39 +75,39 @@ class CutWeights:
 
 
 def _select(tensor: Tensor, axis: int, index: Index) -> Tensor:
-    """Some indices of an axis, copied."""
+    """A copy of some indices of an axis."""
     if tensor.device.type != "cpu" or axis == 0:
         return tensor.index_select(axis, index.to(tensor.device))
-    # Of the columns of a large matrix NumPy's copy takes a third of the time. It knows no bf16: bits are
-    # moved.
+    # For columns of a large matrix, NumPy's copy takes a third of the time. It does not support bf16, so the
+    # bits are copied as integers.
     bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    stays = np.zeros(tensor.shape[axis], dtype=bool)
-    stays[index.numpy()] = True
-    columns = np.compress(stays, tensor.contiguous().view(bits).numpy(), axis=axis)
+    mask = np.zeros(tensor.shape[axis], dtype=bool)
+    mask[index.numpy()] = True
+    columns = np.compress(mask, tensor.contiguous().view(bits).numpy(), axis=axis)
     return torch.from_numpy(columns).view(tensor.dtype)
 
 
 def layers_after(config: PreTrainedConfig, kept: Kept) -> list[int]:
-    """The old numbers of the decoder layers that are left."""
+    """The original numbers of the remaining decoder layers."""
     return kept.get("layers", {}).get(MODEL, list(range(len(widths(config)))))
 
 
 def widths_after(config: PreTrainedConfig, kept: Kept) -> list[LayerWidths]:
-    """The widths of the layers that are left when only the kept units are."""
-    before = widths(config)
-    after = []
+    """The widths of the remaining layers when only `kept` units remain."""
+    original = widths(config)
+    result = []
     for layer in layers_after(config, kept):
-        heads, kv_heads, mlp = before[layer].heads, before[layer].kv_heads, before[layer].mlp
+        heads, kv_heads, mlp = original[layer].heads, original[layer].kv_heads, original[layer].mlp
         queries = heads // kv_heads
-        there = set(kept.get("heads", {}).get(layer, range(kv_heads)))
-        asked = kept.get("query_heads", {}).get(layer, range(heads))
-        left = sum(query // queries in there for query in asked)
-        after.append(LayerWidths(left, len(there), len(kept.get("mlp", {}).get(layer, range(mlp)))))
-    return after
+        kv_kept = set(kept.get("heads", {}).get(layer, range(kv_heads)))
+        query_kept = kept.get("query_heads", {}).get(layer, range(heads))
+        query_heads = sum(query // queries in kv_kept for query in query_kept)
+        result.append(LayerWidths(query_heads, len(kv_kept), len(kept.get("mlp", {}).get(layer, range(mlp)))))
+    return result
 
 
 def config_after(config: PreTrainedConfig, kept: Kept) -> PreTrainedConfig:
-    """The config of the model in which only the kept units are left."""
+    """The config of the model with only the kept units."""
     hidden = len(kept.get("hidden", {}).get(MODEL, range(int(config.hidden_size))))
     return with_widths(config, widths_after(config, kept), hidden=hidden, layers=layers_after(config, kept))
 
@@ -126,25 +126,25 @@ def _new_names(weights: Weights, layers: list[int]) -> dict[str, str]:
 
 
 def _kept_indices(weights: Weights, kept: Kept) -> Mapping[str, Mapping[int, Index]]:
-    """For each tensor and axis that is cut, the indices that stay, ascending."""
+    """For each tensor and axis that is cut, the kept indices, ascending."""
     masks: dict[str, dict[int, Bool[Tensor, " length"]]] = defaultdict(dict)
     for group in groups(weights.config):
         units = kept.get(group.kind, {}).get(group.layer)
         if units is None:
             continue
-        stays = torch.zeros(group.units, dtype=torch.bool)
-        stays[units] = True
-        _mask(weights, group, stays, masks)
+        unit_mask = torch.zeros(group.units, dtype=torch.bool)
+        unit_mask[units] = True
+        _mask(weights, group, unit_mask, masks)
     return {
         name: {axis: mask.nonzero().flatten() for axis, mask in axes.items()} for name, axes in masks.items()
     }
 
 
-def _mask(weights: Weights, group: Group, stays: Tensor, masks: dict[str, dict[int, Tensor]]) -> None:
+def _mask(weights: Weights, group: Group, unit_mask: Tensor, masks: dict[str, dict[int, Tensor]]) -> None:
     for piece in group.slices:
         length = weights.shape(piece.tensor)[piece.axis]
-        # Several slices may share an axis, as in fused projections: what none of them owns stays.
+        # Several slices may share an axis, as in fused projections; indices without an owner are kept.
         mask = masks[piece.tensor].setdefault(piece.axis, torch.ones(length, dtype=torch.bool))
-        mask[piece.offset : piece.offset + group.units * piece.stride] &= stays.repeat_interleave(
+        mask[piece.offset : piece.offset + group.units * piece.stride] &= unit_mask.repeat_interleave(
             piece.stride
         )

@@ -1,10 +1,10 @@
 """The walk through the layers: forward, the head, and back, with one decoder layer in memory at a time.
 
-Forward, each layer is loaded, run on the stored hidden states and dropped; its input is kept. Back, each
-layer is loaded again and recomputed from its input, and the gradients of its scored matrices are handed
-over and dropped one by one as they arise. What results equals the gradients of one backward pass through
-the whole model, to rounding (the recomputation is that of Chen et al. 2016, "Training Deep Nets with
-Sublinear Memory Cost"). Where activations are all that is asked for, the way forward is the whole walk.
+In the forward pass, each layer is loaded, run on the stored hidden states and dropped; its input is stored.
+In the backward pass, each layer is loaded again and recomputed from its input; the gradients of its scored
+matrices are passed on and dropped one by one. The result equals the gradients of one backward pass through
+the complete model, up to rounding (recomputation as in Chen et al. 2016, "Training Deep Nets with Sublinear
+Memory Cost"). If only activations are needed, there is no backward pass.
 """
 
 from __future__ import annotations
@@ -24,26 +24,28 @@ from tailored_llama.stages.prune.meta_model import Call, Hidden, Skeleton
 from tailored_llama.stages.prune.objective import LanguageModel, Objective, Tokens
 
 TOKENS_AT_ONCE = 1024
-"""Through a layer in one piece: enough to keep the matrix products busy, little beside a large layer."""
+"""Tokens per layer call: enough for efficient matrix products, little memory compared to a large layer."""
 LOGITS_AT_ONCE = 2**24
-"""Numbers in one chunk of logits: 64 MB in fp32."""
+"""Number of elements in one chunk of logits: 64 MB in fp32."""
 
 Consume = Callable[[str, Tensor, Tensor, Tensor | None], None]
-"""Takes a parameter's name, the parameter, its gradient, and if asked for its mean squared one by sample."""
+"""Receives a parameter's name, the parameter, its gradient, and optionally its mean squared per-sample
+gradient.
+"""
 Observe = Callable[[str, Hidden], None]
-"""Takes a weight's name and one batch of what its matrix multiplies, [samples, length, features]."""
+"""Receives a weight's name and one batch of its matrix's inputs, [samples, length, features]."""
 Witness = Callable[[int, Hidden, Hidden], None]
-"""Takes a layer's number, and of one batch what went into the layer and what came out of it."""
+"""Receives a layer's number, and its input and output for one batch."""
 
 
 class Walk:
-    """One pass forward, and if asked for back, over calibration text: token ids for the language-modelling
-    loss, or another objective.
+    """A forward pass, and optionally a backward pass, over calibration text: token ids for the
+    language-modelling loss, or another objective.
 
-    `scored` names the parameters whose gradients or inputs are wanted; no others are taken. They may be of
-    layers, or around them: embedding, last norm, head (a head tied to the embedding goes by the embedding's
-    name). With `per_sample`, the squared gradients of each sample's own loss are averaged as well. For
-    `precision` and `device` see `Skeleton`.
+    `scored` names the parameters whose gradients or inputs are collected. They may be in layers or outside:
+    embedding, last norm, head (a head that is tied to the embedding has the embedding's name). With
+    `per_sample`, the squared gradients of each sample's loss are averaged as well. For `precision` and
+    `device` see `Skeleton`.
     """
 
     def __init__(
@@ -59,8 +61,8 @@ class Walk:
         self.skeleton = Skeleton(weights, precision=precision, device=device)
         self.objective: Objective = LanguageModel(text) if isinstance(text, Tensor) else text
         self.per_sample = per_sample
-        read = self.objective.batches(per_sample, TOKENS_AT_ONCE)
-        self.batches = [batch.to(self.skeleton.device) for batch in read]
+        batches = self.objective.batches(per_sample, TOKENS_AT_ONCE)
+        self.batches = [batch.to(self.skeleton.device) for batch in batches]
         self.scored: dict[int | None, list[str]] = defaultdict(list)
         for name in dict.fromkeys(scored):
             self.scored[self.skeleton.layer_of(name)].append(name)
@@ -70,8 +72,9 @@ class Walk:
         self.last = max(inside, default=-1)
 
     def gradients(self, consume: Consume) -> float:
-        """Hand every scored parameter's gradient to `consume`, from the head back to the embedding; returns
-        the loss (nats per token, or what the objective measures)."""
+        """Pass every scored parameter's gradient to `consume`, from the head back to the embedding; returns
+        the loss (nats per token, or the value of the objective).
+        """
         with torch.no_grad():
             hidden, calls, inputs = self._forward()
         around = {name: self._gathered() for name in self.scored[None]}
@@ -88,10 +91,10 @@ class Walk:
 
     @torch.no_grad()
     def activations(self, observe: Observe, finish: Callable[[str, Tensor], None]) -> None:
-        """Hand the inputs of every scored matrix to `observe`, batch by batch, first layer first.
+        """Pass the inputs of every scored matrix to `observe`, batch by batch, first layer first.
 
-        When a layer has seen all batches, `finish` takes the name and value of each of its scored weights.
-        Layers behind the last scored one are not run.
+        After all batches of a layer, `finish` receives the name and value of each of its scored weights.
+        Layers after the last scored one are not run.
         """
         hidden, calls = self._enter()
         for layer in track(range(self.last + 1), "activations"):
@@ -103,12 +106,12 @@ class Walk:
 
     @torch.no_grad()
     def through(self, witness: Witness, end: int | None = None) -> None:
-        """Show `witness` what goes into and comes out of every layer before `end`, batch by batch."""
+        """Pass input and output of every layer before `end` to `witness`, batch by batch."""
         hidden, calls = self._enter()
         for layer in track(range(len(self.skeleton.layers) if end is None else end), "layers"):
-            before, hidden = hidden, self._run(layer, self.skeleton.load_layer(layer), hidden, calls)
-            for one, other in zip(before, hidden, strict=True):
-                witness(layer, one, other)
+            inputs, hidden = hidden, self._run(layer, self.skeleton.load_layer(layer), hidden, calls)
+            for layer_input, layer_output in zip(inputs, hidden, strict=True):
+                witness(layer, layer_input, layer_output)
 
     def _enter(self) -> tuple[list[Hidden], list[list[Call]]]:
         entered = [self.skeleton.enter(batch) for batch in self.batches]
@@ -127,7 +130,9 @@ class Walk:
         ]
 
     def _forward(self) -> tuple[list[Hidden], list[list[Call]], dict[int, list[Hidden]]]:
-        """By batch: the last layer's output, the calls, and the inputs that the way back needs by layer."""
+        """By batch: the last layer's output, the calls, and by layer the inputs that the backward
+        pass needs.
+        """
         hidden, calls = self._enter()
         inputs: dict[int, list[Hidden]] = {}
         for layer in track(range(len(self.skeleton.layers)), "forward"):
@@ -139,8 +144,9 @@ class Walk:
     def _head(
         self, hidden: Sequence[Hidden], around: Mapping[str, _Gathered], consume: Consume
     ) -> tuple[float, list[Hidden], list[Tensor]]:
-        """The loss, its gradients by the last hidden states, and what it adds to an embedding that the head
-        is tied to: by batch with `per_sample`, else in all."""
+        """The loss, its gradients with respect to the last hidden states, and its gradient for a tied
+        embedding: by batch with `per_sample`, otherwise in total.
+        """
         parameters = self.skeleton.load_head()
         stored = {name: self.skeleton.stored(name) for name in parameters}
         leaves = {n: p.detach().requires_grad_() for n, p in parameters.items() if stored[n] in around}
@@ -153,7 +159,7 @@ class Walk:
             last = index == len(hidden) - 1
             for name, leaf in leaves.items():
                 if not self.per_sample and not last:
-                    continue  # the sum is all that is wanted
+                    continue  # only the sum is needed
                 assert leaf.grad is not None
                 own, leaf.grad = leaf.grad, None
                 if stored[name] == self.skeleton.embedding:
@@ -165,7 +171,7 @@ class Walk:
         return total, gradients, tied
 
     def _loss(self, parameters: Mapping[str, Tensor], index: int, states: Hidden) -> tuple[float, Hidden]:
-        """One batch's share of the loss, and its gradient by the last hidden states."""
+        """One batch's share of the loss, and its gradient with respect to the last hidden states."""
         size = max(1, LOGITS_AT_ONCE // int(self.skeleton.model.config.vocab_size))
 
         def losses(hidden: Tensor, labels: Tensor) -> Float[Tensor, " tokens"]:
@@ -204,7 +210,7 @@ class Walk:
         upstream: Sequence[Hidden],
         consume: Consume,
     ) -> list[Hidden]:
-        """One layer's share of the way back; returns the gradients by its inputs."""
+        """The backward pass of one layer; returns the gradients with respect to its inputs."""
         parameters = self.skeleton.load_layer(layer)
         leaves = {name: parameters[name].detach().requires_grad_() for name in self.scored.get(layer, ())}
         parameters |= leaves
@@ -232,7 +238,7 @@ class Walk:
     def _entrance(
         self, upstream: Sequence[Hidden], in_head: Sequence[Tensor], gathered: _Gathered, consume: Consume
     ) -> None:
-        """The gradient of the embedding: of the rows that occur, and all of it where it is the head's too."""
+        """The gradient of the embedding: of the rows that occur, or of all rows if it is tied to the head."""
         table = self.skeleton.load(self.skeleton.embedding)
         total = torch.zeros_like(table, dtype=self.skeleton.dtype)
         for index, (batch, gradient) in enumerate(zip(self.batches, upstream, strict=True)):
@@ -251,9 +257,10 @@ class Walk:
 
 
 class _Gathered:
-    """Gradients of one parameter, added up over batches; dropped once they are handed over.
+    """Gradients of one parameter, summed over batches; dropped after they are passed on.
 
-    With `samples` > 0 each batch is one sample, whose gradient of the mean loss is 1 / samples of its own.
+    With `samples` > 0 each batch is one sample, and its gradient of the mean loss is 1 / samples of that of
+    its own loss.
     """
 
     def __init__(self, samples: int) -> None:
@@ -270,7 +277,7 @@ class _Gathered:
         self.total = gradient if self.total is None else self.total.add_(gradient)
 
     def done(self) -> tuple[Tensor, Tensor | None]:
-        """The sum, and the mean of the squares by sample if asked for; they are let go of here."""
+        """The sum, and with `samples` the mean of the squared per-sample gradients; releases both."""
         assert self.total is not None
         total, squares = self.total, self.squares
         self.total = self.squares = None

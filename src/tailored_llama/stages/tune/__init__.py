@@ -1,4 +1,4 @@
-"""Tune: a few shots of one task, in the task's own words, into LoRA adapters on the (pruned) model."""
+"""Tune: train LoRA adapters of a (pruned) model on a few shots of one task, in the task's prompts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["chosen_prompt", "rank_wordings", "specificities", "tune"]
 
 
 class Arguments(TuneKeys, total=False):
-    """The keywords that `tune` takes beside those in its overloads."""
+    """The keywords of `tune` that are not listed in its overloads."""
 
     settings: Tune | None
     seed: int
@@ -74,30 +74,29 @@ def tune(
 ) -> Path | PreTrainedModel | PeftModel:
     """Tune `model` to `task` on a few labelled shots by LoRA (Aftab and Davy 2024; Hu et al. 2021).
 
-    `settings` are a recipe's `tune` keys, `overrides` single ones on top (`shots=20`). `data` maps a task
-    to a local directory of its splits. A model in memory is left as it was, and needs its `tokenizer`
-    unless it was loaded from a directory. `allow_config` names attributes of config.json to accept that no
-    table knows. `device`: where a model from disk is put; default the GPU where there is one. `teacher` is
-    the unpruned model that `loss: distill` learns from; it is run before the student is loaded.
+    `settings` are a recipe's `tune` keys, `overrides` single keys (`shots=20`). `data` maps a task to a local
+    directory of its splits. A model in memory is not changed, and needs its `tokenizer` unless it was loaded
+    from a directory. `allow_config` names unknown attributes of config.json to accept. `device` is the device
+    for a model from disk; default the GPU if there is one. `teacher` is the unpruned model for `loss:
+    distill`; it runs before the student is loaded.
 
     With `out`, writes `adapter/`, `history.jsonl`, `shots.json` and, with `merge`, the merged checkpoint in
-    the base's own form, and returns the directory; returns at once where that is complete. Until then the
-    teacher's distributions and, with `merge`, what was trained are in `teacher-*` and `trained-*` beside
-    `out`, from which a call that failed goes on. Without, returns the tuned model, merged or with its
-    adapters on.
+    the form of the base, and returns the directory; a complete one is reused. Until then the teacher's
+    distributions and, with `merge`, the trained adapter are in `teacher-*` and `trained-*` next to `out`; a
+    call that failed resumes from them. Without `out`, returns the tuned model, merged or with its adapters.
 
-    Raises DataError for too few rows, TaskError for an unknown task or prompt, TuneError where training
+    Raises DataError for too few rows, TaskError for an unknown task or prompt, TuneError if training
     diverges (nothing is left behind), CheckpointError for a base that cannot be read.
     """
     settings = settings_of(Tune, settings, overrides, "tune")
-    asked = load_task(task)
+    loaded_task = load_task(task)
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
-        task=asked, settings=settings, seed=seed, data=(data or {}).get(asked.name),
+        task=loaded_task, settings=settings, seed=seed, data=(data or {}).get(loaded_task.name),
         tokenizer=tokenizer, device=device, texts=(data or {}).get("c4"),
         teacher=checkpoint.resolve(teacher) if isinstance(teacher, (str, Path)) else teacher,
     )  # fmt: skip
-    with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # of the teacher as well
+    with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # for the teacher as well
         return complete(job.stage(merge=merge), out) if out is not None else job.run().model(merge=merge)
 
 
@@ -114,27 +113,29 @@ def rank_wordings(
     allow_config: Sequence[str] = (),
     device: str | None = None,
 ) -> Ranking:
-    """How well `model` answers in every wording of `task`, the most effective first: as it is, or tuned on
-    halves of the shots (`settings.auto`).
+    """Rank the wordings of `task` by how well `model` answers in them, untuned or tuned on halves of the
+    shots (`settings.auto`); the most effective first.
 
-    Asked are the very shots that `tune` with the same `settings`, `seed` and `data` would train on, so the
-    first is what its `prompt: auto` takes. Raises DataError, TaskError and CheckpointError as `tune` does.
+    Uses the same shots as `tune` with the same `settings`, `seed` and `data`, so the first wording is the
+    choice of `prompt: auto`. Raises DataError, TaskError and CheckpointError as `tune` does.
     """
-    asked, settings = load_task(task), settings or Tune()
-    place = (data or {}).get(asked.name)
-    drawn = draw_shots(asked, settings, seed=seed, data=place)
+    loaded_task, settings = load_task(task), settings or Tune()
+    place = (data or {}).get(loaded_task.name)
+    drawn = draw_shots(loaded_task, settings, seed=seed, data=place)
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
-        task=asked, settings=settings, seed=seed, data=place, tokenizer=tokenizer, device=device,
+        task=loaded_task, settings=settings, seed=seed, data=place, tokenizer=tokenizer, device=device,
     )  # fmt: skip
     loaded, words = job.ready()
-    return ranked(loaded, words, asked, drawn.rows, settings, seed=seed)
+    return ranked(loaded, words, loaded_task, drawn.rows, settings, seed=seed)
 
 
 def chosen_prompt(directory: str | Path) -> str:
-    """The wording that the tuned directory `directory` was trained on."""
+    """The wording in which the tuned directory `directory` was trained."""
     path = Path(directory) / SHOTS
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["prompt"])
     except (OSError, ValueError, KeyError):
-        raise TuneError(f"{directory} is no tuned directory (no {SHOTS}); name one that tune wrote") from None
+        raise TuneError(
+            f"{directory} is not a tuned directory (no {SHOTS}); name one that tune wrote"
+        ) from None

@@ -1,4 +1,4 @@
-"""Two halves of the shots: tuned on one, asked the other, both ways: none is asked that was taught."""
+"""Two-fold cross-validation on the shots: tune on one half, score the other."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Asked = tuple[Task, Sequence[Example]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Outcomes of every own example under the tuning that did not see it; of every other task's examples
-    under either tuning. Own ones in the order of the examples.
+    """Outcomes of the task's examples, in order, each by the model that was not tuned on it (`own`); and of
+    the other tasks' examples by both models (`others`).
     """
 
     own: list[Outcome]
@@ -40,53 +40,52 @@ def cross_validate(
     seed: int,
     others: Sequence[Asked] = (),
 ) -> HeldOut:
-    """Tune `model` on either half of `examples`, and ask the other half, and all of the `others`.
+    """Tune `model` on each half of `examples`, and score the other half and all of the `others`.
 
-    `model` is left as it was. Raises TuneError where a tuning diverges, DataError for fewer than two examples
-    and as scoring does.
+    `model` is not changed. Raises TuneError if a tuning diverges, DataError for fewer than two examples and
+    the errors of scoring.
     """
     if len(examples) < 2:
-        raise DataError(
-            f"task {task.name}: to tune on one half of the shots and ask the other takes two or more; "
-            "raise tune.shots"
-        )
+        raise DataError(f"task {task.name}: cross-validation needs two or more shots; raise tune.shots")
     settings = on_shots_alone(settings)
     metric = metric_of(task, settings)
-    found: dict[int, Outcome] = {}
-    besides: list[list[list[Outcome]]] = []
+    result: dict[int, Outcome] = {}
+    others_outcomes: list[list[list[Outcome]]] = []
     halves = split(examples)
-    for taught, held in (halves, halves[::-1]):
-        half, limit = [examples[place] for place in taught], example_length(task, model)
+    for train, test in (halves, halves[::-1]):
+        half, limit = [examples[place] for place in train], example_length(task, model)
         shots = encode(tokenizer, half, limit, metric, embedding_rows(model))
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             adapted = attach(model, settings.lora)
             fit(model, Material(shots), settings, seed=seed, title=f"tune {task.name}")
         model.eval()
-        asked = ask(model, tokenizer, task, [examples[place] for place in held])
-        found |= dict(zip(held, asked, strict=True))
-        besides.append([ask(model, tokenizer, other, rows) for other, rows in others])
+        scored = score_examples(model, tokenizer, task, [examples[place] for place in test])
+        result |= dict(zip(test, scored, strict=True))
+        others_outcomes.append(
+            [score_examples(model, tokenizer, other_task, rows) for other_task, rows in others]
+        )
         adapted.unload()
-    own = [found[place] for place in range(len(examples))]
-    return HeldOut(own, list(zip(*besides, strict=True)))
+    own_outcomes = [result[place] for place in range(len(examples))]
+    return HeldOut(own_outcomes, list(zip(*others_outcomes, strict=True)))
 
 
 def on_shots_alone(settings: Tune) -> Tune:
-    """The settings without what a comparison does not need and half of the shots cannot bear: a teacher,
-    general text, shots held out for stopping.
+    """The settings without a teacher, general text and early stopping, which a comparison on half of the
+    shots does not need.
     """
     losses = {name: weight for name, weight in settings.loss.items() if not loss_named(name).teacher}
     return settings.model_copy(update={"loss": losses or {"answer": 1.0}, "replay": None, "early_stop": None})
 
 
-def ask(
+def score_examples(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, examples: Sequence[Example]
 ) -> list[Outcome]:
-    """The outcomes of `examples`, with the task's name in the progress."""
-    return outcomes(model, tokenizer, task, examples, description=f"asking {task.name}")
+    """The outcomes of `examples`, with the task's name in the progress bar."""
+    return outcomes(model, tokenizer, task, examples, description=f"scoring {task.name}")
 
 
 def split(examples: Sequence[Example]) -> tuple[list[int], list[int]]:
-    """The places of two halves in which labels are as even as in the whole."""
+    """Indices of two halves with the same balance of labels."""
     ordered = sorted(range(len(examples)), key=lambda place: examples[place].gold)
     return ordered[::2], ordered[1::2]

@@ -1,9 +1,9 @@
-"""How specific a wording is: what tuning in it gains on its own task, minus what it gains on other tasks.
+"""The specificity of a wording: the gain from tuning in it on its own task, minus the gain on other tasks.
 
-The shots are halved, with labels in turn: the model is tuned on one half and asked the other, both ways, so
-that no shot is asked of a model that was tuned on it. The same two models are asked training rows of every
-other task, in that task's wording of the same name, or its first where it has none. A gain is in the margin
-of `Scored.margin`: the right choice's probability over the best other, between -2 and 2.
+Gains are measured by two-fold cross-validation on the shots, balanced over labels, so that no shot is scored
+by a model that was tuned on it. The same two models are scored on training rows of every other task, in that
+task's wording of the same name, or its first one. A gain is a difference of margins (`Scored.margin`),
+between -2 and 2.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Tune
 from tailored_llama.scoring import Outcome
 from tailored_llama.scoring.bootstrap import Interval, interval, resample
-from tailored_llama.stages.tune.cross_validation import ask, cross_validate
+from tailored_llama.stages.tune.cross_validation import cross_validate, score_examples
 from tailored_llama.stages.tune.stage import Job
 
 
@@ -53,62 +53,70 @@ def specificities(
     allow_config: Sequence[str] = (),
     device: str | None = None,
 ) -> list[Specificity]:
-    """Every wording of `task`, the most specific first; two tunings a wording, of half the shots each.
+    """The specificity of every wording of `task`, the highest first. Each takes two tunings on half of the
+    shots.
 
-    Raises DataError for fewer than two shots or no other task, and what `tune` raises.
+    Raises DataError for fewer than two shots or without another task, and the errors of `tune`.
     """
     if settings.shots < 2 or not others:
-        raise DataError(
-            "specificity needs two shots or more, to tune on one half, and one other task or more"
-        )
+        raise DataError("specificity needs at least two shots and at least one other task")
     if "distill" in settings.loss or settings.replay or settings.early_stop:
         raise TuneError(
-            "specificity tunes on the shots alone; leave out tune.loss: distill, tune.replay, tune.early_stop"
+            "specificity tunes only on the shots; remove tune.loss: distill, tune.replay, tune.early_stop"
         )
     places = data or {}
-    asked, *besides = (load_task(name) for name in (task, *others))
+    own_task, *other_tasks = (load_task(name) for name in (task, *others))
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
-        task=asked, settings=settings, seed=seed, data=places.get(asked.name), tokenizer=tokenizer,
+        task=own_task, settings=settings, seed=seed, data=places.get(own_task.name), tokenizer=tokenizer,
         device=device,
     )  # fmt: skip
     rows = {
         each.name: draw_shots(each, settings, seed=seed, data=places.get(each.name)).rows
-        for each in (asked, *besides)
+        for each in (own_task, *other_tasks)
     }
     loaded, words = job.ready()
-    found = []
-    for prompt in asked.prompts:
-        own = asked.examples(prompt, rows[asked.name])
-        elsewhere = [
+    result = []
+    for prompt in own_task.prompts:
+        own_examples = own_task.examples(prompt, rows[own_task.name])
+        other_examples = [
             (other, other.examples(prompt if prompt in other.prompts else next(iter(other.prompts)),
                                    rows[other.name]))
-            for other in besides
+            for other in other_tasks
         ]  # fmt: skip
-        was, *were = [ask(loaded, words, each, examples) for each, examples in [(asked, own), *elsewhere]]
-        after = cross_validate(loaded, words, asked, own, settings, seed=seed, others=elsewhere)
+        was, *were = [
+            score_examples(loaded, words, each, examples)
+            for each, examples in [(own_task, own_examples), *other_examples]
+        ]
+        after = cross_validate(
+            loaded, words, own_task, own_examples, settings, seed=seed, others=other_examples
+        )
         gained = [
             [fmean(pair) for pair in zip(*(_gains(before, now) for now in both), strict=True)]
             for before, both in zip(were, after.others, strict=True)
         ]
-        found.append(_summary(prompt, _gains(was, after.own), gained, seed))
-    return sorted(found, key=lambda entry: -entry.specificity)
+        result.append(_summary(prompt, _gains(was, after.own), gained, seed))
+    return sorted(result, key=lambda entry: -entry.specificity)
 
 
 def _gains(before: Sequence[Outcome], after: Sequence[Outcome]) -> list[float]:
-    """What every example gained in margin."""
+    """The gain in margin of every example."""
     return [now.margin - was.margin for was, now in zip(before, after, strict=True)]
 
 
 def _summary(prompt: str, own: list[float], others: list[list[float]], seed: int) -> Specificity:
-    """The shots of each task are drawn anew by themselves: gains on different tasks are not paired."""
+    """Mean gains and the interval of their difference. The shots of each task are resampled independently,
+    since gains on different tasks are not paired.
+    """
 
-    def redrawn(number: int, values: list[float]) -> np.ndarray:
+    def resampled_means(number: int, values: list[float]) -> np.ndarray:
         counts = resample(np.random.default_rng([seed, number, len(values)]), len(values))
         drawn: np.ndarray = counts @ np.array(values) / len(values)
         return drawn
 
-    here = redrawn(0, own)
-    there = np.mean([redrawn(number, values) for number, values in enumerate(others, start=1)], axis=0)
-    gap = here - there
-    return Specificity(prompt, float(here[0]), float(there[0]), float(gap[0]), interval(gap[1:]))
+    own_draws = resampled_means(0, own)
+    other_draws = np.mean(
+        [resampled_means(number, values) for number, values in enumerate(others, start=1)], axis=0
+    )
+    gap = own_draws - other_draws
+    return Specificity(prompt, float(own_draws[0]), float(other_draws[0]), float(gap[0]), interval(gap[1:]))

@@ -1,4 +1,4 @@
-"""One tuning: a base, a task and settings in; adapters, and what is to be known about them, out."""
+"""The tune stage: from a base, a task and settings to adapters and their records."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SHOTS = "shots.json"
 
 @dataclass(frozen=True)
 class Tuned:
-    """A trained model with its adapters on, the dtype of its base, and the records of the training."""
+    """A trained model with its adapters, the dtype of its base, and the records of the training."""
 
     adapted: PeftModel
     dtype: torch.dtype
@@ -56,16 +56,18 @@ class Tuned:
     shots: dict[str, Any]
 
     def model(self, *, merge: bool) -> PreTrainedModel | PeftModel:
-        """The model alone, with its adapters on, or folded in and then without them in `adapted` too."""
+        """The model with its adapters, or with `merge` the merged model; merging also removes them from
+        `adapted`.
+        """
         if not merge:
             return self.adapted
-        # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away on the way.
+        # Merged in fp32: in bf16, small updates would be lost to rounding.
         return checkpoint.merge_adapter(self.adapted.float(), self.dtype)
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that a tuning depends on."""
+    """All inputs of a tuning."""
 
     base: PreTrainedModel | Path
     task: Task
@@ -76,43 +78,43 @@ class Job:
     device: str | None
     teacher: PreTrainedModel | Path | None = None
     texts: str | None = None
-    """A local file that stands for the hub's text of `tune.replay`."""
+    """A local file that replaces the hub's text of `tune.replay`."""
     working: Working = field(default_factory=Working)
 
     def stage(self, *, merge: bool) -> Stage:
-        """The tuning as a stage: a directory with the adapter and, with `merge`, the merged checkpoint."""
+        """The tuning as a stage that writes the adapter and, with `merge`, the merged checkpoint."""
         settings = {"task": self.task.name, "merge": merge, **self.settings.model_dump(mode="json")}
         inputs = [model_inputs("base", self.base), self._rows]
         if self._needs_teacher():
             inputs.append(model_inputs("teacher", self._teacher().model))
         if self.settings.replay is not None:
             settings["replay"]["source"] = text_name(self.settings.replay.source, self._c4)
-        read = merged(inputs)
+        digests = merged(inputs)
         if not merge:
-            return Stage(STAGE, settings, read, self._write, seed=self.seed, working=self.working)
-        trained = Stage(TRAINED, {**settings, "of": STAGE}, read, self._write, seed=self.seed)
+            return Stage(STAGE, settings, digests, self._write, seed=self.seed, working=self.working)
+        trained = Stage(TRAINED, {**settings, "of": STAGE}, digests, self._write, seed=self.seed)
         produce = partial(self._merge, trained)
-        return Stage(STAGE, settings, read, produce, seed=self.seed, working=self.working)
+        return Stage(STAGE, settings, digests, produce, seed=self.seed, working=self.working)
 
     def _write(self, folder: Path) -> None:
         tuned = self.run(folder.parent)
         write_trained(tuned.adapted, self.base, tuned.history, folder, SHOTS, tuned.shots)
 
     def _merge(self, stage: Stage, folder: Path) -> None:
-        """Train, in a directory of its own, so that a merge that fails loses nothing; then merge."""
+        """Train into a working directory, so that a failed merge loses nothing; then merge."""
         trained = complete_beside(stage, folder.parent, self.working)
         self.working.trained()
         with kept(trained, folder):
             link_files(trained, folder, [FOLDER, HISTORY, SHOTS])
             write_model(merged_from(self.base, trained, self.device), folder, self.base, self.tokenizer)
-            told = what_was_cut(self.base) if isinstance(self.base, Path) else {}
-            if told:
-                checkpoint.write_json(folder / CUT, told)
+            record = what_was_cut(self.base) if isinstance(self.base, Path) else {}
+            if record:
+                checkpoint.write_json(folder / CUT, record)
 
     def run(self, cache: Path | None = None) -> Tuned:
-        """Draw the shots, settle the prompt, ask the teacher, train; leaves torch's generators as they were.
+        """Draw the shots, choose the prompt, run the teacher, train; does not change torch's generators.
 
-        What the teacher says is kept in `cache`, or only until the end where there is none.
+        The teacher's outputs are stored in `cache`; without it, they are deleted at the end.
         """
         tokenizer, metric = self._tokenizer(), metric_of(self.task, self.settings)
         loaded: list[tuple[PreTrainedModel, torch.dtype]] = []
@@ -127,7 +129,7 @@ class Job:
         shots = encode(tokenizer, chosen.examples, example_length(self.task, config), metric, vocabulary)
         texts: list[Shot] = []
         if self._needs_teacher():
-            loaded.clear()  # the teacher is never in memory together with its student
+            loaded.clear()  # teacher and student are never in memory at the same time
             with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
                 shots, texts = self._teacher().teach(
                     shots, Path(place), tokenizer, vocabulary, prompts_of(shots), self.working
@@ -137,7 +139,7 @@ class Job:
         model, dtype = loaded.pop() if loaded else self._model()
         material = Material([s for s in shots if id(s) not in set(map(id, held))], held, texts, replay)
         with torch.random.fork_rng():
-            torch.manual_seed(self.seed)  # the adapters' initial values and dropout
+            torch.manual_seed(self.seed)  # for the adapters' initial values and dropout
             adapted = attach(model, self.settings.lora)
             history = fit(
                 model, material, self.settings, seed=self.seed, title=f"tune {self.task.name}",
@@ -152,13 +154,13 @@ class Job:
     def _teacher(self) -> Teacher:
         if self.teacher is None:
             raise TuneError(
-                f"tune.loss: {teaching(self.settings)} learns from the unpruned model; name it: --teacher "
-                "DIR (teacher=...)"
+                f"tune.loss: {teaching(self.settings)} needs the unpruned model; name it: --teacher DIR "
+                "(teacher=...)"
             )
         return Teacher(self.teacher, self.settings.distill, self.settings.precision, self.seed, self.device)
 
     def ready(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """The base as tuning would find it, and its tokenizer."""
+        """The base, loaded as for tuning, and its tokenizer."""
         return self._model()[0].eval(), self._tokenizer()
 
     def _model(self) -> tuple[PreTrainedModel, torch.dtype]:

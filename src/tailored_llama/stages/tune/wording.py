@@ -1,4 +1,4 @@
-"""Which rows are the shots, and in which words they are put."""
+"""The choice of the shots and their wording."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tailored_llama.stages.tune.cross_validation import cross_validate
 
 @dataclass(frozen=True)
 class Chosen:
-    """The shots in the chosen wording, and what `shots.json` says about the choice."""
+    """The shots in the chosen wording, and the content of `shots.json`."""
 
     examples: list[Example]
     record: dict[str, Any]
@@ -34,12 +34,12 @@ def choose(
     seed: int,
     data: Path | str | None,
 ) -> Chosen:
-    """Draw the shots from the train split and settle the prompt: the named one, or with `auto` the most
-    effective on these very shots, for which `model` is asked for and left as it was. The scored split serves
-    only to keep its rows out of the shots.
+    """Draw the shots from the train split and choose the prompt: the named one, or with `auto` the most
+    effective on these shots, for which `model` is loaded (and not changed). The scored split is only used to
+    exclude its rows from the shots.
     """
     if settings.prompt != AUTO:
-        task.prompt(settings.prompt)  # a misspelt prompt is said before rows are fetched
+        task.prompt(settings.prompt)  # report a misspelt prompt before rows are loaded
     drawn = draw_shots(task, settings, seed=seed, data=data)
     ranking: Ranking | None = None
     prompt = settings.prompt
@@ -59,8 +59,9 @@ def ranked(
     *,
     seed: int,
 ) -> Ranking:
-    """The wordings of `task` on the shots `rows`, the most effective first: asked of the model as it is, or,
-    with `settings.auto` tuned, of the model tuned in that wording on the half of the shots that is not asked.
+    """Rank the wordings of `task` on the shots `rows`, the most effective first: scored by the untuned model,
+    or with `settings.auto: tuned` by cross-validation with the model tuned in that wording on the other half
+    of the shots.
     """
     if settings.auto == "untuned":
         return rank_prompts(model, tokenizer, task, rows, seed=seed)

@@ -1,1 +1,3 @@
-"""Faster forms of LoRA's products and of dropout on the CPU; same results as the plain ones."""
+"""Faster implementations of LoRA products and dropout on the CPU, with the same results as the
+standard ones.
+"""

@@ -1,9 +1,9 @@
-"""Dropout whose random numbers are cheap on a CPU.
+"""Dropout with cheap random numbers on a CPU.
 
-One step of a small model drops out of every input of every adapter, and torch draws each number by itself:
-a quarter of a tuning step went into `bernoulli_`. Here numpy's fastest generator draws 64 bits for four
-elements, exact to 2^-16 in the probability; and modules that read the same input (queries, keys and values;
-gate and up) drop the same of it.
+Dropout is applied to the input of every adapter, and torch draws one number per element: for a small model,
+`bernoulli_` took a quarter of a training step. Here numpy's fastest generator draws 64 bits for four
+elements, with probabilities exact to 2^-16; and modules with the same input (queries, keys and values; gate
+and up) share a mask.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ LEVELS = 2**16
 
 @dataclass
 class Input:
-    """An activation that modules read, and what they drop of it."""
+    """An activation that several modules read, and its dropout mask."""
 
     x: weakref.ref[Tensor]
     kept: Tensor
     dropped: Tensor | None = None
-    """What is left, for the adapters alone: no gradient goes through it by itself."""
+    """The activation after dropout, detached; only the adapters read it."""
 
 
 class Masks:
-    """What is dropped of one activation after the other: of each element with probability `p`.
+    """Dropout masks of successive activations; each element is dropped with probability `p`.
 
-    The stream is seeded from torch's global generator at the first draw.
+    The generator is seeded from torch's global generator at the first draw.
     """
 
     def __init__(self, p: float) -> None:
         self.p = p
         self.scale = 1 / (1 - p)
-        """What is left is multiplied with it."""
+        """Scale factor of the remaining elements."""
         self._stream: np.random.SFC64 | None = None
         self._last: Input | None = None
 
     def kept(self, x: Tensor, rows: Tensor) -> Tensor:
-        """0 or 1 for every element of `rows`, which is `x` in the wanted shape and dtype: what was drawn for
-        this very tensor, if it was the last.
+        """A mask of 0 and 1 for `rows`, which is `x` in the required shape and dtype. The last mask is reused
+        if it was drawn for the same tensor.
         """
         last, wanted = self._last, (rows.shape, rows.dtype)
         if last is None or last.x() is not x or (last.kept.shape, last.kept.dtype) != wanted:
@@ -51,7 +51,7 @@ class Masks:
         return last.kept
 
     def apply(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """`rows` without what is dropped, not scaled, detached and made once; and what is kept."""
+        """(`rows` after dropout, not scaled, detached and cached; the mask)."""
         kept = self.kept(x, rows)
         assert self._last
         if self._last.dropped is None:
@@ -64,12 +64,12 @@ class Masks:
             self._stream = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
         count = shape.numel()
         level = torch.from_numpy(self._stream.random_raw(-(-count // 4)).view(np.int16))[:count].view(shape)
-        # Straight into numbers: a pass over booleans, and choosing by them, takes twice as long.
+        # Create numbers directly: boolean masks and selection take twice as long.
         return torch.ge(level, round(self.p * LEVELS) - LEVELS // 2, out=torch.empty(shape, dtype=dtype))
 
 
 class QuickDropout(nn.Module):
-    """`nn.Dropout` for the CPU: zeroes a share of the elements, scales the others by 1 / (1 - p)."""
+    """`nn.Dropout` for the CPU: zeroes a share p of the elements, scales the others by 1 / (1 - p)."""
 
     def __init__(self, masks: Masks) -> None:
         super().__init__()
@@ -85,7 +85,9 @@ class QuickDropout(nn.Module):
 
 
 def quicken_dropout(model: nn.Module, p: float) -> None:
-    """Replace every `nn.Dropout` of the adapters in `model` that runs on the CPU, in place; `p` is theirs."""
+    """Replace every `nn.Dropout` of the adapters in `model` that is on the CPU, in place; `p` is its
+    probability.
+    """
     masks = Masks(p)
     for module in list(model.modules()):
         if not isinstance(module, nn.ModuleDict):

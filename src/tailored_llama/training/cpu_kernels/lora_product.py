@@ -1,9 +1,8 @@
-"""LoRA layers as one operation, for the time of a training on the CPU.
+"""LoRA layers as a single fused operation, during training on the CPU.
 
-peft adds an adapter to a matrix in a dozen small operations, each a pass over an activation in the forward
-pass and one or two in the backward. Here y = x W' + s drop(x) A' B' is one operation with its own derivative:
-the base product is made and the adapter added into it. In bf16 each frozen W is converted once, where
-autocast converts it at every step.
+peft computes an adapter in a dozen small operations, each with one pass over an activation in the forward
+pass and one or two in the backward pass. Here y = x W' + s drop(x) A' B' is one operation with its own
+gradient. In bf16, each frozen W is converted once; autocast would convert it at every step.
 """
 
 from __future__ import annotations
@@ -51,9 +50,9 @@ class LoraProduct(torch.autograd.Function):
 
 @contextmanager
 def fused(model: nn.Module) -> Iterator[None]:
-    """Have the LoRA layers of `model` that are on the CPU compute as LoraProduct until the block ends.
+    """Compute the LoRA layers of `model` that are on the CPU by LoraProduct inside the block.
 
-    Other kinds of adapters (DoRA), layers with several, and quantised bases are left as they are.
+    Other types of adapters (DoRA), layers with several adapters, and quantised bases are not changed.
     """
     changed = [module for module in model.modules() if isinstance(module, Linear) and _plain(module)]
     for module in changed:

@@ -165,11 +165,11 @@ def test_corpora_of_lines_are_joined_as_published(tmp_path: Path) -> None:
         ({"tasks": ["bolq"]}, TaskError, "did you mean 'boolq'"),
         ({"tasks": ["boolq"], "prompt": "harnes"}, TaskError, "did you mean 'harness'"),
         ({"perplexity": ["wikitext"]}, DataError, r"no corpus 'wikitext' \(did you mean 'wikitext2'"),
-        ({"perplexity": ["nowhere.txt"]}, DataError, "nowhere.txt is no readable text"),
+        ({"perplexity": ["nowhere.txt"]}, DataError, "nowhere.txt is not readable text"),
         ({"perplexity": ["world"], "length": 1000}, DataError, "windows of 1000 tokens do not fit"),
         ({"perplexity": ["world@2048"]}, DataError, r"2048 tokens do not fit .*\(--length 256\)"),
-        ({"perplexity": ["world@1"]}, DataError, "perplexity world@1: a window has 2 tokens or more"),
-        ({"tasks": ["boolq"], "tokenizer": None}, CheckpointError, "with its tokenizer"),
+        ({"perplexity": ["world@1"]}, DataError, "perplexity world@1: a window needs at least 2 tokens"),
+        ({"tasks": ["boolq"], "tokenizer": None}, CheckpointError, "needs its tokenizer"),
         ({"adapter": "nowhere"}, TuneError, "nowhere holds no adapter"),
     ],
 )
@@ -234,7 +234,7 @@ def test_the_validation_split_is_there_to_choose_by_and_not_where_it_is_reported
     from tailored_llama.stages.evaluate.questions import Questions
 
     asked = {
-        split: Questions.ask(
+        split: Questions.of(
             load_task("world_boolq"), "paper", None, limit=3, fewshot=0, seed=1, split=split
         ).place
         for split in ("scored", "validation")
@@ -242,4 +242,4 @@ def test_the_validation_split_is_there_to_choose_by_and_not_where_it_is_reported
     assert asked["scored"].endswith("/test")
     assert asked["validation"].endswith("/validation")
     with pytest.raises(TaskError, match=r"boolq is scored on its validation split, so nothing may be chosen"):
-        Questions.ask(load_task("boolq"), "paper", None, limit=3, fewshot=0, seed=1, split="validation")
+        Questions.of(load_task("boolq"), "paper", None, limit=3, fewshot=0, seed=1, split="validation")

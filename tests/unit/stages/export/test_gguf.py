@@ -157,7 +157,7 @@ def test_other_peoples_files_are_kept(tmp_path: Path) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("mine")
     refused(OutputError, "no GGUF file", notes)
-    refused(OutputError, "cannot be made", notes / "m.gguf")
+    refused(OutputError, "cannot be created", notes / "m.gguf")
     assert notes.read_text() == "mine"
 
 

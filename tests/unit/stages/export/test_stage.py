@@ -71,7 +71,7 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TuneError, match=r"was tuned on base \w{8}, this base is \w{8}; name the base"):
         export(tmp_path / "other", adapter=adapter, out=tmp_path / "out")
     (adapter / "adapter" / "base.json").unlink()
-    with pytest.raises(TuneError, match="does not say which base it belongs to"):
+    with pytest.raises(TuneError, match="does not record its base"):
         export(base, adapter=adapter, out=tmp_path / "out")
     with pytest.raises(TuneError, match=r"holds no adapter_config\.json"):
         export(base, adapter=tmp_path / "other", out=tmp_path / "out")
@@ -80,7 +80,7 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
 
 def test_an_adapter_is_not_a_model(tmp_path: Path) -> None:
     adapter = tuned(saved(plain(), tmp_path / "base"), tmp_path / "tuned")
-    with pytest.raises(CheckpointError, match="holds only an adapter; name its base as the model"):
+    with pytest.raises(CheckpointError, match="contains only an adapter; name its base as the model"):
         export(adapter, out=tmp_path / "out")
 
 
@@ -115,7 +115,7 @@ def test_a_finished_export_is_not_made_again_and_a_changed_one_is(tmp_path: Path
 
 def test_an_output_that_holds_something_else(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("")
-    with pytest.raises(TailorError, match=r"holds other files \(x\.txt\): name an empty or new directory"):
+    with pytest.raises(TailorError, match=r"contains other files \(x\.txt\): name an empty or new directory"):
         export(plain(), out=tmp_path)
 
 

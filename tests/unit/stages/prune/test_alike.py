@@ -72,7 +72,7 @@ def test_global_decides_between_the_kinds() -> None:
 
 
 def test_layers_that_do_not_take_part_cannot_become_alike() -> None:
-    with pytest.raises(PlanError, match=r"prune.alike: .*leave prune.layers out"):
+    with pytest.raises(PlanError, match=r"prune.alike: .*remove prune.layers"):
         make_plan(model_of(WIDE), ratio=0.1, alike=True, layers=(1, 3), criterion="l1")
     assert make_plan(model_of(WIDE), ratio=0.1, alike=True, layers=(0, 4), criterion="l1").kept
 

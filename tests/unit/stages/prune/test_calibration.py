@@ -125,8 +125,8 @@ def test_token_ids_are_taken_as_they_are(tmp_path: Path) -> None:
     ("tensors", "says"),
     [
         ({"ids": torch.zeros(4, 10).long()}, "no input_ids, only ids"),
-        ({"input_ids": torch.zeros(4, 10)}, "whole numbers"),
-        ({"input_ids": torch.zeros(40).long()}, "whole numbers"),
+        ({"input_ids": torch.zeros(4, 10)}, "must be integers"),
+        ({"input_ids": torch.zeros(40).long()}, "must be integers"),
         (
             {"input_ids": torch.full((4, 10), VOCABULARY)},
             "from 200 to 200, but the model's vocabulary is 200",
@@ -143,10 +143,10 @@ def test_what_are_no_token_ids(tmp_path: Path, tensors: dict[str, Tensor], says:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("rows.jsonl", '{"text": "1 2"}\nnonsense', "row 2: no JSON object with a"),
-        ("rows.jsonl", '{"body": "1 2"}', "row 1: no JSON object with a"),
+        ("rows.jsonl", '{"text": "1 2"}\nnonsense', "row 2: not a JSON object with a"),
+        ("rows.jsonl", '{"body": "1 2"}', "row 1: not a JSON object with a"),
         ("ids.safetensors", "nonsense", "cannot be read"),
-        ("text.md", "1 2 3", "none of c4, world, task"),
+        ("text.md", "1 2 3", "name one of c4, world, task"),
     ],
 )
 def test_what_is_no_calibration_file(tmp_path: Path, name: str, text: str, says: str) -> None:
@@ -184,7 +184,7 @@ def test_tasks_in_turn_end_to_end_from_the_train_split(monkeypatch: pytest.Monke
     assert not torch.equal(windows, draw("task", 5, 6, seed=1, tasks=["a", "b"], data={"b": "there"}))
     with pytest.raises(DataError, match="rows of a, b give 33 tokens"):
         draw("task", samples=6, length=6, tasks=["a", "b"], data={"b": "there"})
-    with pytest.raises(DataError, match="no task is named"):
+    with pytest.raises(DataError, match="the recipe has no tasks"):
         draw("task")
 
 

@@ -142,7 +142,7 @@ def test_the_shots_are_those_of_tuning() -> None:
     [({"criterion": "wanda"}, RecipeError, "criterion wanda takes none"),
      ({"calibration": {"source": "world"}}, RecipeError, r"\(source world\) has none; set prune\.cal"),
      ({"tokens": torch.zeros(2, 3, dtype=torch.long)}, RecipeError, r"\(token ids\) has none"),
-     ({"tasks": []}, DataError, "no task is named"),
+     ({"tasks": []}, DataError, "the recipe has no tasks"),
      ({"tasks": ["world_tell"]}, DataError, "answers of task world_tell are written"),
      ({"calibration": {"source": "task", "samples": 10**6}}, DataError, "1000000 shots asked")],
 )  # fmt: skip

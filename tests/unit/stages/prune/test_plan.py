@@ -44,7 +44,7 @@ def test_a_line_for_each_layer() -> None:
         ('{"kept": {}}', "not a plan"),
         (
             '{"source": {}, "kept": {"mlp": {"0": [0.5]}}, "params": {}, "settings": {}}',
-            "no list of unit indices",
+            "not a list of unit indices",
         ),
         ('{"source": {}, "kept": {"experts": {}}, "params": {}, "settings": {}}', "cannot cut 'experts'"),
     ],

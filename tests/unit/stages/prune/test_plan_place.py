@@ -22,8 +22,8 @@ def _no_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
     ("place", "problem"),
     [
         ("folder", "is a directory; name a file"),
-        ("notes.txt", "exists and is no plan; name another file"),
-        ("notes.txt/plan.json", "cannot be made"),
+        ("notes.txt", "exists and is not a plan; name another file"),
+        ("notes.txt/plan.json", "cannot be created"),
     ],
 )
 def test_it_is_one_line_before_the_work(

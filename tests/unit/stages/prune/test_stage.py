@@ -138,7 +138,7 @@ def test_weights_that_are_no_numbers(criterion: str) -> None:
     model = model_of(CONFIG)
     with torch.no_grad():
         model.model.layers[1].mlp.up_proj.weight[3, 3] = torch.nan
-    with pytest.raises(CheckpointError, match=r"model\.layers\.1\.mlp\.up_proj\.weight holds NaN"):
+    with pytest.raises(CheckpointError, match=r"model\.layers\.1\.mlp\.up_proj\.weight contains NaN"):
         prune(model, tokens=TOKENS, criterion=criterion)
 
 
@@ -147,7 +147,7 @@ def test_weights_that_are_no_numbers_by_a_given_plan() -> None:
     model = model_of(CONFIG)
     with torch.no_grad():
         model.model.norm.weight[0] = torch.inf
-    with pytest.raises(CheckpointError, match=r"model\.norm\.weight holds Inf"):
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight contains Inf"):
         prune(model, plan=plan)
 
 

@@ -170,7 +170,7 @@ def test_a_floor_in_each_layer(allocate: Any, of: Any) -> None:
 
 def test_units_that_are_not_there() -> None:
     config = config_of(1)
-    with pytest.raises(FamilyError, match=r"no query_heads .*one query head: name heads.*heads, mlp, hidden"):
+    with pytest.raises(FamilyError, match=r"no query_heads .*one query head: use heads.*heads, mlp, hidden"):
         make_plan(model_of(config), units=("query_heads",), criterion="l1", ratio=0.1)
     assert family_of("llama") == "llama"
 

@@ -79,7 +79,7 @@ def test_the_winner_is_tuned_as_if_it_had_been_named(tmp_path: Path) -> None:
 
 
 def test_one_shot_has_no_halves(data: dict[str, str]) -> None:
-    with pytest.raises(DataError, match=r"task boolq: .* takes two or more; raise tune\.shots"):
+    with pytest.raises(DataError, match=r"task boolq: .* needs two or more shots; raise tune\.shots"):
         rank_wordings(
             worded(), task="boolq", settings=SETTINGS.model_copy(update={"shots": 1}), data=data,
             tokenizer=tokenizer(),

@@ -131,7 +131,7 @@ def test_a_loss_without_what_it_needs_is_said(
 ) -> None:  # fmt: skip
     with pytest.raises(TuneError, match=r"distill learns from the unpruned model; name it: --teacher"):
         tune(base, task="boolq", data=data, out=tmp_path / "out", **DISTILL)
-    with pytest.raises(TuneError, match="has another vocabulary than the student"):
+    with pytest.raises(TuneError, match="its vocabulary differs from the student"):
         tune(base, task="boolq", data=data, teacher=fresh(), **DISTILL)
     with pytest.raises(DataError, match=r"tune\.early_stop: 1 of 1 shots held out leaves none"):
         tune(base, task="boolq", data=data, **{**QUICK, "shots": 1, "early_stop": {"share": 0.5}})
@@ -144,7 +144,7 @@ def test_a_loss_without_what_it_needs_is_said(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("tune.loss=rank", "there is no loss 'rank'; there are answer, choice, distill"),
+        ("tune.loss=rank", "unknown loss 'rank'; known: answer, choice, distill"),
         ("tune.loss=[]", "name a loss, a list of losses, or losses with their weights"),
         ("tune.loss={answer: -1}", "tune.loss.answer"),
         ("tune.lora.targets=[]", "tune.lora.targets"),

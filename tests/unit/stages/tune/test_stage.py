@@ -77,7 +77,7 @@ def test_without_merge_only_the_adapter_and_it_knows_its_base(
     with pytest.raises(TuneError, match=digests):
         load_tuned(other, out)
     (out / "adapter" / "base.json").unlink()
-    with pytest.raises(TuneError, match="does not say which base"):
+    with pytest.raises(TuneError, match="does not record its base"):
         load_tuned(base, out)
     with pytest.raises(TuneError, match=r"holds no adapter_config\.json"):
         load_tuned(base, base)
@@ -185,7 +185,7 @@ def test_auto_ranks_the_prompts_on_the_shots_alone(
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"shots": 50}, DataError, "50 shots asked, but .* has 30 training rows"),
+        ({"shots": 50}, DataError, "50 shots requested, but .* has 30 training rows"),
         ({"prompt": "papper"}, TaskError, "no prompt 'papper'.*did you mean 'paper'"),
         ({"task": "bolq"}, TaskError, "bolq"),
         ({"learning_rat": 1.0}, RecipeError, "unknown key 'learning_rat'.*did you mean 'learning_rate'"),
@@ -210,7 +210,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
 def test_a_model_in_memory_without_a_tokenizer_is_refused(data: dict[str, str]) -> None:
     model = fresh(vocabulary=len(WORDS))
     model.name_or_path = ""
-    with pytest.raises(TuneError, match="give it: tokenizer="):
+    with pytest.raises(TuneError, match="pass it: tokenizer="):
         tune(model, task="boolq", data=data, **QUICK)
 
 
