@@ -20,7 +20,7 @@ def masked(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
     that is not kept is read, written or counted by a norm."""
     model, config = copy.deepcopy(model), model.config
     heads = config.num_attention_heads
-    queries = heads // config.num_key_value_heads
+    queries, size = heads // config.num_key_value_heads, families.head_dim(config)
     with torch.no_grad():
         for layer, block in enumerate(model.model.layers):
             o, down = block.self_attn.o_proj, block.mlp.down_proj
@@ -31,7 +31,7 @@ def masked(model: PreTrainedModel, kept: Kept) -> PreTrainedModel:
             for head in range(heads):
                 gone = head // queries not in kept.get("heads", {}).get(layer, [head // queries])
                 if gone or head not in kept.get("query_heads", {}).get(layer, [head]):
-                    o.weight[:, head * config.head_dim : (head + 1) * config.head_dim] = 0
+                    o.weight[:, head * size : (head + 1) * size] = 0
             for channel in range(down.in_features):
                 if channel not in kept.get("mlp", {}).get(layer, [channel]):
                     down.weight[:, channel] = 0

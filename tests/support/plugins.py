@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, GraniteConfig, PreTrainedModel
 
-SPREAD = '''
-"""How unlike the weights of a channel are."""
-from tailored_llama.stages.prune.criterion import Matrix, matrix_criterion
+from tests.support import ROOT
 
-
-@matrix_criterion(needs="weights", reference="Source A")
-def spread(matrix: Matrix):
-    """Standard deviation of w over a channel."""
-    return matrix.weight.std(dim=1, correction=0)
-'''
-BRIER = '''
-"""Squared error of the probability of each token of the answer."""
-from tailored_llama.training.loss import loss
-
-
-@loss(per="answer")
-def brier(logprobs, batch):
-    right = batch.gold[batch.choice]
-    return (1 - logprobs[batch.at[right], batch.targets[right]].exp()).square().sum()
-'''
-INVENTORY = '''
-"""A text file with the name and shape of each tensor."""
-from tailored_llama.stages.export.format import Format
-
-
-def write(weights, out, *, source, dtype):
-    out.write_text("".join(f"{name} {weights.shape(name)}\\n" for name in weights.names()))
-
-
-INVENTORY = Format(write, lambda config: "Read it with an editor.", suffix=".txt")
-'''
-GRANITE = '''
-"""Granite (IBM 2024): LLaMA with constant factors on embeddings, attention scores, residuals and logits."""
-from tailored_llama.families.table import Family, heads_divide
-from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
-
-FACTORS = {"embedding_multiplier", "attention_multiplier", "residual_multiplier", "logits_scaling"}
-
-GRANITE = Family(
-    name="granite",
-    architecture="GraniteForCausalLM",
-    members=MEMBERS,
-    known=KNOWN | FACTORS,
-    inert=INERT,
-    plain=("granite",),
-    shaped=("granite",),
-    biases=biases,
+PAGE = ROOT / "docs" / "guide" / "plugins.md"
+EXAMPLE = re.compile(
+    r"^`((?:criteria|losses|formats|families)/\w+\.py)`.*?^```python\n(.*?)^```", re.MULTILINE | re.DOTALL
 )
-'''
-FILES = {
-    "criteria/spread.py": SPREAD, "losses/brier.py": BRIER, "formats/inventory.py": INVENTORY,
-    "families/granite.py": GRANITE,
-}  # fmt: skip
+FILES: dict[str, str] = dict(EXAMPLE.findall(PAGE.read_text(encoding="utf-8")))
+"""The examples of the page on plugins, by the paths of their files."""
+SPREAD, BRIER = FILES["criteria/spread.py"], FILES["losses/brier.py"]
 
 
 def plugin_folder(place: Path) -> Path:
@@ -67,7 +24,7 @@ def plugin_folder(place: Path) -> Path:
     for name, text in FILES.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.lstrip())
+        path.write_text(text)
     return place
 
 

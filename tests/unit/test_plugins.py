@@ -23,8 +23,11 @@ from tailored_llama.plugins import (
 )
 from tailored_llama.recipe import Prune, load_recipe
 from tailored_llama.stages.prune.criterion import criterion_named
-from tests.support.plugins import SPREAD, plugin_folder
+from tests.support import ROOT
+from tests.support.plugins import FILES, SPREAD, plugin_folder
+from tools.plugin_tables import fill
 
+SOURCE = "where it comes from"
 NOISY = "raise RuntimeError('executed')"
 
 
@@ -155,12 +158,12 @@ def test_what_has_the_digest_is_what_is_executed(tmp_path: Path) -> None:
     place = folder_with(tmp_path, criteria__spread=SPREAD)
     use_plugins(place)
     before = plugins.digest(CRITERIA, "spread")
-    folder_with(tmp_path, criteria__spread=SPREAD.replace("Source A", "Source B"))
+    folder_with(tmp_path, criteria__spread=SPREAD.replace(SOURCE, "another"))
     assert plugins.digest(CRITERIA, "spread") == before
-    assert criterion_named("spread").reference == "Source A"
+    assert criterion_named("spread").reference == SOURCE
     use_plugins(place)
     assert plugins.digest(CRITERIA, "spread") != before
-    assert criterion_named("spread").reference == "Source B"
+    assert criterion_named("spread").reference == "another"
 
 
 def test_an_error_in_a_plugins_code_names_it(tmp_path: Path) -> None:
@@ -188,3 +191,14 @@ def test_a_family_has_the_name_of_its_file_and_of_transformers(tmp_path: Path) -
     with pytest.raises(PluginError, match=r"gneiss\.py: transformers has no model_type 'gneiss'"):
         describe()
     assert FAMILIES.folder == "families"
+
+
+def test_the_page_has_an_example_of_each_kind() -> None:
+    assert [path.split("/")[0] for path in FILES] == [kind.folder for kind in KINDS]
+
+
+@pytest.mark.parametrize("name", ["reference/criteria.md", "guide/plugins.md"])
+def test_the_tables_of_the_docs_are_fresh(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert "<!-- table: " in page
+    assert fill(page) == page, "stale: make docs"

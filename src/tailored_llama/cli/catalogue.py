@@ -95,7 +95,7 @@ def families(as_json: opt.Json = False) -> None:
 
 def criteria(as_json: opt.Json = False) -> None:
     """The pruning criteria and where they come from."""
-    from tailored_llama.stages.prune import criteria as known
+    from tailored_llama.stages.prune.criterion import criteria as known
 
     rows = [_row(CRITERIA, criterion.name, reference=criterion.reference) for criterion in known()]
     show_list("criteria", rows, as_json)

@@ -53,9 +53,13 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 
     This includes what the file system refuses about a named file: a path that is too long, no permission.
     """
+    with plugins_kept():
+        return _execute(None if arguments is None else list(arguments))
+
+
+def _execute(arguments: list[str] | None) -> int:
     try:
-        with plugins_kept():
-            code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        code = app(args=arguments, standalone_mode=False)
     except (KeyboardInterrupt, Abort):
         code = 130
     except Exception as error:

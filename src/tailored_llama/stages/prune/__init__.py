@@ -5,7 +5,7 @@
 A plan can be made without cutting (`make_plan`), saved, compared and applied again.
 """
 
-from tailored_llama.stages.prune.criterion import Criterion, criteria
+from tailored_llama.stages.prune.criterion import Criterion
 from tailored_llama.stages.prune.plan import Plan, save_trajectory
 from tailored_llama.stages.prune.planner import check_request
 from tailored_llama.stages.prune.stage import make_plan, make_plans, prune
@@ -16,7 +16,6 @@ __all__ = [
     "CutWeights",
     "Plan",
     "check_request",
-    "criteria",
     "make_plan",
     "make_plans",
     "prune",

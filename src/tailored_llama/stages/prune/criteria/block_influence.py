@@ -15,5 +15,5 @@ from tailored_llama.stages.prune.criterion import layer_criterion
 def block_influence(
     before: Float[Tensor, "samples length width"], after: Float[Tensor, "samples length width"]
 ) -> Float[Tensor, "samples length"]:
-    """1 - cos(x_i, x_i+1) of the residual stream before and after layer i, meant over all tokens."""
+    """1 - cos(x_i, x_i+1) of the residual stream before and after layer i, averaged over all tokens."""
     return 1 - functional.cosine_similarity(before, after, dim=-1)

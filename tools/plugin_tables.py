@@ -1,0 +1,52 @@
+"""The tables of criteria, losses, export formats and families in the docs, from the files that define them.
+
+python -m tools.plugin_tables docs/reference/criteria.md docs/guide/plugins.md
+
+A table stands between `<!-- table: KIND -->` and `<!-- end -->`; the rest of a page is written by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tailored_llama.families.table import architecture
+from tailored_llama.plugins import CRITERIA, FAMILIES, FORMATS, KINDS, LOSSES, Kind, bundled, summary
+from tailored_llama.stages.prune.criterion import criterion_named
+
+TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NEEDS = {
+    "nothing": "nothing", "weights": "weights", "gradient": "gradients",
+    "squared_gradient": "gradients of each sample", "inputs": "activations", "stream": "residual stream",
+}  # fmt: skip
+
+
+def fill(page: str) -> str:
+    """`page` with every marked table written anew; KeyError for a table of no kind."""
+    tables = {kind.folder: _table(kind) for kind in KINDS}
+    return TABLE.sub(lambda mark: f"{mark[1]}{tables[mark[2]]}{mark[3]}", page)
+
+
+def _table(kind: Kind) -> str:
+    if kind is CRITERIA:
+        rules = map(criterion_named, bundled(kind))
+        scores = [(f"`{rule.name}`", rule.formula, NEEDS[rule.needs], rule.reference) for rule in rules]
+        return _lines(("`criterion`", "score of a channel", "reads", "from"), scores)
+    names = bundled(kind)
+    if kind is FAMILIES:
+        rows = [(f"`{name}`", f"`{architecture(name)}`", summary(kind, name)) for name in names]
+        return _lines(("`model_type`", "class", "what it is"), rows)
+    key = {LOSSES: "`tune.loss`", FORMATS: "`--to`"}[kind]
+    return _lines((key, "what it is"), [(f"`{name}`", summary(kind, name)) for name in names])
+
+
+def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(fill(path.read_text(encoding="utf-8")), encoding="utf-8")
