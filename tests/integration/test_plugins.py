@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import torch
+from tests.support.scoring_pico import tokenizer
+from tests.support.token_picos import choice_task, save
 from transformers import AutoModelForCausalLM
 
 from tailored_llama.checkpoint import ModelWeights, load_model
@@ -22,8 +24,6 @@ from tailored_llama.stages.prune import CutWeights
 from tailored_llama.stages.prune.walk import Walk
 from tests.support.masking import masked
 from tests.support.plugins import BRIER, SPREAD, granite, plugin_folder
-from tests.support.scoring_pico import tokenizer
-from tests.support.token_picos import choice_task, save
 
 Run = Callable[..., str]
 QUICK = ["--set", "tune.epochs=1", "--shots", "4", "--set", "tune.overlap=drop", "--prompt", "plain"]
