@@ -92,6 +92,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     block fails for any reason, the old file is unchanged.
     """
     path = Path(path)
+    _require_no_device(path)
     partial = partial_path(path)
     try:
         make_directory(path.parent)
@@ -119,11 +120,19 @@ def make_directory(path: str | Path) -> None:
         raise OutputError(f"{path} cannot be created ({error.strerror}); name another directory") from None
 
 
+def _require_no_device(path: Path) -> None:
+    """OutputError for /dev/null, /dev/stdout, a pipe: what takes their place would be a file like others."""
+    link = os.readlink(path) if path.is_symlink() else ""
+    if link.startswith("/proc/") or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise OutputError(f"{path} is a device or a pipe, which a file would replace; name a file")
+
+
 def check_file(path: str | Path) -> None:
     """OutputError if `path` cannot be written; for a check before long work."""
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a directory; name a file")
+    _require_no_device(path)
     make_directory(path.parent)
     partial = partial_path(path)
     try:

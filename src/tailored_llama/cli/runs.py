@@ -107,8 +107,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
 ) -> None:
     """One page over one or many runs."""
+    from tailored_llama.reporting import check_page
     from tailored_llama.reporting import report as write_report
 
+    check_page(out)
     print(write_report(directories, out))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ class Generation(Strict):
     """How an answer of a generation task is generated: greedily, until one of these limits is reached."""
 
     max_new_tokens: int = Field(32, ge=1, le=MOST_TOKENS)
-    stop: tuple[str, ...] = ("\n",)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ("\n",)
     """Texts that end an answer, in addition to the end-of-sequence token; not included in the answer."""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tailored_llama.errors import OutputError
+from tailored_llama.errors import OutputError, TailorError
 from tailored_llama.reporting.sweep import sweep_tables
 from tailored_llama.reporting.terminal import tables
 from tailored_llama.results import MatrixResults, SweepResults
 
-__all__ = ["report", "report_matrix", "report_sweep", "sweep_tables", "tables"]
+__all__ = ["check_page", "report", "report_matrix", "report_sweep", "sweep_tables", "tables"]
 
 
 def report(directories: Sequence[str | Path], out: str | Path) -> Path:
@@ -22,15 +22,40 @@ def report(directories: Sequence[str | Path], out: str | Path) -> Path:
     OutputError where a directory holds no results, or `out` cannot be written.
     """
     # Pictures and configs need libraries of seconds, which a table in the terminal should not wait for.
+    from jinja2 import TemplateError
+
     from tailored_llama.checkpoint import write_text
     from tailored_llama.reporting.page import page
     from tailored_llama.reporting.read import read_all
 
     out = Path(out)
+    try:
+        text = page(*read_all(directories))
+    except TailorError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, TemplateError) as error:
+        # Files whose form is not checked when they are read: recipes, plans, shots, losses.
+        problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise OutputError(
+            f"{', '.join(map(str, directories))}: no page can be made of what is there ({problem}); a file is "
+            "damaged or of another version of this package: make the run again, with --verify"
+        ) from error
+    write_text(out, text)
+    return out
+
+
+def check_page(out: Path) -> None:
+    """OutputError where no page can be written to `out`, or it would replace a file that is none."""
+    from tailored_llama.checkpoint import check_file
+
     if out.is_dir():
         raise OutputError(f"{out} is a directory; name the page's file, e.g. {out / 'report.html'}")
-    write_text(out, page(*read_all(directories)))
-    return out
+    check_file(out)
+    if out.is_file():
+        with out.open("rb") as file:
+            start = file.read(100)
+        if start.strip() and not start.lstrip().lower().startswith(b"<!doctype html"):
+            raise OutputError(f"{out} exists and is no page; name another file")
 
 
 def report_sweep(document: SweepResults, out: str | Path) -> Path:

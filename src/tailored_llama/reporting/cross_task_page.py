@@ -61,7 +61,13 @@ def heat_map(results: MatrixResults, form: str) -> bytes:
         [100 * (results.cells[row][column].main - untuned[column].main) for column in columns] for row in rows
     ]
     limit = max(1.0, *(abs(gain) for line in gains for gain in line))
-    style = {"svg.fonttype": "none", "svg.hashsalt": "matrix", "text.color": INK, "font.size": 10}
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "matrix",
+        "text.color": INK,
+        "font.size": 10,
+        "text.parse_math": False,
+    }
     with mpl.rc_context(style):
         figure = Figure(
             figsize=(2.6 + 0.95 * len(columns), 1.6 + 0.5 * len(rows)), layout="constrained", facecolor=PAPER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -112,6 +113,7 @@ def _sizes(run: Run) -> list[dict[str, Any]]:
 
 def _picture(svg: str, prefix: str) -> Markup:
     """The picture with ids of its own, so that several can stand on one page."""
+    prefix = re.sub(r"[^\w-]", "-", prefix)
     for mark in ('id="', 'xlink:href="#', "url(#"):
         svg = svg.replace(mark, f"{mark}{prefix}-")
     return Markup(svg)

@@ -33,6 +33,7 @@ COLOURS = {
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line"}
 MARKERS = {"dense": "o", "dense_tuned": "D", "pruned": "s", "healed": "P", "tuned": "^"}
 STYLE = {
+    "text.parse_math": False,  # names may hold $
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "text.color": INK,
     "figure.facecolor": "none", "axes.facecolor": "none", "axes.edgecolor": LINE, "axes.labelcolor": INK,
     "axes.titlesize": 10, "axes.titlecolor": INK, "axes.titlelocation": "left", "axes.axisbelow": True,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from tailored_llama import checkpoint
-from tailored_llama.data import load_task, shots
+from tailored_llama.data import load_task, shots, task_names
+from tailored_llama.data.text_windows import NAMED as SOURCES
 from tailored_llama.data.text_windows import check_source
 from tailored_llama.errors import RecipeError
 from tailored_llama.names import same_name
-from tailored_llama.recipe import Recipe
+from tailored_llama.progress import note_once
+from tailored_llama.recipe import Recipe, suggest
+from tailored_llama.stages.evaluate.perplexity import NAMES as CORPORA
 from tailored_llama.stages.evaluate.perplexity import check_corpus, window_of
 from tailored_llama.stages.evaluate.questions import check_split
 from tailored_llama.stages.export import format_named
@@ -17,6 +21,8 @@ from tailored_llama.stages.prune import check_request
 from tailored_llama.training.loss import metric_of
 from tailored_llama.training.replay import held_count
 from tailored_llama.workflows.steps import DENSE, HARNESS, SAME, cuts_of, wordings
+
+log = logging.getLogger(__name__)
 
 
 def check(recipe: Recipe) -> None:
@@ -47,6 +53,7 @@ def check(recipe: Recipe) -> None:
         )
     tasks = {name: load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))}
     _check_names([task.name for task in tasks.values()])
+    _warn_of_unread(recipe, [task.name for task in tasks.values()])
     for name, task in tasks.items():
         check_split(task, recipe.evaluate.split)
         data = recipe.data.get(task.name)
@@ -65,6 +72,15 @@ def check(recipe: Recipe) -> None:
             f"'{SAME}', or add that wording to a task file"
         )
     check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
+
+
+def _warn_of_unread(recipe: Recipe, names: Sequence[str]) -> None:
+    """One warning line for each key of `data` that is no name of a task or a text, as a misspelt one is."""
+    texts = [window_of(entry, recipe.evaluate.length)[0] for entry in recipe.evaluate.perplexity]
+    for key in sorted(set(recipe.data) - {*names, *texts, *task_names(), *CORPORA, *SOURCES}):
+        note_once(
+            log, f"recipe: data: nothing in this run is called '{key}'{suggest(key, names)}; it is not read"
+        )
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -144,8 +144,9 @@ def test_a_task_that_is_no_file_is_one_line(tmp_path: Path, capsys: pytest.Captu
         (("{{ text }}", "{{ " + "text ~" * 3000 + " text }}"), "{{ text ~"),
         (("{{ text }}", "{{ text"), "not valid Jinja2"),
         (("{{ text }}", "{{ " + "n" * 9000 + " }}"), "unknown field"),
+        (("scored: test", 'scored: test\ngeneration: {stop: [""]}'), "stop.0"),
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_a_bad_task_file_is_one_line(change: tuple[str, str], said: str, tmp_path: Path) -> None:
     try:

@@ -47,3 +47,15 @@ def test_a_run_scored_in_the_stock_wording_of_one_of_its_tasks_is_not(tmp_path: 
         "tune": {"shots": 4}, "evaluate": {"prompt": "harness"},
     }  # fmt: skip
     check(load_recipe(recipe))
+
+
+def test_data_for_a_name_that_the_run_does_not_have_is_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = {
+        "model": "world", "tasks": [task_in(tmp_path, "plain")], "prune": {"ratio": 0.2, "criterion": "l2"},
+        "tune": {"shots": 4}, "data": {"wehre": str(tmp_path), "piqa": "elsewhere", "ptb": "ptb.txt"},
+    }  # fmt: skip
+    check(load_recipe(recipe))
+    (line,) = [record.message for record in caplog.records]
+    assert "data: nothing in this run is called 'wehre' (did you mean 'where'?)" in line
