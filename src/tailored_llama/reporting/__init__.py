@@ -37,8 +37,8 @@ def report(directories: Sequence[str | Path], out: str | Path) -> Path:
         # Files whose form is not checked when they are read: recipes, plans, shots, losses.
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise OutputError(
-            f"{', '.join(map(str, directories))}: no page can be made of what is there ({problem}); a file is "
-            "damaged or of another version of this package: make the run again, with --verify"
+            f"{', '.join(map(str, directories))}: no page can be made of what is there ({problem}); a file "
+            "is damaged or of another version of this package: make the run again, with --verify"
         ) from error
     write_text(out, text)
     return out
