@@ -104,3 +104,20 @@ def test_a_lost_cell_is_made_again_alone(
     assert matrix(recipe, out, general=general_of(recipe))["cells"] == found["cells"]
     assert (lost / "manifest.json").is_file()
     assert {p: p.stat().st_mtime_ns for p in out.glob("*/manifest.json") if p.parent != lost} == before
+
+
+def test_what_stops_a_matrix_is_said_before_it_begins(
+    recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text(json.dumps(recipe))
+    (tmp_path / "few.jsonl").write_text(json.dumps(GENERAL[0]))
+    out = tmp_path / "out"
+    for more, said in (
+        ([], "--general FILE.jsonl"),
+        (["--general", str(tmp_path / "nowhere.jsonl")], "nowhere.jsonl"),
+        (["--general", str(tmp_path / "few.jsonl")], "4 shots requested, but"),
+    ):
+        assert execute(["matrix", str(file), "--out", str(out), *more]) == 2
+        assert said in capsys.readouterr().err
+        assert not out.exists()

@@ -52,9 +52,12 @@ def test_a_question_with_its_answer_has_at_most_64_tokens_in_every_wording(token
     task = load_task(f"world_{name}")
     for split in ("train", "validation", "test"):
         for prompt in task.prompts:
-            for example in task.examples(prompt, task.rows(split)):
-                texts = [c + a for c, a in zip(example.contexts, example.answers, strict=True)]
-                assert max(map(len, tokenizer(texts)["input_ids"])) <= LONGEST, (split, prompt)
+            texts = [
+                context + answer
+                for example in task.examples(prompt, task.rows(split))
+                for context, answer in zip(example.contexts, example.answers, strict=True)
+            ]
+            assert max(map(len, tokenizer(texts)["input_ids"])) <= LONGEST, (split, prompt)
 
 
 def test_the_world_has_no_unknown_token(tokenizer):

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from tailored_llama import world
-from tailored_llama.cli import execute
 from tailored_llama.data.instructions import general_task, read_instructions, world_instructions
 from tailored_llama.errors import DataError
 from tailored_llama.reporting.cross_task_page import matrix_table
@@ -78,20 +76,3 @@ def test_instructions_about_the_world_are_of_its_stories() -> None:
         "Go on with the story.", "How does the story end?", "Repeat the first sentence."
     }  # fmt: skip
     assert all(row["output"] in stories for row in rows[:30])
-
-
-def test_what_stops_a_matrix_is_said_before_it_begins(
-    recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "recipe.yaml"
-    file.write_text(json.dumps(recipe))
-    (tmp_path / "few.jsonl").write_text(json.dumps(GENERAL[0]))
-    out = tmp_path / "out"
-    for more, said in (
-        ([], "--general FILE.jsonl"),
-        (["--general", str(tmp_path / "nowhere.jsonl")], "nowhere.jsonl"),
-        (["--general", str(tmp_path / "few.jsonl")], "4 shots requested, but"),
-    ):
-        assert execute(["matrix", str(file), "--out", str(out), *more]) == 2
-        assert said in capsys.readouterr().err
-        assert not out.exists()

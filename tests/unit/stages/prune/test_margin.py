@@ -61,8 +61,7 @@ def matrices(config: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("case", ["llama", "phi3", "gemma2", "qwen3 with windows"])
-@pytest.mark.parametrize("per_sample", [False, True])
-@pytest.mark.parametrize("at_once", [20, 1024])
+@pytest.mark.parametrize(("per_sample", "at_once"), [(False, 20), (True, 1024)])
 def test_walk_equals_autograd_of_the_margin(
     case: str, per_sample: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
