@@ -66,6 +66,7 @@ def recipe_of(out: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_recipe_in_the_card_is_the_runs(tmp_path: Path) -> None:
     base = cut(tmp_path, shaped(), "someone/some-llama")
     data = tmp_path / "rows"
@@ -78,6 +79,7 @@ def test_the_recipe_in_the_card_is_the_runs(tmp_path: Path) -> None:
     assert str(tmp_path) not in (out / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_a_run_the_plan_and_the_shots_give_the_recipe(tmp_path: Path) -> None:
     base = cut(tmp_path, shaped(), "someone/some-llama")
     plan = json.loads((base / "plan.json").read_text())
@@ -151,6 +153,7 @@ def test_offline_the_export_stays_and_one_line_says_so(
     assert (tmp_path / "out" / "manifest.json").is_file()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_what_is_left_of_the_residual_stream_is_said(tmp_path: Path) -> None:
     dense = saved(plain(), tmp_path / "dense")
     small = prune(dense, ratio=0.3, criterion="l2", units=("hidden",), out=tmp_path / "small")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
+from transformers import PreTrainedModel
 
 from tailored_llama import families
 from tailored_llama.errors import PlanError
@@ -20,6 +22,12 @@ def size(config: Any, of: str) -> int:
     return families.mac_count(config) if of == "macs" else families.parameter_count(config)
 
 
+@cache
+def wide() -> PreTrainedModel:
+    """One model for the plans, which leave it as it is."""
+    return model_of(WIDE)
+
+
 @pytest.mark.parametrize("of", ["params", "macs", "bytes"])
 @pytest.mark.parametrize("allocate", ["uniform", "global"])
 @pytest.mark.parametrize("normalise", ["none", "kind", "block"])
@@ -28,7 +36,7 @@ def test_all_layers_are_alike_and_the_budget_is_met(
     of: Any, allocate: Any, normalise: Any, more: Any
 ) -> None:
     plan = make_plan(
-        model_of(WIDE), ratio=0.4, of=of, allocate=allocate, normalise=normalise, alike=True,
+        wide(), ratio=0.4, of=of, allocate=allocate, normalise=normalise, alike=True,
         criterion="random", units=("heads", "mlp", *more),
     )  # fmt: skip
     after = config_after(WIDE, plan.kept)

@@ -57,7 +57,7 @@ def test_the_teacher_is_asked_once_and_never_beside_its_student(
     load = checkpoint.load_model
 
     def watched(model: Any, **more: Any) -> PreTrainedModel:
-        gc.collect()
+        gc.collect()  # of what is new: pytest's conftest has frozen what was imported
         assert not [name for name, reference in loaded if reference() is not None]
         found = load(model, **more)
         loaded.append((str(model), weakref.ref(found)))
