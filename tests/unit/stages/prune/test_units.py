@@ -48,7 +48,7 @@ APART = ["llama", "qwen2 with windows", "phi3, long", "gemma3_text"]
 )
 def test_every_kind_in_every_family(case: str, kinds: list[Any], tmp_path: Path) -> None:
     model = model_of(pico_config(case))
-    plan = make_plan(model, ratio=0.4, of="units", units=tuple(kinds), criterion="random", seed=1)
+    plan = make_plan(model, ratio=0.5, of="units", units=tuple(kinds), criterion="random", seed=1)
     assert set(plan.kept) == {*kinds}
     again = Plan.from_json(plan.to_json())
     assert again == plan
