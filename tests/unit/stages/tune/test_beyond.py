@@ -129,7 +129,7 @@ def test_distilling_brings_the_student_nearer_to_its_teacher(
 def test_a_loss_without_what_it_needs_is_said(
     base: Path, data: dict[str, str], unpruned: Path, tmp_path: Path
 ) -> None:  # fmt: skip
-    with pytest.raises(TuneError, match=r"distill learns from the unpruned model; name it: --teacher"):
+    with pytest.raises(TuneError, match=r"distill needs the unpruned model; name it: --teacher"):
         tune(base, task="boolq", data=data, out=tmp_path / "out", **DISTILL)
     with pytest.raises(TuneError, match="its vocabulary differs from the student"):
         tune(base, task="boolq", data=data, teacher=fresh(), **DISTILL)
