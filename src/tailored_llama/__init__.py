@@ -7,8 +7,8 @@
     row = tailor.evaluate(tuned, tasks=["world_boolq"])
 
 The model comes first: a directory, a hub id, `world`, or a model in memory. `settings=` takes a section of a
-recipe (`Prune`, `Heal`, `Tune`, `Evaluate`), and its fields are keywords as well. With `out=` a directory is
-written and its path returned; without, a model is returned. docs/reference/python.md lists all functions.
+recipe (`Prune`, `Heal`, `Tune`, `Evaluate`, `Export`) or `Measure`, and its fields are keywords as well. With
+`out=` a file or directory is written. docs/reference/python.md lists all functions.
 
 The import is fast: torch is imported on the first use of a function. After the import,
 `AutoModelForCausalLM.from_pretrained` can load shaped checkpoints.
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         HealLora,
         HealText,
         Lora,
+        Measure,
         Prune,
         Recipe,
         Replay,
@@ -66,6 +67,7 @@ __all__ = [
     "HealLora",
     "HealText",
     "Lora",
+    "Measure",
     "Plan",
     "Prune",
     "Recipe",
@@ -95,7 +97,7 @@ _HOMES = {
     "profiling": ("measure",), "plugins": ("use_plugins",),
     "recipe": (
         "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "HealText", "Lora",
-        "Prune", "Recipe", "Replay", "Tune",
+        "Measure", "Prune", "Recipe", "Replay", "Tune",
     ),
 }  # fmt: skip
 _HOME_OF = {name: (module, name) for module, names in _HOMES.items() for name in names}

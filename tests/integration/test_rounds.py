@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tailored_llama import checkpoint, export, run
 from tailored_llama.checkpoint.lineage import what_was_cut
+from tailored_llama.results import Parameters
 
 
 def card_of(directory: Path) -> str:
@@ -37,9 +38,10 @@ def test_a_run_in_rounds_ends_at_the_ratio_it_was_asked_for(
     assert manifest["weights"] == healed_weights
     assert "pruned, healed" in (tmp_path / "run" / "report.html").read_text()
     told = what_was_cut(tmp_path / "run" / "heal")
-    assert told["params"] == {"before": dense, "after": rows["tuned"]["params"]}
-    assert told["source"]["model"] == base.name
-    assert told["heal"]["rounds"] == 3
+    assert told is not None
+    assert told.params == Parameters(before=dense, after=rows["tuned"]["params"])
+    assert told.source.model == base.name
+    assert told.rounds == 3
     card = card_of(tmp_path / "run" / "heal")
     assert '"rounds": 3' in card
     assert f"`pico`, cut from {dense:,} to {rows['tuned']['params']:,} parameters" in card

@@ -55,7 +55,8 @@ def write_run(out: Path) -> Path:
             folder.mkdir()
             losses = [(1, 3.0), (1, 2.0), (2, 1.0)]
             lines = [
-                json.dumps({"step": i, "epoch": e, "loss": x}) for i, (e, x) in enumerate(losses, start=1)
+                json.dumps({"step": i, "epoch": e, "loss": x, "lr": 1e-4, "tokens": 9, "seconds": 0.5})
+                for i, (e, x) in enumerate(losses, start=1)
             ]
             (folder / "history.jsonl").write_text("\n".join(lines))
             shots = {

@@ -17,8 +17,8 @@ FUNCTIONS = [
     "tune", "use_plugins",
 ]  # fmt: skip
 SETTINGS = [
-    "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "Lora", "Prune",
-    "Recipe", "Replay", "Tune",
+    "Calibration", "Distill", "EarlyStop", "Evaluate", "Export", "Heal", "HealLora", "HealText", "Lora",
+    "Measure", "Prune", "Recipe", "Replay", "Tune",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from tailored_llama.checkpoint import write_json
 from tailored_llama.cli.show import show_facts
 from tailored_llama.errors import OutputError
+from tailored_llama.results import PlanSource
 from tailored_llama.stages.prune.plan import Plan
 from tailored_llama.strict_json import to_json
 
@@ -51,4 +52,4 @@ def test_standard_output_and_plans_too(capsys: pytest.CaptureFixture[str]) -> No
         show_facts({"loss": INF}, as_json=True)
     assert not capsys.readouterr().out
     with pytest.raises(OutputError, match="ratio is nan"):
-        Plan({}, {}, {}, {"ratio": NAN}).to_json()
+        Plan(PlanSource(), {}, {}, {"ratio": NAN}).to_json()

@@ -76,7 +76,7 @@ def run(recipe: str, cells: Sequence[Cell], work: Path, options: Sequence[str]) 
     """Run `cells` of a recipe by `tailor run`, ratio by ratio; the first exit code that is not 0."""
     by_ratio: dict[float, dict[str, Any]] = {}
     for cell in cells:
-        variants = (load_recipe(recipe).sweep or {})["variants"]
+        variants: Any = (load_recipe(recipe).sweep or {})["variants"]
         name = cell.chosen["variant"]
         by_ratio.setdefault(cell.recipe.prune.ratio, {})[name] = variants[name]
     for ratio, variants in sorted(by_ratio.items()):

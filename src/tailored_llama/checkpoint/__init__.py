@@ -38,7 +38,7 @@ from tailored_llama.checkpoint.disk import (
     write_text,
     writing,
 )
-from tailored_llama.checkpoint.files import digest_directory, digests_of, read_json
+from tailored_llama.checkpoint.files import digest_directory, digests_of, read_json, read_record, read_records
 from tailored_llama.checkpoint.lineage import front_matter
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
 from tailored_llama.checkpoint.open import load_config, open_weights
@@ -102,6 +102,8 @@ __all__ = [
     "partial_path",
     "public_name",
     "read_json",
+    "read_record",
+    "read_records",
     "remembered",
     "remembered_by",
     "remove",

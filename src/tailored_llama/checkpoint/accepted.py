@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from tailored_llama.checkpoint.contents import CONFIG_FILE
 from tailored_llama.checkpoint.files import read_json
 from tailored_llama.errors import CheckpointError
+from tailored_llama.strict_json import Json
 
 ALLOWED_KEY = "tailor_allow_config"
 """In config.json: the names of unknown attributes that were accepted."""
@@ -65,9 +66,11 @@ def remembered_by(model: str | Path | PreTrainedModel) -> list[str]:
     return remembered(read_json(path), str(path)) if path.is_file() else []
 
 
-def remembered(content: Mapping[str, Any] | PreTrainedConfig, where: str = "config.json") -> list[str]:
+def remembered(content: Mapping[str, Json] | PreTrainedConfig, where: str = "config.json") -> list[str]:
     """The accepted names stored in a config or the content of a config.json. CheckpointError if malformed."""
-    names = content.get(ALLOWED_KEY) if isinstance(content, Mapping) else getattr(content, ALLOWED_KEY, None)
+    names: Any = (
+        content.get(ALLOWED_KEY) if isinstance(content, Mapping) else getattr(content, ALLOWED_KEY, None)
+    )
     if names is None:
         return []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

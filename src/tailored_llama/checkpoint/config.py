@@ -111,7 +111,7 @@ def _config_by_remote_code(directory: Path, allow_config: Sequence[str]) -> PreT
 def tokenizer_type(directory: Path) -> str | None:
     """The model type that the tokenizer in `directory` was made for, or None if unknown."""
     path = directory / "config.json"
-    content = read_json(path) if path.is_file() else {}
+    content: dict[str, Any] = read_json(path) if path.is_file() else {}
     return content.get(TOKENIZER_KEY) or content.get("model_type")
 
 

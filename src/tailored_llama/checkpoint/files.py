@@ -6,15 +6,36 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import JsonValue
 
 from tailored_llama.checkpoint.contents import CONFIG_FILE, model_files
 from tailored_llama.checkpoint.digests import digest_file
 from tailored_llama.errors import CheckpointError
 from tailored_llama.progress import track
+from tailored_llama.results import Record, parse
+
+R = TypeVar("R", bound=Record)
 
 
-def read_json(path: str | Path) -> dict[str, Any]:
+def read_record(kind: type[R], path: str | Path) -> R:
+    """The file `path` as `kind`; CheckpointError where it is not there, or naming the key that is wrong."""
+    return parse(kind, path, read_json(path))
+
+
+def read_records(kind: type[R], path: str | Path) -> list[R]:
+    """The lines of `path`, JSON objects, as `kind`; CheckpointError naming the line that is wrong."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return [parse(kind, f"{path}: line {n}", json.loads(line)) for n, line in enumerate(lines, start=1)]
+    except (OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: cannot be read ({error}); remove it or run again") from None
+
+
+def read_json(path: str | Path) -> dict[str, JsonValue]:
     """The JSON object in `path`; CheckpointError if it cannot be read."""
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_once)

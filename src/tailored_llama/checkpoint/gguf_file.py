@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import JsonValue
 
 from tailored_llama.checkpoint.contents import ORIGIN
 from tailored_llama.checkpoint.digests import cache_directory, digest_file
@@ -47,7 +48,7 @@ class GgufInfo:
     has_tokenizer: bool
 
     @property
-    def origin(self) -> dict[str, Any]:
+    def origin(self) -> dict[str, str | None]:
         """The content of ORIGIN."""
         return {
             "file": self.path.name, "sha256": digest_file(self.path), "architecture": self.architecture,
@@ -138,7 +139,7 @@ def imported(path: Path) -> Path:
     return place
 
 
-def origin_of(directory: str | Path) -> dict[str, Any]:
+def origin_of(directory: str | Path) -> dict[str, JsonValue]:
     """The content of ORIGIN in `directory`; empty if the weights do not come from a GGUF file."""
     path = Path(directory) / ORIGIN
     return read_json(path) if path.is_file() else {}

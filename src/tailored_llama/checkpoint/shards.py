@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -124,7 +125,7 @@ def _header(path: Path) -> dict[str, Stored]:
 
 
 def _weight_map(path: Path) -> dict[str, str]:
-    where = read_json(path).get("weight_map")
+    where: Any = read_json(path).get("weight_map")
     if not isinstance(where, dict) or not where or not all(_is_name(file) for file in where.values()):
         raise CheckpointError(
             f"{path}: no weight_map from tensor names to files in this directory; download it again"

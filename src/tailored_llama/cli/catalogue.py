@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -62,6 +61,7 @@ def promptsrank(
     wanted = opt.recipe_of(
         recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model
     )
+    from tailored_llama.results import PromptRanking
     from tailored_llama.stages.tune import rank_wordings, specificities
 
     ranking = rank_wordings(
@@ -76,12 +76,10 @@ def promptsrank(
         model, task=task, others=opt.names(specificity), settings=wanted.tune, seed=wanted.seed,
         data=wanted.data, allow_config=wanted.allow_config,
     ) if specificity else []  # fmt: skip
-    found = {
-        "task": task,
-        "compared": wanted.tune.auto,
-        **asdict(ranking),
-        "specificity": [asdict(entry) for entry in specific],
-    }
+    found = PromptRanking(
+        task=task, compared=wanted.tune.auto, wordings=list(ranking.wordings), held_out=ranking.held_out,
+        specificity=specific,
+    )  # fmt: skip
     show_ranking(found, as_json)
 
 
@@ -95,9 +93,9 @@ def families(as_json: opt.Json = False) -> None:
 
 def criteria(as_json: opt.Json = False) -> None:
     """The pruning criteria and where they come from."""
-    from tailored_llama.stages.prune.criterion import criteria as known
+    from tailored_llama.stages.prune.criterion import known_criteria
 
-    rows = [_row(CRITERIA, criterion.name, reference=criterion.reference) for criterion in known()]
+    rows = [_row(CRITERIA, criterion.name, reference=criterion.reference) for criterion in known_criteria()]
     show_list("criteria", rows, as_json)
 
 
@@ -122,10 +120,10 @@ def _show_described(kind: Kind, check: Callable[[str], object], as_json: bool) -
     show_list(kind.folder, [_row(kind, name, about=summary(kind, name)) for name in names(kind)], as_json)
 
 
-def _row(kind: Kind, name: str, **about: object) -> dict[str, object]:
+def _row(kind: Kind, name: str, **about: str | Sequence[str]) -> dict[str, str | Sequence[str]]:
     """A line of a list; of a plugin with its file."""
     file = plugin_file(kind, name)
-    return {"name": name, **about} | ({"plugin": str(file)} if file else {})
+    return {"name": name, **about, **({"plugin": str(file)} if file else {})}
 
 
 def tasks(as_json: opt.Json = False) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from tailored_llama.strict_json import to_json
+from tailored_llama.strict_json import Json, to_json
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from tailored_llama.data import Example
-    from tailored_llama.results import MatrixResults, Results, SweepResults
+    from tailored_llama.results import MatrixResults, Measurement, PromptRanking, Results, SweepResults
     from tailored_llama.workflows.outlook import Outlook
     from tailored_llama.workflows.sweep.outlook import SweepOutlook
+
+UNFOLDED = 10_000
+"""Characters of a line that no program has to read in pieces."""
 
 
 def show(result: Results | SweepResults, as_json: bool) -> None:
@@ -20,14 +24,14 @@ def show(result: Results | SweepResults, as_json: bool) -> None:
     if as_json:
         print(to_json(result.to_json()))
         return
-    from rich.console import Console
-
     from tailored_llama.reporting import sweep_tables, tables
     from tailored_llama.results import SweepResults
 
-    console = Console()
-    for table in sweep_tables(result) if isinstance(result, SweepResults) else tables(result):
-        console.print(table)
+    _print(
+        lambda width: (
+            sweep_tables(result, width) if isinstance(result, SweepResults) else tables(result, width)
+        )
+    )
 
 
 def show_outlook(found: Outlook | SweepOutlook, as_json: bool) -> None:
@@ -35,13 +39,9 @@ def show_outlook(found: Outlook | SweepOutlook, as_json: bool) -> None:
     if as_json:
         print(to_json(found.to_json()))
         return
-    from rich.console import Console
-
     from tailored_llama.cli.outlook import outlook_tables
 
-    console = Console()
-    for table in outlook_tables(found):
-        console.print(table)
+    _print(lambda _: outlook_tables(found))
     print(found.line)
     print(f"({found.how})")
 
@@ -51,14 +51,31 @@ def show_matrix(results: MatrixResults, as_json: bool) -> None:
     if as_json:
         print(to_json(results.to_json()))
         return
+    from tailored_llama.reporting.cross_task_page import matrix_tables
+
+    _print(lambda width: matrix_tables(results, width))
+
+
+def _print(made: Callable[[int], Sequence[RenderableType]], beside: int | None = None) -> None:
+    """What `made` gives for the width of the terminal. Where the output is no terminal, for 80 columns or
+    `beside`, without spaces at the ends of lines.
+    """
     from rich.console import Console
 
-    from tailored_llama.reporting.cross_task_page import matrix_table
+    console = Console()
+    if not console.is_terminal and beside is not None:
+        console.width = beside
+    for table in made(console.width):
+        if console.is_terminal:
+            console.print(table)
+            continue
+        with console.capture() as captured:
+            console.print(table)
+        for text in captured.get().splitlines():
+            print(text.rstrip())
 
-    Console().print(matrix_table(results))
 
-
-def show_facts(facts: dict[str, Any], as_json: bool) -> None:
+def show_facts(facts: Mapping[str, Json], as_json: bool) -> None:
     """A flat result: one JSON object, or a line a fact."""
     if as_json:
         print(to_json(facts))
@@ -67,15 +84,21 @@ def show_facts(facts: dict[str, Any], as_json: bool) -> None:
         print(f"{name:<18} {value:,}" if isinstance(value, int) else f"{name:<18} {value}")
 
 
-def show_list(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """What there is of one kind: one JSON object with the rows under `title`, or a line a row."""
+def show_list(title: str, rows: Sequence[Mapping[str, str | Sequence[str]]], as_json: bool) -> None:
+    """What there is of one kind: one JSON object with the rows under `title`, or a line a row, which only a
+    terminal folds.
+    """
     if as_json:
         print(to_json({title: rows}))
         return
-    lines = [[", ".join(v) if isinstance(v, list) else str(v) for v in row.values()] for row in rows]
-    widths = [max(map(len, column)) for column in zip_longest(*lines, fillvalue="")]
-    for line in lines:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False)).rstrip())
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for place in range(max(map(len, rows))):
+        table.add_column(no_wrap=place == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(v if isinstance(v, str) else ", ".join(v) for v in row.values()))
+    _print(lambda _: [table], beside=UNFOLDED)
 
 
 def show_prompts(task: str, examples: Mapping[str, Example], as_json: bool) -> None:
@@ -98,42 +121,23 @@ def show_prompts(task: str, examples: Mapping[str, Example], as_json: bool) -> N
             print(f"{mark} {text}[{answer}]")
 
 
-def show_measured(found: dict[str, Any], as_json: bool) -> None:
+def show_measured(found: Measurement, as_json: bool) -> None:
     """Sizes and speeds: tables, or one JSON object; a model that was measured alone is that object."""
     if as_json:
-        alone = found["models"][0] if len(found["models"]) == 1 else {"models": found["models"]}
-        print(to_json({**alone, "settings": found["settings"], "versions": found["versions"]}))
+        content = found.to_json()
+        alone = found.models[0].to_json() if len(found.models) == 1 else {"models": content["models"]}
+        print(to_json({**alone, "settings": content["settings"], "versions": content["versions"]}))
         return
-    from rich.console import Console
-
     from tailored_llama.profiling.tables import tables
 
-    console = Console()
-    for table in tables(found):
-        console.print(table)
+    _print(lambda width: tables(found, width))
 
 
-def show_ranking(ranking: dict[str, Any], as_json: bool) -> None:
-    """Wordings in order, the best first: one JSON object, or a line a wording."""
+def show_ranking(ranking: PromptRanking, as_json: bool) -> None:
+    """Wordings in order, the best first: one JSON object, or tables."""
     if as_json:
-        print(to_json(ranking))
+        print(to_json(ranking.to_json()))
         return
-    tuned = ranking["compared"] == "tuned"
-    print("Tuned on one half of the shots, asked the other" if tuned else "Before any tuning")
-    print(f"{'prompt':<12} {'accuracy':>9} {'95%':>14} {'margin':>8} {'95%':>17} {'first':>7}")
-    for entry in ranking["wordings"]:
-        low, high = (f"{100 * value:.1f}" for value in entry["accuracy_interval"])
-        below, above = (f"{value:+.3f}" for value in entry["margin_interval"])
-        print(
-            f"{entry['prompt']:<12} {entry['accuracy']:>9.1%} {f'{low} to {high}':>14} "
-            f"{entry['margin']:>+8.3f} {f'{below} to {above}':>17} {entry['first']:>7.1%}"
-        )
-    print(f"choosing so, on shots not chosen by: {ranking['held_out']:.1%}")
-    if ranking["specificity"]:
-        print(f"\n{'prompt':<12} {'gain, own':>10} {'others':>8} {'specificity':>12} {'95%':>17}")
-    for entry in ranking["specificity"]:
-        below, above = (f"{value:+.3f}" for value in entry["specificity_interval"])
-        print(
-            f"{entry['prompt']:<12} {entry['own']:>+10.3f} {entry['others']:>+8.3f} "
-            f"{entry['specificity']:>+12.3f} {f'{below} to {above}':>17}"
-        )
+    from tailored_llama.reporting.rankings import ranking_tables
+
+    _print(lambda width: ranking_tables(ranking, width))

@@ -85,14 +85,14 @@ def prune(
         model,
         data,
     )
-    from tailored_llama.checkpoint import read_json
+    from tailored_llama.stages.prune import Plan
     from tailored_llama.stages.prune import prune as prune_stage
 
     written = prune_stage(
         model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data, out=out,
         plan=plan, allow_config=wanted.allow_config,
     )  # fmt: skip
-    sizes = read_json(written / "plan.json")["params"]
+    sizes = Plan.load(written / "plan.json").params
     show_facts({"checkpoint": str(out), **{f"params_{k}": v for k, v in sizes.items()}}, as_json)
 
 
@@ -114,15 +114,16 @@ def heal(
     wanted = opt.recipe_of(
         recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model, data
     )
-    from tailored_llama.checkpoint import read_json
+    from tailored_llama.checkpoint import read_record
+    from tailored_llama.results import HealingTexts
     from tailored_llama.stages.heal import heal as heal_stage
 
     written = heal_stage(
         model, teacher=teacher, tasks=opt.names(tasks), settings=wanted.heal, shots=wanted.tune,
         seed=wanted.seed, number=round, data=wanted.data, out=out, allow_config=wanted.allow_config,
     )  # fmt: skip
-    told = read_json(written / "texts.json")
-    show_facts({"checkpoint": str(out), "texts": told["texts"], "tokens": told["tokens"]}, as_json)
+    made = read_record(HealingTexts, written / HealingTexts.file)
+    show_facts({"checkpoint": str(out), "texts": made.texts, "tokens": made.tokens}, as_json)
 
 
 def tune(

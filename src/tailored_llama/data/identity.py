@@ -17,6 +17,7 @@ from typing import Any
 
 from tailored_llama.data.prompt import Prompt
 from tailored_llama.data.templates import names_in
+from tailored_llama.strict_json import Json
 
 COMMON = 3
 """An input that this many rows share without sharing an option is an instruction, not a question."""
@@ -57,7 +58,7 @@ class Identity:
     unordered: bool = False
     options: bool = True
 
-    def question(self, values: Mapping[str, Any], options: Iterable[str]) -> Question:
+    def question(self, values: Mapping[str, Json], options: Iterable[str]) -> Question:
         """The question of a row with these `values`."""
         texts = [_leaves(values[field]) for field in self.fields]
         text = "\x1f".join(sorted(texts) if self.unordered else texts)

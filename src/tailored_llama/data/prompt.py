@@ -11,6 +11,7 @@ from pydantic import Field
 
 from tailored_llama.data.templates import Compiled, compile_expression, compile_text, texts
 from tailored_llama.recipe import MOST_TOKENS, Strict
+from tailored_llama.strict_json import Json
 
 
 class Generation(Strict):
@@ -55,7 +56,7 @@ class Prompt:
         first, second = (compile_expression(s) if e else compile_text(s) for s, e in self.sources())
         return first, second
 
-    def fill(self, values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    def fill(self, values: Mapping[str, Json]) -> tuple[list[str], list[str]]:
         """(contexts, answers without delimiter), two lists of equal length. Raises RowError."""
         first, second = (function(values) for function in self.compiled)
         if self.contexts is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
 from tailored_llama.data.formats import COMPRESSED, READERS, Layout, read_file
 from tailored_llama.data.hub import load_dataset
 from tailored_llama.errors import DataError
+from tailored_llama.strict_json import Json
 
 Stored = Literal["train", "validation", "test"]
 SUFFIXES = f"{', '.join(list(READERS)[:-1])} or {list(READERS)[-1]}"
@@ -51,12 +52,12 @@ class Source(Layout):
         return self
 
 
-class Rows(list[dict[str, Any]]):
+class Rows(list[dict[str, Json]]):
     """Rows with their origin, for messages: the file `where` and their `numbers` in it (from 0)."""
 
     def __init__(
         self,
-        rows: Iterable[dict[str, Any]],
+        rows: Iterable[dict[str, Json]],
         where: str,
         numbers: Sequence[int] | None = None,
         *,

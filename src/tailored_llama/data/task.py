@@ -24,8 +24,9 @@ from tailored_llama.data.templates import (
 from tailored_llama.data.values import FieldType, Options, gold_index, json_cells, read_fields
 from tailored_llama.errors import DataError, TaskError, shown
 from tailored_llama.recipe import suggest
+from tailored_llama.strict_json import Json
 
-Row = dict[str, Any]
+Row = dict[str, Json]
 Split = Stored | Literal["scored"]
 Kind = Literal["choice", "generation"]
 Metric = Literal["acc", "acc_norm", "exact_match", "f1", "rougeL", "exact"]

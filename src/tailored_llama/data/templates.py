@@ -16,9 +16,10 @@ from jinja2.visitor import NodeTransformer
 from tailored_llama.data import limits
 from tailored_llama.data.values import as_written, whole_number
 from tailored_llama.errors import SHOWN, TaskError, shown
+from tailored_llama.strict_json import Json
 
 T = TypeVar("T")
-Values = Mapping[str, Any]
+Values = Mapping[str, Json]
 Compiled = Callable[[Values], Any]
 
 LETTERS = tuple(

@@ -13,6 +13,7 @@ from tailored_llama.errors import FamilyError
 from tailored_llama.families.ranges import check_ranges, config_class
 from tailored_llama.families.rope import ROPE_KEYS, rope_sections
 from tailored_llama.families.table import Family, family_named
+from tailored_llama.strict_json import Json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -68,7 +69,7 @@ NAMED = 20  # attributes in a message
 
 
 def check_config(
-    config: PreTrainedConfig | Mapping[str, Any], allow: Sequence[str] = (), *, where: str = "config.json"
+    config: PreTrainedConfig | Mapping[str, Json], allow: Sequence[str] = (), *, where: str = "config.json"
 ) -> Family:
     """The family of `config` (or of the content of a config.json), if all its attributes are known.
 
@@ -77,7 +78,7 @@ def check_config(
     architecture without a table. Raises CheckpointError for a value outside its range (see `check_ranges`).
     Messages begin with `where`.
     """
-    content = config if isinstance(config, Mapping) else config.to_dict()
+    content: Mapping[str, Any] = config if isinstance(config, Mapping) else config.to_dict()
     family = family_named(str(content.get("model_type")), where)
     unknown = unknown_attributes(content)
     _refuse_reserved(content, unknown, where)
@@ -88,7 +89,7 @@ def check_config(
     return family
 
 
-def unknown_attributes(content: Mapping[str, Any]) -> dict[str, Any]:
+def unknown_attributes(content: Mapping[str, Json]) -> dict[str, Json]:
     """The attributes of `content` that might change what a layer computes, by name.
 
     A key of the rope parameters is reported as `rope_parameters.KEY`, regardless of the spelling in the
@@ -98,7 +99,7 @@ def unknown_attributes(content: Mapping[str, Any]) -> dict[str, Any]:
     switched_off = SWITCHED_OFF | dict(family.expects)
     defaults = config_class(content).default_config_fields()
     accepted = family.known | family.inert | BOOKKEEPING | _generation_keys()
-    unknown = {
+    unknown: dict[str, Json] = {
         name: value
         for name, value in content.items()
         if not (

@@ -23,6 +23,7 @@ from tailored_llama.families.rope import (
     rope_sections,
 )
 from tailored_llama.families.table import Family, family_named, heads_divide
+from tailored_llama.strict_json import Json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -93,7 +94,7 @@ def check_ranges(content: Mapping[str, Any], where: str = "config.json") -> None
         )
 
 
-def as_floats(content: Mapping[str, Any]) -> dict[str, Any]:
+def as_floats(content: Mapping[str, Json]) -> dict[str, Json]:
     """`content` with integers converted to floats where transformers' classes require floats (30 to 30.0)."""
     checked = Numbers.model_validate(content).model_dump(exclude_unset=True)
     floats = {key: value for key, value in checked.items() if isinstance(value, float)}

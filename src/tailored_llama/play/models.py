@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,6 +15,7 @@ from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import TuneError
 from tailored_llama.memory import memory_for
 from tailored_llama.profiling.greedy import decode
+from tailored_llama.results import ShotsRecord
 from tailored_llama.scoring import context_length, embedding_rows, score, text_ends
 
 
@@ -38,7 +38,7 @@ class Player:
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    shots: dict[str, Any] = field(default_factory=dict)
+    shots: ShotsRecord | None = None
 
     @property
     def params(self) -> int:
@@ -134,6 +134,6 @@ def _load(name: str, model: str | Path, bases: Sequence[str | Path], device: str
     )
 
 
-def _shots(directory: Path) -> dict[str, Any]:
-    path = directory / "shots.json"
-    return checkpoint.read_json(path) if path.is_file() else {}
+def _shots(directory: Path) -> ShotsRecord | None:
+    path = directory / ShotsRecord.file
+    return checkpoint.read_record(ShotsRecord, path) if path.is_file() else None

@@ -46,7 +46,7 @@ def names(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[st
     """
     for task in tasks:
         load_task(task)
-    tuned = [str(player.shots["task"]) for player in players if "task" in player.shots]
+    tuned = [player.shots.task for player in players if player.shots]
     result = []
     for name in dict.fromkeys([*tuned, *tasks, *data, *task_names()]):
         try:
@@ -86,7 +86,7 @@ def wordings(task: str) -> list[str]:
 def wording_of(players: Sequence[Player], task: str) -> str | None:
     """The wording in which a model was tuned on `task`, else the task's first one."""
     available = wordings(task)
-    tuned = [str(player.shots["prompt"]) for player in players if player.shots.get("task") == task]
+    tuned = [player.shots.prompt for player in players if player.shots and player.shots.task == task]
     return next((name for name in [*tuned, *available] if name in available), None)
 
 
@@ -94,7 +94,7 @@ def start(players: Sequence[Player], data: Mapping[str, str], tasks: Sequence[st
     """The first question of the task that a model was tuned on, if its rows are local."""
     task = names(players, data, tasks)[0]
     wording = wording_of(players, task)
-    tuned = task in {player.shots.get("task") for player in players}
+    tuned = task in {player.shots.task for player in players if player.shots}
     if not (tuned and is_local(task, data)):
         return Start(task, wording, Question(""))
     try:

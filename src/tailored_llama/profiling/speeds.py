@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -17,34 +17,28 @@ from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import TailorError
+from tailored_llama.profiling.worker import Figures, Sizes
 from tailored_llama.progress import track
+from tailored_llama.recipe import Measure
+from tailored_llama.results import Speed, SpeedRatios
 from tailored_llama.strict_json import to_json
 
 RATES = ("first_token_seconds", "prefill_tokens_per_second", "decode_tokens_per_second", "peak_memory")
-Speed = dict[str, Any]
 
 
-def speeds(
-    models: Sequence[str | Path],
-    length: int,
-    new: int,
-    batches: Sequence[int],
-    backends: Sequence[str],
-    dtype: str,
-    repeats: int,
-    threads: int | None,
-) -> list[list[Speed]]:
+def speeds(models: Sequence[str | Path], chosen: Measure) -> list[list[Speed]]:
     """For each model one entry per backend and batch, with `ratios` relative to the first model."""
+    dtype, batches = chosen.dtype, chosen.batches
     results: list[list[Speed]] = [[] for _ in models]
-    for backend in backends:
+    for backend in chosen.backends:
         with tempfile.TemporaryDirectory(prefix="tailor-measure-") as folder, ExitStack() as stack:
             places = [
                 _place(model, backend, dtype, Path(folder) / f"{i}.gguf") for i, model in enumerate(models)
             ]
-            sizes: dict[str, Any] = {
-                "length": length, "new": new, "batch": max(batches), "threads": threads or _cores(),
-                "allow_config": sorted(checkpoint.accepted_now()),
-            }  # fmt: skip
+            sizes = Sizes(
+                length=chosen.length, new=chosen.new, batch=max(batches), threads=chosen.threads or _cores(),
+                allow_config=sorted(checkpoint.accepted_now()),
+            )  # fmt: skip
             workers = [
                 stack.enter_context(Worker(backend, str(model), place, sizes))
                 for model, place in zip(models, places, strict=True)
@@ -53,12 +47,13 @@ def speeds(
             # equally.
             turns = [
                 (worker, entries, batch)
-                for _ in range(repeats)
+                for _ in range(chosen.repeats)
                 for batch in batches
                 for worker, entries in zip(workers, results, strict=True)
             ]
             for worker, entries, batch in track(turns, f"measuring in {backend}"):
-                entries.append({"backend": backend, "dtype": dtype, "batch": batch, **worker.ask(batch)})
+                known = {"backend": backend, "dtype": dtype, "batch": batch}
+                entries.append(Speed.model_validate({**known, **worker.ask(batch)}))
     return compared([_medians(entries) for entries in results])
 
 
@@ -66,7 +61,9 @@ def compared(timed: Sequence[Sequence[Speed]]) -> list[list[Speed]]:
     """The entries with `ratios` relative to those of the first model."""
     return [
         [
-            entry | {"ratios": {key: entry[key] / first[key] for key in RATES}}
+            entry.model_copy(
+                update={"ratios": SpeedRatios(**{key: entry[key] / first[key] for key in RATES})}
+            )
             for entry, first in zip(entries, timed[0], strict=True)
         ]
         for entries in timed
@@ -77,11 +74,14 @@ def _medians(entries: Sequence[Speed]) -> list[Speed]:
     """One entry per backend and batch: median rates, maximum memory."""
     groups: dict[tuple[str, int], list[Speed]] = {}
     for entry in entries:
-        groups.setdefault((entry["backend"], entry["batch"]), []).append(entry)
+        groups.setdefault((entry.backend, entry.batch), []).append(entry)
     return [
-        group[0]
-        | {key: statistics.median(entry[key] for entry in group) for key in RATES[:-1]}
-        | {"peak_memory": max(entry["peak_memory"] for entry in group)}
+        group[0].model_copy(
+            update={
+                **{key: statistics.median(entry[key] for entry in group) for key in RATES[:-1]},
+                "peak_memory": max(entry.peak_memory for entry in group),
+            }
+        )
         for group in groups.values()
     ]
 
@@ -109,11 +109,11 @@ def _cores() -> int:
 class Worker:
     """A process with one model that measures one batch at a time (worker.py)."""
 
-    def __init__(self, backend: str, name: str, place: Path, sizes: Mapping[str, Any]) -> None:
+    def __init__(self, backend: str, name: str, place: Path, sizes: Sizes) -> None:
         quiet = ("-W", "ignore::FutureWarning")  # warnings of the libraries about each other
         command = [sys.executable, *quiet, "-m", "tailored_llama.profiling.worker", backend, str(place)]
         self._process = subprocess.Popen(
-            [*command, to_json(dict(sizes))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [*command, to_json(sizes)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": str(sizes["threads"])},
             start_new_session=True,  # only this process handles Ctrl-C; it then ends the worker
         )  # fmt: skip
@@ -142,20 +142,21 @@ class Worker:
             self._process.wait()
         self._process.stdout.close()
 
-    def ask(self, batch: int) -> Speed:
+    def ask(self, batch: int) -> Figures:
         """Measure one batch: prompt processing and decoding."""
         assert self._process.stdin is not None
         print(to_json(batch), file=self._process.stdin, flush=True)
         return self._read()
 
-    def _read(self) -> Speed:
+    def _read(self) -> Figures:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):
-                message: Speed = json.loads(line)
-                if "error" in message:
-                    raise TailorError(f"{self._name}: {message['error']}")
-                return message
+                answer: Any = json.loads(line)
+                if "error" in answer:
+                    raise TailorError(f"{self._name}: {answer['error']}")
+                figures: Figures = answer
+                return figures
         code = self._process.wait()
         raise TailorError(
             f"{self._name}: the measuring process ended ({code}), most likely for lack of memory; "

@@ -10,7 +10,7 @@ import json
 import sys
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from typing import TypedDict
 
 from tailored_llama.errors import TailorError
 from tailored_llama.machine import peak_memory, reset_peak
@@ -21,18 +21,38 @@ Timed = Callable[[int], tuple[float, float]]
 """Rows -> (seconds to the first tokens, seconds from there to the last ones)."""
 
 
-def transformers(
-    path: str, length: int, new: int, threads: int, allow_config: list[str], **_: Any
-) -> tuple[Timed, dict[str, Any]]:
+class Sizes(TypedDict):
+    """What a worker measures with; `batch` is the largest that it will be given."""
+
+    length: int
+    new: int
+    batch: int
+    threads: int
+    allow_config: list[str]
+
+
+class Figures(TypedDict, total=False):
+    """What a worker answers: how the model runs, then seconds, tokens a second and bytes."""
+
+    dtype: str
+    device: str
+    first_token_seconds: float
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    peak_memory: int
+
+
+def transformers(path: str, sizes: Sizes) -> tuple[Timed, Figures]:
     """The model in its stored precision, on the GPU if there is one."""
     import torch
 
     from tailored_llama import checkpoint
     from tailored_llama.profiling.greedy import decode
 
-    torch.set_num_threads(threads)
+    length, new = sizes["length"], sizes["new"]
+    torch.set_num_threads(sizes["threads"])
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with checkpoint.accepting(allow_config):
+    with checkpoint.accepting(sizes["allow_config"]):
         model = checkpoint.load_model(path, device=device)
     dice = torch.Generator().manual_seed(0)
 
@@ -44,12 +64,11 @@ def transformers(
     return timed, {"dtype": str(model.dtype).removeprefix("torch."), "device": device}
 
 
-def llama_cpp(
-    path: str, length: int, new: int, batch: int, threads: int, **_: Any
-) -> tuple[Timed, dict[str, Any]]:
+def llama_cpp(path: str, sizes: Sizes) -> tuple[Timed, Figures]:
     """A llama.cpp server on the CPU, with its default settings but without its prompt cache."""
     import xllamacpp
 
+    length, new, batch = sizes["length"], sizes["new"], sizes["batch"]
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.n_parallel = batch
@@ -59,7 +78,7 @@ def llama_cpp(
     params.n_gpu_layers = 0
     params.warmup = False
     params.verbosity = -1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = sizes["threads"]
     server = xllamacpp.Server(params)
 
     def timed(rows: int) -> tuple[float, float]:
@@ -80,23 +99,24 @@ def llama_cpp(
     return timed, {"device": "cpu"}
 
 
-def main(backend: str, path: str, settings: dict[str, Any]) -> None:
+def main(backend: str, path: str, settings: Sizes) -> None:
     """Load, warm up, and measure until stdin ends."""
     length, new = settings["length"], settings["new"]
-    timed, about = (llama_cpp if backend == "llama.cpp" else transformers)(path, **settings)
+    timed, about = (llama_cpp if backend == "llama.cpp" else transformers)(path, settings)
     timed(settings["batch"])  # the first call includes allocation
     print("{}", flush=True)
     for line in sys.stdin:
         rows = int(line)
         reset_peak()
         first, decoding = timed(rows)
-        figures = {
+        figures: Figures = {
+            **about,
             "first_token_seconds": first,
             "prefill_tokens_per_second": rows * length / first,
             "decode_tokens_per_second": rows * (new - 1) / decoding,
             "peak_memory": peak_memory(),
         }
-        print(to_json(about | figures), flush=True)
+        print(to_json(figures), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from tailored_llama.names import suggest
 from tailored_llama.recipe.base import MOST_TOKENS, Name, Place, Precision, Projection, Strict
 from tailored_llama.recipe.document import parse_value, read_yaml
 from tailored_llama.recipe.load import (
+    Document,
     bundled_recipes,
     find_recipe,
     is_section,
@@ -12,6 +13,7 @@ from tailored_llama.recipe.load import (
     settings_of,
     validate,
 )
+from tailored_llama.recipe.measuring import Measure
 from tailored_llama.recipe.pruning import Calibration, Prune, Reduce, Unit
 from tailored_llama.recipe.schema import Evaluate, Export, Recipe
 from tailored_llama.recipe.training import Distill, EarlyStop, Heal, HealLora, HealText, Lora, Replay, Tune
@@ -20,6 +22,7 @@ __all__ = [
     "MOST_TOKENS",
     "Calibration",
     "Distill",
+    "Document",
     "EarlyStop",
     "Evaluate",
     "Export",
@@ -27,6 +30,7 @@ __all__ = [
     "HealLora",
     "HealText",
     "Lora",
+    "Measure",
     "Name",
     "Place",
     "Precision",

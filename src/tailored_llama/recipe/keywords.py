@@ -1,18 +1,68 @@
 """The fields of a stage's settings as typed keywords, for `**overrides: Unpack[...]`.
 
-Each has the names of the fields in pruning.py, training.py or schema.py (a test compares them) and, as types,
-what validation accepts: lists for tuples, mappings for parts.
+Each has the names of the fields in pruning.py, training.py, schema.py or measuring.py (a test compares them)
+and, as types, what validation accepts: lists for tuples, mappings for parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
-from tailored_llama.recipe.base import Precision
+from tailored_llama.recipe.base import Precision, Projection
 from tailored_llama.recipe.pruning import Calibration, Reduce, Unit
 from tailored_llama.recipe.training import Distill, EarlyStop, HealLora, HealText, Lora, Replay
+
+
+class CalibrationKeys(TypedDict, total=False):
+    """Of `Calibration`."""
+
+    source: str
+    samples: int
+    length: int
+
+
+class LoraKeys(TypedDict, total=False):
+    """Of `Lora` and `HealLora`."""
+
+    r: int
+    alpha: float
+    dropout: float
+    targets: Sequence[Projection]
+    dora: bool
+    rslora: bool
+
+
+class DistillKeys(TypedDict, total=False):
+    """Of `Distill`."""
+
+    texts: int
+    length: int
+    top_k: int
+
+
+class ReplayKeys(TypedDict, total=False):
+    """Of `Replay`."""
+
+    source: str
+    share: float
+    length: int
+
+
+class EarlyStopKeys(TypedDict, total=False):
+    """Of `EarlyStop`."""
+
+    share: float
+    patience: int
+
+
+class HealTextKeys(TypedDict, total=False):
+    """Of `HealText`."""
+
+    source: str
+    pieces: int
+    length: int
 
 
 class PruneKeys(TypedDict, total=False):
@@ -34,7 +84,7 @@ class PruneKeys(TypedDict, total=False):
     alike: bool
     reconstruct: bool
     precision: Precision
-    calibration: Calibration | Mapping[str, Any]
+    calibration: Calibration | CalibrationKeys
 
 
 class HealKeys(TypedDict, total=False):
@@ -42,10 +92,10 @@ class HealKeys(TypedDict, total=False):
 
     rounds: int
     texts: int
-    text: HealText | Mapping[str, Any] | None
+    text: HealText | HealTextKeys | None
     length: int
     top_k: int
-    lora: HealLora | Mapping[str, Any] | None
+    lora: HealLora | LoraKeys | None
     epochs: int
     learning_rate: float
     warmup: float
@@ -63,10 +113,10 @@ class TuneKeys(TypedDict, total=False):
     prompt: str
     auto: Literal["untuned", "tuned"]
     loss: str | Sequence[str] | Mapping[str, float]
-    distill: Distill | Mapping[str, Any]
-    replay: Replay | Mapping[str, Any] | None
-    early_stop: EarlyStop | Mapping[str, Any] | None
-    lora: Lora | Mapping[str, Any]
+    distill: Distill | DistillKeys
+    replay: Replay | ReplayKeys | None
+    early_stop: EarlyStop | EarlyStopKeys | None
+    lora: Lora | LoraKeys
     epochs: int
     learning_rate: float
     warmup: float
@@ -87,3 +137,22 @@ class EvaluateKeys(TypedDict, total=False):
     windows: int | None
     kl: bool
     precision: Literal["stored", "fp32"]
+
+
+class MeasureKeys(TypedDict, total=False):
+    """Of `Measure`."""
+
+    length: int
+    new: int
+    batches: Sequence[int]
+    backends: Sequence[str]
+    dtype: str
+    repeats: int
+    threads: int | None
+    config_only: bool
+
+
+class ExportKeys(TypedDict, total=False):
+    """Of `Export`, but for `formats`: one call writes one format, `to`."""
+
+    dtype: str

@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from tailored_llama.errors import SHOWN, RecipeError, shown
 from tailored_llama.names import check_path, suggest
+from tailored_llama.recipe.base import Strict
 from tailored_llama.recipe.document import read_yaml
 from tailored_llama.recipe.schema import Recipe
 
 M = TypeVar("M", bound=BaseModel)
+Given: TypeAlias = "Document | Sequence[Given] | Strict | str | Path | float | bool | None"
+Document: TypeAlias = Mapping[str, "Given"]
+"""A recipe as it is read from YAML or written in Python, before validation."""
 
 
 def bundled_recipes() -> list[str]:
@@ -60,7 +64,7 @@ def override(document: Mapping[str, Any], assignments: Sequence[tuple[str, Any]]
 
 
 def load_recipe(
-    source: str | Path | Mapping[str, Any] | Recipe, assignments: Sequence[tuple[str, Any]] = ()
+    source: str | Path | Document | Recipe, assignments: Sequence[tuple[str, Any]] = ()
 ) -> Recipe:
     """A recipe from a path, a bundled name, a mapping or a Recipe, with `assignments` on top.
 
@@ -86,8 +90,10 @@ def validate(model: type[M], document: Mapping[str, Any], where: str) -> M:
         raise RecipeError(f"{where}: {_first_problem(model, error)}") from None
 
 
-def settings_of(model: type[M], settings: M | None, overrides: Mapping[str, Any], where: str) -> M:
-    """`settings`, or the defaults of `model`, with validated `overrides` of single fields."""
+def settings_of(model: type[M], settings: M | None, where: str, /, **overrides: object) -> M:
+    """`settings`, or the defaults of `model`, with validated `overrides` of single fields; `where` begins
+    the error message.
+    """
     base = settings if settings is not None else model()
     return validate(model, {**base.model_dump(), **overrides}, where) if overrides else base
 

@@ -6,10 +6,11 @@ docs/reference/recipe.md is generated from them (reference.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from tailored_llama.plugins import FORMATS, known_name, listed
 from tailored_llama.recipe.base import MOST_TOKENS, Name, Place, Strict, unit
@@ -85,6 +86,13 @@ class Export(Strict):
     )
 
 
+def _json(value: Any) -> Any:
+    """`value` with tuples as lists, and names that YAML reads as numbers as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _json(held) for key, held in value.items()}
+    return [_json(held) for held in value] if isinstance(value, list | tuple) else value
+
+
 class Recipe(Strict):
     """The complete description of a run."""
 
@@ -121,7 +129,7 @@ class Recipe(Strict):
         description="`needed`: the distributions of the unpruned model (`teacher-*`) are deleted once every "
         "stage that learns from them is complete; `all`: they stay, for the next run with other settings",
     )
-    sweep: dict[str, Any] | None = Field(
+    sweep: dict[str, JsonValue] | None = Field(
         None,
         description="dotted keys with lists of values, and named `variants`; every combination is run",
     )
@@ -130,6 +138,11 @@ class Recipe(Strict):
     @classmethod
     def _one_name_is_a_list(cls, names: Any) -> Any:
         return [names] if isinstance(names, str) else names
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _values_as_json(cls, sweep: Any) -> Any:
+        return {key: _json(value) for key, value in sweep.items()} if isinstance(sweep, Mapping) else sweep
 
     @model_validator(mode="after")
     def _tasks_once(self) -> Recipe:

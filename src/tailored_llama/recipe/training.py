@@ -148,9 +148,12 @@ class Tune(Strict):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=PRECISION)
 
     @property
-    def drawing(self) -> dict[str, Any]:
+    def drawing(self) -> dict[str, str | int]:
         """The settings that determine the shots and their possible wordings."""
-        return {key: getattr(self, key) for key in ("shots", "select", "overlap", "reserve", "prompt")}
+        return {
+            "shots": self.shots, "select": self.select, "overlap": self.overlap, "reserve": self.reserve,
+            "prompt": self.prompt,
+        }  # fmt: skip
 
     @field_validator("loss", mode="before")
     @classmethod

@@ -10,9 +10,9 @@ import matplotlib as mpl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from tailored_llama.reporting.fold import WIDTH, fold
 from tailored_llama.reporting.formatting import WORLD, named, percent, short
 from tailored_llama.results import MatrixResults
 
@@ -21,24 +21,22 @@ WIDE = 6
 INK, PAPER = "#1f2328", "#ffffff"
 
 
-def matrix_table(results: MatrixResults) -> Table:
+def matrix_tables(results: MatrixResults, width: int = WIDTH) -> list[Table]:
     """Rows: what the pruned model was tuned on. Columns: what it was tested on. Main metrics in percent."""
     columns = results.columns
-    table = Table(
-        title="Tuned on the row, tested on the column, %", title_justify="left", title_style="bold",
-        caption=says(results), caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, min_width=60,
-        padding=0,
-    )  # fmt: skip
-    table.add_column("tuned on", no_wrap=True)
-    for column in (*columns, "mean"):
-        table.add_column(_folded(short(column)), justify="right", no_wrap=True)
-    for row, cells in results.cells.items():
-        table.add_row(
+    rows = [
+        [
             short(row),
             *(f"{'*' if row == column else ''}{_bare(cells[column].main)}" for column in columns),
             _bare(results.means[row]),
-        )
-    return table
+        ]
+        for row, cells in results.cells.items()
+    ]
+    return fold(
+        "Tuned on the row, tested on the column, %",
+        ["tuned on", *(_folded(short(column)) for column in (*columns, "mean"))],
+        rows, caption=says(results) or None, width=width, gap=0,
+    )  # fmt: skip
 
 
 def says(results: MatrixResults) -> str:

@@ -1,4 +1,4 @@
-"""Tables for a terminal of 80 columns: what does not fit beside goes into a further table, never away."""
+"""Tables for a terminal: columns that do not fit its width go into a further table, and no figure is cut."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from rich.measure import Measurement
 from rich.table import Table
 
 WIDTH = 80
-LONGEST_NAME = 32
-"""Of the first column, in characters; longer names go on in the next line."""
+"""Characters of a terminal, where it is not known."""
+NAMES = 0.4
+"""The most that the first column takes of the width; longer names go on in the next line."""
 
 
 def fold(
@@ -21,20 +22,22 @@ def fold(
     *,
     repeated: int = 1,
     caption: str | None = None,
+    width: int = WIDTH,
+    gap: int = 1,
 ) -> list[Table]:
-    """The table as one or more, each at most WIDTH wide, so that no cell is shortened.
+    """The table as one or more, each at most `width` characters wide, so that no cell is shortened.
 
     The first `repeated` columns begin every table; the first one is the name of a row. A row None is a rule.
-    The caption stands below the last table.
+    The caption stands below the last table. `gap`: spaces on either side of a cell.
     """
     made: list[Table] = []
     first, rest = list(range(repeated)), list(range(repeated, len(columns)))
     while rest or not made:
         taken = len(rest)
-        while taken > 1 and _width(_table("", columns, rows, first + rest[:taken])) > WIDTH:
+        while taken > 1 and _width(_table("", columns, rows, first + rest[:taken], width, gap)) > width:
             taken -= 1
         heading = f"{title} (continued)" if made else title
-        made.append(_table(heading, columns, rows, first + rest[:taken]))
+        made.append(_table(heading, columns, rows, first + rest[:taken], width, gap))
         rest = rest[taken:]
     made[-1].caption = caption
     return made
@@ -46,18 +49,23 @@ def _width(table: Table) -> int:
 
 
 def _table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str] | None], chosen: Sequence[int]
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str] | None],
+    chosen: Sequence[int],
+    width: int,
+    gap: int,
 ) -> Table:
     table = Table(
         title=title, title_justify="left", title_style="bold", caption_justify="left", box=SIMPLE_HEAD,
-        min_width=60, pad_edge=False,  # a narrow table would fold its title
+        min_width=min(60, width), pad_edge=False, padding=(0, gap),  # a narrow table would fold its title
     )  # fmt: skip
     for index in chosen:
         heading = columns[index].replace(", ", ",\n")
         if index:
             table.add_column(heading, justify="right", no_wrap=True)
         else:
-            table.add_column(heading, max_width=LONGEST_NAME, overflow="fold")
+            table.add_column(heading, max_width=int(NAMES * width), overflow="fold")
     for row in rows:
         if row is None:
             table.add_section()

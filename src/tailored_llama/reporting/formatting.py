@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from tailored_llama.results import Results, Row, TaskFigures
+from tailored_llama.results import Results, Row, ShotsRecord, TaskFigures
 
 LABELS: dict[str, str] = {
     "dense": "dense", "dense_tuned": "dense, tuned", "pruned": "pruned", "healed": "pruned, healed",
@@ -68,19 +68,19 @@ def _counted(row: Row, key: Literal["cut", "unended"], what: str) -> str:
     return f"{what}: {', '.join(tasks)}." if tasks else ""
 
 
-def picked(shots: Mapping[str, Any]) -> str:
+def picked(shots: ShotsRecord) -> str:
     """Why `prompt: auto` took the wording it took, in sentences, from a shots.json."""
-    best, *others = shots["candidates"]
-    tuned = shots.get("compared") == "tuned"
+    best, *others = shots.candidates
+    tuned = shots.compared == "tuned"
     how = "tuned on one half of the shots and asked the other, both ways" if tuned else "before any tuning"
-    said = f"Picked: “{best['prompt']}”, the best on the {len(shots['rows'])} shots {how}"
+    said = f"Picked: “{best.prompt}”, the best on the {len(shots.rows)} shots {how}"
     if others:
-        equal = others[0]["accuracy"] == best["accuracy"]
+        equal = others[0].accuracy == best.accuracy
         over = "by its margin, at the accuracy of" if equal else "in accuracy before"
-        said += f", {over} “{others[0]['prompt']}”"
-    said += f"; it is the best in {percent(best['first'], 0)} of 1000 redrawn sets of shots."
-    if shots.get("held_out") is not None:
-        said += f" Picking so scores {percent(shots['held_out'])} on shots that were not picked by."
+        said += f", {over} “{others[0].prompt}”"
+    said += f"; it is the best in {percent(best.first, 0)} of 1000 redrawn sets of shots."
+    if shots.held_out is not None:
+        said += f" Picking so scores {percent(shots.held_out)} on shots that were not picked by."
     return said
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import PreTrainedConfig
 
 from tailored_llama.checkpoint.lineage import local_config
 from tailored_llama.families import LayerWidths
+from tailored_llama.results import Cut
 
 PANELS = {"heads": "attention heads (query)", "mlp": "MLP channels"}
 
@@ -37,10 +38,10 @@ def in_words(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str
     )
 
 
-def residual_in_words(plan: Mapping[str, Any], config: PreTrainedConfig) -> str:
+def residual_in_words(cut: Cut, config: PreTrainedConfig) -> str:
     """`Residual channels: 197 of 256`; nothing where none went, or the base's config is not at hand."""
-    dense = local_config(plan.get("source", {}).get("model"))
-    before = plan.get("source", {}).get("hidden") or (dense.hidden_size if dense else None)
+    dense = local_config(cut.source.model)
+    before = cut.source.hidden or (dense.hidden_size if dense else None)
     if before in (None, config.hidden_size):
         return ""
     return f"Residual channels: {config.hidden_size} of {before}"

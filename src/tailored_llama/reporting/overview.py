@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from tailored_llama.reporting.read import Measured, Run
-from tailored_llama.results import Row
+from tailored_llama.reporting.read import Run
+from tailored_llama.results import MeasuredModel, Row, Speed
 
-Speed = Mapping[str, Any]
 Way = tuple[str, str, int]
 """How speeds were measured: backend, precision, rows at once. What differs in it does not compare."""
 
@@ -38,7 +36,7 @@ class Line:
     @property
     def criterion(self) -> str:
         """What the cut was measured by; nothing where there was none."""
-        pruning = self.run.results.recipe.get("prune") or {}
+        pruning = self.run.results.section("prune")
         return str(pruning.get("criterion", "")) if self.run.plan is not None else ""
 
     @property
@@ -58,7 +56,7 @@ class Line:
         pruned, dense = self.speeds.get("pruned", {}).get(way), self.speeds.get("dense", {}).get(way)
         if not (pruned and dense):
             return None
-        return float(pruned["decode_tokens_per_second"] / dense["decode_tokens_per_second"])
+        return pruned.decode_tokens_per_second / dense.decode_tokens_per_second
 
     def points(self) -> list[Point]:
         """The run's models. A tuned one, merged, has the shape and so the speed of its base."""
@@ -70,13 +68,13 @@ class Line:
         ]
 
 
-def lines(runs: Sequence[tuple[str, str, Run]], measured: Sequence[Measured]) -> list[Line]:
+def lines(runs: Sequence[tuple[str, str, Run]], measured: Sequence[MeasuredModel]) -> list[Line]:
     """A line for each (name, anchor, run). Speeds belong to a run's model by the digest of its files."""
     by_model: dict[str, dict[Way, Speed]] = {}
     for model in measured:
-        for speed in model.get("speeds", []):
-            way = (speed["backend"], speed["dtype"], speed["batch"])
-            by_model.setdefault(str(model["digest"]), {})[way] = speed
+        for speed in model.speeds:
+            way = (speed.backend, speed.dtype, speed.batch)
+            by_model.setdefault(str(model.digest), {})[way] = speed
     return [
         Line(
             name, anchor, run, run.results.stages(),

@@ -11,14 +11,15 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tailored_llama.reporting import formatting, overview, pictures, scatter
-from tailored_llama.reporting.read import Measured, Run
+from tailored_llama.reporting.read import Run
+from tailored_llama.results import MeasuredModel
 from tailored_llama.strict_json import to_json
 
 TEMPLATE = "page.html.jinja"
 OVERVIEW = "overview.html.jinja"
 
 
-def page(runs: Sequence[Run], measured: Sequence[Measured] = ()) -> str:
+def page(runs: Sequence[Run], measured: Sequence[MeasuredModel] = ()) -> str:
     """The whole HTML text; `measured` are the models of what `tailor measure` wrote."""
     names = [run.directory.resolve().name for run in runs]
     if len(set(names)) < len(names):
@@ -73,8 +74,9 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
     stages = results.stages()
     recipe = results.recipe
     # A model that was evaluated alone has no recipe, but the settings of that evaluation.
-    model = recipe.get("model") or recipe["evaluate"]["model"]
-    pruning, tuning = recipe.get("prune") or {}, recipe.get("tune") or {}
+    model = recipe.get("model") or results.section("evaluate").get("model", "")
+    pruning, tuning = results.section("prune"), results.section("tune")
+    shots = tuning.get("shots", 0)
     return {
         "id": anchor,
         "name": name,
@@ -83,7 +85,7 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
         "quantity": formatting.quantity(results.main_rows),
         "windows": formatting.windows(results),
         "stages": stages,
-        "headline": formatting.headline(stages, tuning.get("shots", 0)),
+        "headline": formatting.headline(stages, shots if isinstance(shots, int) else 0),
         "pruned": run.plan is not None,
         "prune": pruning,
         "tune": tuning,

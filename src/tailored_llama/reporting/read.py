@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from transformers import PreTrainedConfig
 
 from tailored_llama import checkpoint
 from tailored_llama.checkpoint.lineage import layers_before_and_after, local_config, what_was_cut
-from tailored_llama.errors import OutputError
+from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.families import LayerWidths
 from tailored_llama.reporting.layer_widths import residual_in_words
-from tailored_llama.results import Results, read_results
+from tailored_llama.results import (
+    Cut,
+    MeasuredModel,
+    Measurement,
+    Results,
+    ShotsRecord,
+    TrainingStep,
+    read_results,
+)
+from tailored_llama.stage.manifest import read_manifest
 
 Base = Literal["pruned", "dense"]
-Measured = dict[str, Any]
-"""One model of a measure.json."""
-MEASURED = "measure.json"
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,14 @@ class Tuning:
 
     base: Base
     task: str
-    history: list[dict[str, Any]]
-    shots: dict[str, Any]
+    history: list[TrainingStep]
+    shots: ShotsRecord
 
     def epoch_losses(self) -> list[float]:
         """Mean loss per answer token of each epoch, nats."""
         epochs: dict[int, list[float]] = {}
         for step in self.history:
-            epochs.setdefault(step["epoch"], []).append(step["loss"])
+            epochs.setdefault(step.epoch, []).append(step.loss)
         return [sum(losses) / len(losses) for losses in epochs.values()]
 
 
@@ -47,7 +53,7 @@ class Run:
 
     directory: Path
     results: Results
-    plan: dict[str, Any] | None
+    plan: Cut | None
     tunings: list[Tuning]
 
     @cached_property
@@ -61,7 +67,8 @@ class Run:
         found: dict[str, str] = {}
         for base in ("dense", "pruned"):
             for path in sorted(self.directory.glob(f"evaluate-{base}-*/manifest.json")):
-                found.setdefault(base, str(checkpoint.read_json(path)["inputs"].get("model", "")))
+                with suppress(CheckpointError):
+                    found.setdefault(base, read_manifest(path.parent).inputs.get("model", ""))
         return found
 
     @cached_property
@@ -87,7 +94,7 @@ def read_run(directory: str | Path) -> Run:
     return Run(
         directory=directory,
         results=results,
-        plan=what_was_cut(directory / "prune") or None,
+        plan=what_was_cut(directory / "prune"),
         tunings=_tunings(directory, results.tasks),
     )
 
@@ -96,25 +103,26 @@ def _tunings(directory: Path, tasks: Sequence[str]) -> list[Tuning]:
     """The run's adapters, in the order of `tasks`."""
     found = []
     for folder in directory.glob("tune-*"):
-        if not (folder / "shots.json").is_file():
+        if not (folder / ShotsRecord.file).is_file():
             continue
-        shots = checkpoint.read_json(folder / "shots.json")
-        lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        shots = checkpoint.read_record(ShotsRecord, folder / ShotsRecord.file)
+        history = checkpoint.read_records(TrainingStep, folder / TrainingStep.file)
         base: Base = "dense" if folder.name.startswith("tune-dense-") else "pruned"
-        found.append(Tuning(base, shots["task"], [json.loads(line) for line in lines], shots))
+        found.append(Tuning(base, shots.task, history, shots))
     order = {task: place for place, task in enumerate(tasks)}
     return sorted(found, key=lambda tuning: (order.get(tuning.task, len(order)), tuning.base))
 
 
-def read_all(directories: Sequence[str | Path]) -> tuple[list[Run], list[Measured]]:
+def read_all(directories: Sequence[str | Path]) -> tuple[list[Run], list[MeasuredModel]]:
     """All runs and all models that were measured, in order; OutputError where there is no run.
 
     A directory holds a run, or what `tailor measure --out` wrote.
     """
     places = [Path(directory) for directory in directories]
-    measured = [place for place in places if (place / MEASURED).is_file()]
+    measured = [place for place in places if (place / Measurement.file).is_file()]
     runs = [read_run(place) for place in places if place not in measured]
     if not runs:
         raise OutputError("no run directory to report on; name at least one")
-    models = [model for place in measured for model in checkpoint.read_json(place / MEASURED)["models"]]
+    read = [checkpoint.read_record(Measurement, place / Measurement.file) for place in measured]
+    models = [model for measurement in read for model in measurement.models]
     return runs, models

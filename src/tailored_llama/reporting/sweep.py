@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from tailored_llama.reporting.fold import fold
+from tailored_llama.reporting.fold import WIDTH, fold
 from tailored_llama.results import Estimate, Setting, StageName, StageSummary, SweepResults
 
 COLUMNS = (
@@ -18,11 +18,11 @@ NARROW = ("setting", "dense", "dense, tuned", "pruned", "healed", "tuned", "reco
 """What the terminal shows; the page has all."""
 
 
-def sweep_tables(document: SweepResults) -> list[Table]:
-    """The settings of a `sweep.json`, one a line; columns that do not fit beside go into further tables."""
+def sweep_tables(document: SweepResults, width: int = WIDTH) -> list[Table]:
+    """The settings of a `sweep.json`, one a line; columns that do not fit `width` go into further tables."""
     lines = (dict(zip(COLUMNS, line(entry), strict=True)) for entry in document.settings)
     rows = [[cells[column] for column in NARROW] for cells in lines]
-    return fold(ACCURACY, NARROW, rows, caption=failures(document))
+    return fold(ACCURACY, NARROW, rows, caption=failures(document), width=width)
 
 
 def markdown(document: SweepResults) -> str:

@@ -111,7 +111,7 @@ def curve(lines: Sequence[Line], key: str) -> str:
 def _but(entry: Setting, key: str) -> str:
     """What a setting is beside its value of `key`: its variant by name, and the values of the other lists."""
     settings = entry.settings
-    variant = [settings["variant"]] if "variant" in settings else []
+    variant = [str(settings["variant"])] if "variant" in settings else []
     return ", ".join([*variant, *(f"{n}: {settings[n]}" for n in entry.lists if n != key)])
 
 
@@ -119,4 +119,6 @@ def place(entry: Setting, key: str) -> float:
     """Where an entry stands on the axis of `key`; of a ratio, by the share that is truly gone."""
     if key == "prune.ratio":
         return 100 * (1 - entry.params["pruned"] / entry.params["dense"])
-    return float(entry.settings[key])
+    value = entry.settings[key]
+    assert isinstance(value, int | float)
+    return float(value)

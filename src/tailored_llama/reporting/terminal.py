@@ -1,4 +1,4 @@
-"""The results as tables for a terminal of 80 columns: tasks down, models across."""
+"""The results as tables for a terminal: tasks down, models across."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 from rich.table import Table
 
-from tailored_llama.reporting.fold import fold
+from tailored_llama.reporting.fold import WIDTH, fold
 from tailored_llama.reporting.formatting import (
     LABELS,
     WORLD,
@@ -25,15 +25,15 @@ from tailored_llama.reporting.formatting import (
 from tailored_llama.results import Results, Row, TaskFigures
 
 
-def tables(results: Results) -> list[Table]:
-    """Tables of accuracies for each wording in `results`, and of sizes; each fits 80 columns."""
-    made = [table for name in results.wordings for table in _accuracies(results, name)]
+def tables(results: Results, width: int = WIDTH) -> list[Table]:
+    """Tables of accuracies for each wording in `results`, and of sizes; each fits `width` characters."""
+    made = [table for name in results.wordings for table in _accuracies(results, name, width)]
     if made and results.of_the_world:
         made[-1].caption = f"{made[-1].caption}\n{WORLD}" if made[-1].caption else WORLD
-    return [*made, *_sizes(results)] if made else []
+    return [*made, *_sizes(results, width)] if made else []
 
 
-def _accuracies(results: Results, name: str) -> list[Table]:
+def _accuracies(results: Results, name: str, width: int) -> list[Table]:
     stages = results.stages(name)
     any_row = next(iter(stages.values()))
     what = quantity(stages.values()).capitalize()
@@ -49,7 +49,7 @@ def _accuracies(results: Results, name: str) -> list[Table]:
     notes = [cut_prompts(any_row), *(_of(stage, unended(row)) for stage, row in stages.items())]
     return fold(
         f"{what}, %. {wording(name)}", ["task", "chance", *(LABELS[stage] for stage in stages)], rows,
-        repeated=2, caption="\n".join(filter(None, notes)) or None,
+        repeated=2, caption="\n".join(filter(None, notes)) or None, width=width,
     )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def _bare(share: float | None) -> str:
     return percent(share).removesuffix("%")
 
 
-def _sizes(results: Results) -> list[Table]:
+def _sizes(results: Results, width: int) -> list[Table]:
     stages = results.stages()
     lines: dict[str, Callable[[Row], str]] = {
         "parameters": lambda row: count(row.params),
@@ -73,7 +73,7 @@ def _sizes(results: Results) -> list[Table]:
     return fold(
         "Size and cost", ["", *(LABELS[stage] for stage in stages)],
         [[name, *(cell(row) for row in stages.values())] for name, cell in lines.items()],
-        caption=windows(results) or None,
+        caption=windows(results) or None, width=width,
     )  # fmt: skip
 
 

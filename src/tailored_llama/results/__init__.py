@@ -1,6 +1,15 @@
-"""Typed results: `results.json`, `sweep.json` and `matrix.json`, each read and written by one model."""
+"""Typed files: each JSON file that more than one subpackage reads or writes has one model here."""
 
-from tailored_llama.results.records import Record, parse
+from tailored_llama.results.cuts import Cut, Parameters, PlanSource
+from tailored_llama.results.measured import (
+    MeasuredModel,
+    Measurement,
+    MeasureSettings,
+    SizeRatios,
+    Speed,
+    SpeedRatios,
+)
+from tailored_llama.results.records import Record, SideFile, parse
 from tailored_llama.results.rows import (
     SCHEMA,
     STAGES,
@@ -24,23 +33,49 @@ from tailored_llama.results.sweeps import (
     StageSummary,
     SweepResults,
 )
+from tailored_llama.results.tuning import (
+    Effectiveness,
+    HealingTexts,
+    PromptRanking,
+    ShotExample,
+    ShotsRecord,
+    Specificity,
+    TrainingStep,
+)
 
 __all__ = [
     "SCHEMA",
     "STAGES",
     "CellState",
     "CorpusFigures",
+    "Cut",
+    "Effectiveness",
     "Estimate",
+    "HealingTexts",
     "MatrixResults",
+    "MeasureSettings",
+    "MeasuredModel",
+    "Measurement",
+    "Parameters",
+    "PlanSource",
+    "PromptRanking",
     "Record",
     "Results",
     "Row",
     "Sample",
     "Setting",
+    "ShotExample",
+    "ShotsRecord",
+    "SideFile",
+    "SizeRatios",
+    "Specificity",
+    "Speed",
+    "SpeedRatios",
     "StageName",
     "StageSummary",
     "SweepResults",
     "TaskFigures",
+    "TrainingStep",
     "combine",
     "mean",
     "parse",

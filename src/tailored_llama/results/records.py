@@ -6,10 +6,10 @@ from collections.abc import KeysView, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from tailored_llama.errors import CheckpointError, OutputError
-from tailored_llama.strict_json import to_json
+from tailored_llama.strict_json import Json, to_json
 
 R = TypeVar("R", bound="Record")
 
@@ -36,12 +36,18 @@ class Record(BaseModel):
         value = self[key] if key in type(self).model_fields else None
         return default if value is None else value
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, JsonValue]:
         """The object as JSON, without keys that were not set."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def parse(kind: type[R], path: str | Path, content: Mapping[str, Any]) -> R:
+class SideFile(Record):
+    """A file beside a checkpoint or an adapter. Keys of another version of this package are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def parse(kind: type[R], path: str | Path, content: Mapping[str, Json]) -> R:
     """The `content` of the file at `path` as `kind`. Raises CheckpointError naming a wrong key."""
     try:
         return kind.model_validate_json(to_json(dict(content)), strict=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from tailored_llama.results.records import Record, parse
+from tailored_llama.strict_json import Json
 
 StageName = Literal["dense", "dense_tuned", "pruned", "healed", "tuned"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
@@ -30,6 +31,14 @@ class Sample(Record):
     context: str
     written: str
     right: str
+
+
+class WrittenAnswers(Record):
+    """A question whose answer is written, with what the model of each stage wrote."""
+
+    context: str
+    right: str
+    answers: dict[str, str]
 
 
 class TaskFigures(Record):
@@ -97,7 +106,7 @@ class Results(Record):
     file: ClassVar[str] = "results.json"
     schema_version: int = Field(1, alias="schema")
     rows: list[Row] = Field(min_length=1)
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, JsonValue] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -107,6 +116,11 @@ class Results(Record):
         """
         together = {(row.stage, row.prompt) for row in self.rows if row.task_tuned is None}
         return [row for row in self.rows if row.task_tuned is None or (row.stage, row.prompt) not in together]
+
+    def section(self, name: str) -> dict[str, JsonValue]:
+        """A section of the recipe; empty where it has none."""
+        section = self.recipe.get(name)
+        return section if isinstance(section, dict) else {}
 
     @property
     def wordings(self) -> list[str]:
@@ -134,9 +148,9 @@ class Results(Record):
         """All texts whose perplexity was measured."""
         return list(dict.fromkeys(name for row in self.main_rows for name in row.perplexity))
 
-    def written(self, wording: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    def written(self, wording: str | None = None) -> dict[str, list[WrittenAnswers]]:
         """For each generation task its first questions, with the answers of every stage."""
-        stages, result = self.stages(wording), {}
+        stages, result = self.stages(wording), dict[str, list[WrittenAnswers]]()
         for task in self.tasks:
             samples = {
                 stage: row.tasks[task].samples
@@ -146,10 +160,10 @@ class Results(Record):
             first = next(iter(samples.values()), None)
             if first:
                 result[task] = [
-                    {
-                        "context": question.context, "right": question.right,
-                        "answers": {stage: texts[place].written for stage, texts in samples.items() if texts},
-                    }
+                    WrittenAnswers(
+                        context=question.context, right=question.right,
+                        answers={stage: texts[place].written for stage, texts in samples.items() if texts},
+                    )
                     for place, question in enumerate(first)
                 ]  # fmt: skip
         return result
@@ -161,7 +175,7 @@ class Results(Record):
 
 
 def results_of(
-    rows: Sequence[Row], recipe: Mapping[str, Any], versions: Mapping[str, str], *, relative: bool = True
+    rows: Sequence[Row], recipe: Mapping[str, Json], versions: Mapping[str, str], *, relative: bool = True
 ) -> Results:
     """The content of a results.json; with `relative`, rows get figures relative to the dense model in their
     wording.
@@ -172,7 +186,7 @@ def results_of(
     return Results(schema_version=SCHEMA, rows=list(rows), recipe=dict(recipe), versions=dict(versions))
 
 
-def read_results(path: str | Path, content: Mapping[str, Any]) -> Results:
+def read_results(path: str | Path, content: Mapping[str, Json]) -> Results:
     """Validate the `content` of the results.json at `path`. Raises CheckpointError with an invalid key."""
     results = parse(Results, path, content)
     if results.schema_version < SCHEMA:

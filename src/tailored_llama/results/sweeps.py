@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from tailored_llama.results.records import Record
 from tailored_llama.results.rows import STAGES, StageName, TaskFigures
@@ -36,7 +36,7 @@ class Setting(Record):
     """One setting of a sweep, over its seeds."""
 
     group: str
-    settings: dict[str, Any] = Field(description="The swept keys and their values.")
+    settings: dict[str, JsonValue] = Field(description="The swept keys and their values.")
     lists: list[str]
     cells: list[str]
     seeds: list[int]
@@ -59,7 +59,7 @@ class CellState(Record):
 
     name: str
     seed: int
-    chosen: dict[str, Any]
+    chosen: dict[str, JsonValue]
     finished: bool
 
 
@@ -71,7 +71,7 @@ class SweepResults(Record):
     settings: list[Setting]
     cells: list[CellState] = Field(default_factory=list)
     failed: dict[str, str] = Field(description="Errors of failed cells, by name.")
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, JsonValue] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
 
@@ -86,6 +86,6 @@ class MatrixResults(Record):
     means: dict[str, float]
     diagonal: float | None = Field(description="Mean of the cells of a task's own adapter.")
     beside: float | None = Field(description="Mean of the other cells in rows that were tuned on a task.")
-    general: dict[str, Any] = Field(description="The source and number of the general instructions.")
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    general: dict[str, JsonValue] = Field(description="The source and number of the general instructions.")
+    recipe: dict[str, JsonValue] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ from tailored_llama.scoring.finite import FiniteLogits, not_finite, require_fini
 from tailored_llama.scoring.forward import BATCH_TOKENS, can_branch, loglikelihoods
 from tailored_llama.scoring.generation import Written, padding_id, text_ends, write
 from tailored_llama.scoring.outcomes import Outcome, outcomes
-from tailored_llama.scoring.rank import Effectiveness, Ranking, rank_prompts
+from tailored_llama.scoring.rank import Ranking, rank_prompts
 from tailored_llama.scoring.requests import (
     Request,
     context_length,
@@ -29,7 +29,6 @@ from tailored_llama.scoring.text_metrics import text_scores
 
 __all__ = [
     "BATCH_TOKENS",
-    "Effectiveness",
     "FiniteLogits",
     "Outcome",
     "Ranking",

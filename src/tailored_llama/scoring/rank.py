@@ -21,24 +21,9 @@ import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Row, Task
-from tailored_llama.scoring.bootstrap import Interval, interval, resample
+from tailored_llama.results import Effectiveness
+from tailored_llama.scoring.bootstrap import interval, resample
 from tailored_llama.scoring.outcomes import Outcome, outcomes
-
-
-@dataclass(frozen=True)
-class Effectiveness:
-    """How well an untuned model answers in one wording.
-
-    `accuracy` and the mean `margin` (see Outcome), with 95% intervals; `first` is the share of draws in which
-    this wording was the best.
-    """
-
-    prompt: str
-    accuracy: float
-    margin: float
-    accuracy_interval: Interval
-    margin_interval: Interval
-    first: float
 
 
 @dataclass(frozen=True)

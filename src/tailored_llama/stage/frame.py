@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from tailored_llama.checkpoint import (
     clear_leftovers,
@@ -34,7 +35,7 @@ from tailored_llama.stage.manifest import (
     write_manifest,
 )
 from tailored_llama.stage.working import Working
-from tailored_llama.strict_json import to_json
+from tailored_llama.strict_json import Json, to_json
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Stage:
     """
 
     name: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
     inputs: Callable[[], Mapping[str, str]]
     produce: Callable[[Path], None]
     seed: int | None = None
@@ -58,9 +59,9 @@ class Stage:
     working: Working = field(default_factory=Working, compare=False)
 
     @cached_property
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, JsonValue]:
         """The settings after a round trip through JSON: tuples as lists."""
-        plain: dict[str, Any] = json.loads(to_json(dict(self.settings)))
+        plain: dict[str, JsonValue] = json.loads(to_json(dict(self.settings)))
         return plain
 
     @cached_property

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from tailored_llama.checkpoint import digest_file, is_leftover, read_json, write_json
 from tailored_llama.errors import CheckpointError
 from tailored_llama.stage.locks import is_lock
-from tailored_llama.strict_json import to_json
+from tailored_llama.strict_json import Json, to_json
 
 MANIFEST = "manifest.json"
 PACKAGES = ("tailored-llama", "torch", "transformers", "peft", "lm_eval", "safetensors")
@@ -38,7 +37,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     stage: str
-    settings: dict[str, Any]
+    settings: dict[str, JsonValue]
     inputs: dict[str, str]
     outputs: dict[str, Output]
     versions: dict[str, str]
@@ -51,7 +50,7 @@ class Manifest(BaseModel):
     """Only for a run: the fingerprints of its stages, by name."""
 
 
-def fingerprint(stage: str, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int | None) -> str:
+def fingerprint(stage: str, settings: Mapping[str, Json], inputs: Mapping[str, str], seed: int | None) -> str:
     """The digest of everything that determines the contents of a stage: settings and digests of inputs, no
     paths.
     """

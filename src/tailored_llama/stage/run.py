@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from tailored_llama.checkpoint import (
     clear_leftovers,
@@ -31,7 +30,7 @@ from tailored_llama.stage.manifest import (
     versions,
     write_manifest,
 )
-from tailored_llama.strict_json import to_json
+from tailored_llama.strict_json import Json, to_json
 
 RECIPE = "recipe.json"
 RUN = "run"
@@ -45,8 +44,8 @@ log = logging.getLogger(__name__)
 def run_directory(
     out: str | Path,
     *,
-    recipe: Mapping[str, Any],
-    settings: Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Json],
+    settings: Mapping[str, Json] | None = None,
     inputs: Mapping[str, str] | None = None,
     wait: bool = True,
 ) -> Iterator[Path | None]:
@@ -73,7 +72,7 @@ def run_directory(
 
 
 def _in_run(
-    out: Path, recipe: Mapping[str, Any], settings: Mapping[str, Any], inputs: Mapping[str, str]
+    out: Path, recipe: Mapping[str, Json], settings: Mapping[str, Json], inputs: Mapping[str, str]
 ) -> Iterator[Path]:
     _check_is_run(out)
     started = time.monotonic()
@@ -85,6 +84,7 @@ def _in_run(
     try:
         yield out
         plain, seed = json.loads(to_json(dict(settings))), recipe.get("seed")
+        assert seed is None or isinstance(seed, int)
         manifest = Manifest(
             stage=RUN, settings=plain, inputs=dict(inputs), outputs=outputs_of(out, deep=False),
             versions=versions(), seed=seed, seconds=round(time.monotonic() - started, 3),
@@ -97,7 +97,7 @@ def _in_run(
 
 
 def is_complete_run(
-    out: str | Path, *, settings: Mapping[str, Any], inputs: Mapping[str, str], seed: int | None
+    out: str | Path, *, settings: Mapping[str, Json], inputs: Mapping[str, str], seed: int | None
 ) -> bool:
     """Whether `out` contains a finished run with these settings and inputs, and all its files are
     unchanged.

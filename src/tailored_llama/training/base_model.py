@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
+from tailored_llama.results import TrainingStep
 from tailored_llama.training.precision import choose_precision
 
 Base: TypeAlias = PreTrainedModel | Path
-HISTORY = "history.jsonl"
+HISTORY = TrainingStep.file
 
 
 def load_base(base: Base, precision: str, device: str | None) -> tuple[PreTrainedModel, torch.dtype]:
@@ -57,6 +58,6 @@ def write_model(
         checkpoint.write_tokenizer(tokenizer_of(base, tokenizer), folder)
 
 
-def write_history(history: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def write_history(history: Sequence[TrainingStep], folder: Path) -> None:
     """Write the record of every step to `folder` as JSON lines."""
-    checkpoint.write_lines(folder / HISTORY, history)
+    checkpoint.write_lines(folder / HISTORY, [step.to_json() for step in history])

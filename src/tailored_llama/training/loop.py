@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from tailored_llama.errors import DivergedError, NotFiniteError, TuneError
 from tailored_llama.progress import track
 from tailored_llama.recipe import Tune
+from tailored_llama.results import TrainingStep
 from tailored_llama.scoring import can_branch, not_finite
 from tailored_llama.training.batches import Batch, Kind, Material, Shot, collate, epochs, micro_batches
 from tailored_llama.training.cpu_kernels.lora_product import fused
@@ -79,7 +80,7 @@ def fit(
     seed: int,
     title: str = "tune",
     name: Callable[[Shot], str] = lambda shot: f"example {shot.choices[0].question + 1}",
-) -> list[dict[str, Any]]:
+) -> list[TrainingStep]:
     """Train the parameters of `model` that require a gradient, in place, on its device.
 
     Returns one record per step: step, epoch, loss (nats; the weighted sum of several losses, whose means are
@@ -104,7 +105,7 @@ def fit(
     )  # fmt: skip
     held = micro_batches(material.held, branching=branching)
     best = Best(settings.early_stop.patience) if settings.early_stop and held else None
-    history: list[dict[str, Any]] = []
+    history: list[TrainingStep] = []
     watch, started = Watch(math.log(model.config.vocab_size), title.split(maxsplit=1)[0]), time.perf_counter()
     model.train()
     with fused(model):
@@ -121,19 +122,17 @@ def fit(
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            history.append(
-                {
-                    "step": number, "epoch": epoch, "loss": loss, "lr": rate,
-                    "tokens": sum(batch.tokens for batch in step),
-                    "seconds": round(time.perf_counter() - started, 3),
-                }
+            record = TrainingStep(
+                step=number, epoch=epoch, loss=loss, lr=rate, tokens=sum(batch.tokens for batch in step),
+                seconds=round(time.perf_counter() - started, 3),
+                **({"parts": parts} if len(parts) > 1 else {}),
             )  # fmt: skip
-            if len(parts) > 1:
-                history[-1]["parts"] = parts
+            history.append(record)
             if best and number % in_epoch == 0:
-                history[-1]["held_out"] = evaluated(model, held, terms, precision)
-                watch.look(history[-1]["held_out"], number)
-                if best.over(history[-1]["held_out"], parameters):
+                held_out = evaluated(model, held, terms, precision)
+                watch.look(held_out, number)
+                history[-1] = record.model_copy(update={"held_out": held_out})
+                if best.over(held_out, parameters):
                     break
         if not best:  # the model after the last step has not been checked yet
             watch.look(evaluated(model, step, terms, precision), number)

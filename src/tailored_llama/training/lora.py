@@ -5,6 +5,7 @@ their base.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from transformers import PreTrainedModel
@@ -50,7 +51,7 @@ def save_adapter(adapted: PeftModel, base_digest: str, directory: Path) -> None:
     lora = adapted.peft_config[adapted.active_adapter]
     lora.save_pretrained(str(folder))
     write_tensors(folder / ADAPTER_WEIGHTS, get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    config = read_json(folder / ADAPTER_CONFIG)
+    config: Any = read_json(folder / ADAPTER_CONFIG)
     # peft stores a set, whose order differs between processes; sorted, equal adapters give equal files.
     targets = sorted(config["target_modules"])
     base = hub_id(lora.base_model_name_or_path or "") or f"sha256:{base_digest}"

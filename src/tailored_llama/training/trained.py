@@ -5,10 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -17,19 +16,20 @@ from transformers import PreTrainedModel
 from tailored_llama import checkpoint
 from tailored_llama.errors import MemoryLimitError, OutputError, TailorError
 from tailored_llama.memory import describe, out_of_memory
+from tailored_llama.results import Record, TrainingStep
 from tailored_llama.training.base_model import Base, write_history
 from tailored_llama.training.lora import save_adapter
 
 
 def write_trained(
-    adapted: PeftModel, base: Base, history: Sequence[Mapping[str, Any]], folder: Path, file: str, record: Any
+    adapted: PeftModel, base: Base, history: Sequence[TrainingStep], folder: Path, record: Record
 ) -> None:
     """Write to `folder` the adapter of `adapted` with the digest of its `base`, the training history, and
-    `record` as JSON to `file`.
+    `record` in its file.
     """
     save_adapter(adapted, checkpoint.weights_digest(checkpoint.open_weights(base)), folder)
     write_history(history, folder)
-    checkpoint.write_json(folder / file, record, indent=1)
+    checkpoint.write_json(folder / record.file, record.to_json(), indent=1)
 
 
 def merged_from(base: Base, trained: Path, device: str | None) -> PreTrainedModel:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+
+from pydantic import JsonValue
 
 from tailored_llama import checkpoint
 from tailored_llama.data import load_task
@@ -20,7 +21,7 @@ from tailored_llama.stage.inputs import (
 )
 
 
-def recipe_settings(recipe: Recipe) -> dict[str, Any]:
+def recipe_settings(recipe: Recipe) -> dict[str, JsonValue]:
     """The recipe without the places of its model, data, tasks, texts, `allow_config` and `keep`."""
     settings = recipe.model_dump(mode="json", exclude={"model", "data", "allow_config", "keep"})
     settings["tasks"] = [load_task(name).name for name in recipe.tasks]

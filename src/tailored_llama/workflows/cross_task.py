@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.data.instructions import (
@@ -21,7 +20,7 @@ from tailored_llama.data.instructions import (
 )
 from tailored_llama.errors import RecipeError
 from tailored_llama.names import same_name
-from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.recipe import Document, Recipe, load_recipe
 from tailored_llama.reporting import report_matrix
 from tailored_llama.results import MatrixResults, Row, TaskFigures, mean
 from tailored_llama.stage import NotComplete, Slot, Store, run_directory, versions
@@ -42,7 +41,7 @@ LONGEST_CELL = 160
 
 
 def matrix(
-    recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, general: str | Path | None = None
+    recipe: str | Path | Document | Recipe, out: str | Path, *, general: str | Path | None = None
 ) -> MatrixResults:
     """Prune (and heal) once, tune on each of the recipe's tasks and on general instructions, test on all.
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.progress import quietly
 from tailored_llama.stage import NotComplete, Survey, read_manifest
+from tailored_llama.strict_json import Json
 from tailored_llama.workflows.disk import Need, bytes_of, needed, size_of
 from tailored_llama.workflows.speed import Speed, measured
 from tailored_llama.workflows.steps import Made, Step
@@ -48,7 +48,7 @@ class Planned:
         """Whether it is complete, with these settings and inputs."""
         return self.state == EXISTS
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """As `--json` prints it."""
         seconds = None if self.seconds is None else round(self.seconds, 1)
         return {
@@ -78,7 +78,7 @@ class Outlook:
         """The time and disk of the rest, in a sentence."""
         return summary(self.seconds, self.need, self.there, self.free)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """As `--json` prints it."""
         return {
             "stages": [stage.to_json() for stage in self.stages], "seconds": self.seconds,

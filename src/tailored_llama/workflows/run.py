@@ -6,12 +6,10 @@ so a run that was interrupted goes on where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tailored_llama import checkpoint
-from tailored_llama.recipe import Recipe, load_recipe
+from tailored_llama.recipe import Document, Recipe, load_recipe
 from tailored_llama.reporting import report
 from tailored_llama.results import Results, SweepResults
 from tailored_llama.stage import Store, run_directory
@@ -26,7 +24,7 @@ from tailored_llama.workflows.workload import Workload
 
 
 def run(
-    recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, verify: bool = False
+    recipe: str | Path | Document | Recipe, out: str | Path, *, verify: bool = False
 ) -> Results | SweepResults:
     """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
 
@@ -40,7 +38,7 @@ def run(
 
 
 def dry_run(
-    recipe: str | Path | Mapping[str, Any] | Recipe, out: str | Path, *, verify: bool = False
+    recipe: str | Path | Document | Recipe, out: str | Path, *, verify: bool = False
 ) -> Outlook | SweepOutlook:
     """What `run` with the same arguments would do: its stages in order, which of them are there, and the time
     and disk that the rest takes. Nothing is written. Raises what `run` raises before it starts, but for a

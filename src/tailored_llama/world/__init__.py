@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from tailored_llama.errors import TaskError
+from tailored_llama.strict_json import Json
 
 __all__ = ["GENERATION", "TASKS", "Split", "model_path", "rows", "text"]
 
@@ -22,7 +23,7 @@ GENERATION = ("tell",)
 FOLDER = Path(__file__).parent
 
 
-def rows(name: str, split: Split) -> list[dict[str, Any]]:
+def rows(name: str, split: Split) -> list[dict[str, Json]]:
     """The rows of task `name`, with the fields of the hub's data set of that name; a new copy for each call.
 
     Raises TaskError for an unknown task or split.

@@ -75,7 +75,7 @@ def test_models_take_turns_and_medians_are_compared(tmp_path: Path, monkeypatch:
     assert (one["batch"], one["decode_tokens_per_second"], one["peak_memory"]) == (1, 6, 10)
     assert (four["batch"], four["decode_tokens_per_second"]) == (4, 8)
     assert one["ratios"]["decode_tokens_per_second"] == 6 / 5
-    assert json.loads((tmp_path / "out" / "measure.json").read_text()) == found
+    assert json.loads((tmp_path / "out" / "measure.json").read_text()) == found.to_json()
     Clock.turns = []
     assert measure(models, batches=[1, 4], repeats=3, out=tmp_path / "out") == found
     assert not Clock.turns, "what is complete is not measured again"

@@ -9,8 +9,35 @@ import pytest
 
 from tailored_llama import evaluate, heal
 from tailored_llama.errors import RecipeError
-from tailored_llama.recipe import Evaluate, Heal, Prune, Strict, Tune, settings_of
-from tailored_llama.recipe.keywords import EvaluateKeys, HealKeys, PruneKeys, TuneKeys
+from tailored_llama.recipe import (
+    Calibration,
+    Distill,
+    EarlyStop,
+    Evaluate,
+    Heal,
+    HealLora,
+    HealText,
+    Lora,
+    Measure,
+    Prune,
+    Replay,
+    Strict,
+    Tune,
+    settings_of,
+)
+from tailored_llama.recipe.keywords import (
+    CalibrationKeys,
+    DistillKeys,
+    EarlyStopKeys,
+    EvaluateKeys,
+    HealKeys,
+    HealTextKeys,
+    LoraKeys,
+    MeasureKeys,
+    PruneKeys,
+    ReplayKeys,
+    TuneKeys,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +47,14 @@ from tailored_llama.recipe.keywords import EvaluateKeys, HealKeys, PruneKeys, Tu
         (Heal, HealKeys, set()),
         (Tune, TuneKeys, set()),
         (Evaluate, EvaluateKeys, {"tasks"}),
+        (Measure, MeasureKeys, set()),
+        (Calibration, CalibrationKeys, set()),
+        (Lora, LoraKeys, set()),
+        (HealLora, LoraKeys, set()),
+        (Distill, DistillKeys, set()),
+        (HealText, HealTextKeys, set()),
+        (Replay, ReplayKeys, set()),
+        (EarlyStop, EarlyStopKeys, set()),
     ],
 )
 def test_keywords_are_the_fields(settings: type[Strict], keywords: Any, apart: set[str]) -> None:
@@ -27,15 +62,15 @@ def test_keywords_are_the_fields(settings: type[Strict], keywords: Any, apart: s
 
 
 def test_keywords_go_on_top_of_settings() -> None:
-    assert settings_of(Heal, None, {}, "heal") == Heal()
+    assert settings_of(Heal, None, "heal") == Heal()
     given = Heal(texts=500, epochs=4)
-    assert settings_of(Heal, given, {"epochs": 1}, "heal") == Heal(texts=500, epochs=1)
+    assert settings_of(Heal, given, "heal", epochs=1) == Heal(texts=500, epochs=1)
     with pytest.raises(RecipeError, match=r"heal: unknown key 'epoch' \(did you mean 'epochs'\?\)"):
-        settings_of(Heal, given, {"epoch": 1}, "heal")
+        settings_of(Heal, given, "heal", epoch=1)
 
 
 def test_heal_takes_its_fields_as_keywords() -> None:
-    with pytest.raises(RecipeError, match="heal: texts"):
+    with pytest.raises(RecipeError, match=r"heal: .*texts"):
         heal("world", teacher="world", tasks=["world_boolq"], texts=0)
 
 

@@ -6,21 +6,28 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tailored_llama.cli import execute
 from tailored_llama.reporting import overview, report
 from tailored_llama.reporting.read import read_all
+from tailored_llama.results import MeasuredModel, Measurement, MeasureSettings, Speed
+from tailored_llama.stage.manifest import Manifest, write_manifest
 from tests.support.reports import Page, results, text_of
 
 
-def speed(backend: str, rate: float, memory: int) -> dict[str, Any]:
-    return {
-        "backend": backend, "dtype": "f16", "batch": 1, "first_token_seconds": 0.5, "peak_memory": memory,
-        "prefill_tokens_per_second": 100.0, "decode_tokens_per_second": rate,
-    }  # fmt: skip
+def speed(backend: str, rate: float, memory: int) -> Speed:
+    return Speed(
+        backend=backend, dtype="f16", batch=1, device="cpu", first_token_seconds=0.5, peak_memory=memory,
+        prefill_tokens_per_second=100.0, decode_tokens_per_second=rate,
+    )  # fmt: skip
+
+
+def measured(digest: str, *speeds: Speed) -> MeasuredModel:
+    return MeasuredModel(
+        model="m", digest=digest, family="llama", params=1, macs=1, weights_bytes=1, speeds=list(speeds)
+    )
 
 
 @pytest.fixture
@@ -37,15 +44,24 @@ def runs(run: Path, tmp_path: Path) -> list[Path]:
         for base, digest in (("dense", "d"), ("pruned", name)):
             folder = place / f"evaluate-{base}-same"
             folder.mkdir()
-            (folder / "manifest.json").write_text(json.dumps({"inputs": {"model": digest}}))
+            manifest = Manifest(
+                stage="evaluate", settings={}, inputs={"model": digest}, outputs={}, versions={}, seed=None,
+                seconds=1.0,
+            )  # fmt: skip
+            write_manifest(folder, manifest)
     models = [
-        {"digest": "d", "speeds": [speed("llama.cpp", 100.0, 2**30), speed("transformers", 10.0, 2**31)]},
-        {"digest": "a", "speeds": [speed("llama.cpp", 150.0, 2**29), speed("transformers", 12.0, 2**30)]},
-        {"digest": "b", "speeds": [speed("llama.cpp", 250.0, 2**28), speed("transformers", 20.0, 2**29)]},
-        {"digest": "never seen", "speeds": [speed("other", 1.0, 1)]},
+        measured("d", speed("llama.cpp", 100.0, 2**30), speed("transformers", 10.0, 2**31)),
+        measured("a", speed("llama.cpp", 150.0, 2**29), speed("transformers", 12.0, 2**30)),
+        measured("b", speed("llama.cpp", 250.0, 2**28), speed("transformers", 20.0, 2**29)),
+        measured("never seen", speed("other", 1.0, 1)),
     ]
+    settings = MeasureSettings(
+        models=["m"] * 4, length=64, new=32, batches=[1], backends=["llama.cpp"], dtype="f16", repeats=5,
+        threads=None, config_only=False,
+    )  # fmt: skip
+    whole = Measurement(models=models, settings=settings, versions={})
     (tmp_path / "speeds").mkdir()
-    (tmp_path / "speeds" / "measure.json").write_text(json.dumps({"models": models}))
+    (tmp_path / "speeds" / "measure.json").write_text(json.dumps(whole.to_json()))
     return [run, other, tmp_path / "speeds"]
 
 

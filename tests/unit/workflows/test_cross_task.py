@@ -12,7 +12,7 @@ from rich.console import Console
 from tailored_llama import world
 from tailored_llama.data.instructions import general_task, read_instructions, world_instructions
 from tailored_llama.errors import DataError
-from tailored_llama.reporting.cross_task_page import matrix_table
+from tailored_llama.reporting.cross_task_page import matrix_tables
 from tailored_llama.results import MatrixResults, TaskFigures
 from tests.support.results import figures as made
 
@@ -29,7 +29,8 @@ def test_eight_tasks_fit_a_terminal() -> None:
         cells={row: {name: TaskFigures(**made(1.0)) for name in names} for row in rows},
     )  # fmt: skip
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(matrix_table(found))
+    (table,) = matrix_tables(found)
+    console.print(table)
     text = console.export_text()
     assert "…" not in text
     assert text.count("*100.0") == 8

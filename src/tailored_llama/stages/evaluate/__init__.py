@@ -24,6 +24,7 @@ from tailored_llama.stages.evaluate.models import ModelLike, load, reference_of,
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
 from tailored_llama.stages.evaluate.questions import Questions
+from tailored_llama.strict_json import Json
 
 __all__ = ["evaluate"]
 
@@ -120,7 +121,7 @@ def evaluate(
     if out is None:
         return measure()[0]
     corpora = [window_of(entry, length)[0] for entry in perplexity]
-    about: dict[str, Any] = {
+    about: dict[str, Json] = {
         "tasks": {task.name: wording for task, wording in wordings.items()},
         "perplexity": [path_name(entry) for entry in perplexity], "length": length, "limit": limit,
         "fewshot": fewshot, "batch_size": batch_size, "split": split, "base_unchecked": base_unchecked,
@@ -141,8 +142,14 @@ def evaluate(
 
     def produce(folder: Path) -> None:
         row, right = measure()
-        names = {"model": "in memory" if in_memory else str(model), "adapter": adapter and str(adapter)}
-        recipe = {"evaluate": names | about | {"perplexity": list(perplexity)}, "seed": seed}
+        names: dict[str, Json] = {
+            "model": "in memory" if in_memory else str(model),
+            "adapter": str(adapter) if adapter else None,
+        }
+        recipe: dict[str, Json] = {
+            "evaluate": names | about | {"perplexity": list(perplexity)},
+            "seed": seed,
+        }
         document = results_of([row], recipe, versions(), relative=False)
         checkpoint.write_json(folder / "results.json", document.to_json())
         checkpoint.write_json(folder / RIGHT, right, indent=None)
@@ -163,7 +170,7 @@ def _chosen(settings: Evaluate | None, overrides: EvaluateKeys) -> Evaluate:
         named["prompt"] = overrides["prompt"]
     if "perplexity" in named:
         named["perplexity"] = [str(entry) for entry in named["perplexity"]]
-    return settings_of(Evaluate, settings, named, "evaluate")
+    return settings_of(Evaluate, settings, "evaluate", **named)
 
 
 def _read_row(directory: Path, perplexity: Sequence[str]) -> Row:

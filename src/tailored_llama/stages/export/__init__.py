@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from tailored_llama.stage.inputs import digest_of, merged, model_inputs, plugin_
 from tailored_llama.stages.export import hub
 from tailored_llama.stages.export.card import PICTURE, Origin, card, picture
 from tailored_llama.stages.export.format import format_named
+from tailored_llama.strict_json import Json
 
 __all__ = ["export", "format_named"]
 
@@ -38,7 +38,7 @@ def export(
     base_unchecked: bool = False,
     out: Out,
     dtype: str = "f16",
-    results: str | Path | Results | Mapping[str, Any] | None = None,
+    results: str | Path | Results | Mapping[str, Json] | None = None,
     push_to_hub: str | None = None,
     allow_config: Sequence[str] = (),
 ) -> Path:
@@ -51,7 +51,7 @@ def export(
 
     `adapter`: a tuned directory to fold in, in fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with
     `base_unchecked` without a look at which base it was trained on, as for one that another program trained.
-    `results`: a results.json, or its content, for the card. `push_to_hub`: the repository to upload the
+    `results`: a results.json, or its contents, for the card. `push_to_hub`: the repository to upload the
     result to; without it nothing leaves this machine. `allow_config`: attributes of config.json to accept
     that no table knows. A model in memory is left as it was, and goes without a tokenizer (so not to gguf,
     which needs one).
@@ -76,7 +76,7 @@ def _export(
     base_unchecked: bool,
     out: Path | Slot,
     dtype: str,
-    results: str | Path | Results | Mapping[str, Any] | None,
+    results: str | Path | Results | Mapping[str, Json] | None,
 ) -> Path:
     unknown = problem(FORMATS, to)
     if unknown:
@@ -89,7 +89,7 @@ def _export(
     folder = checkpoint.named_adapter(adapter, base_unchecked=base_unchecked)
     rows = _results(results)
     origin = Origin(model=None if source is None else str(model), directory=source, adapter=folder)
-    about = {key: digest_of(value) for key, value in origin.told(rows).items()}
+    about = {key: digest_of(value) for key, value in origin.contents(rows).items()}
     readers = [model_inputs("model", model if source is None else source), lambda: about]
     readers.append(lambda: plugin_inputs(FORMATS, [to]))
     if folder is not None:
@@ -120,11 +120,11 @@ def _export(
     return complete(Stage("export", settings, merged(readers), produce), out)
 
 
-def _results(results: str | Path | Results | Mapping[str, Any] | None) -> Results | None:
+def _results(results: str | Path | Results | Mapping[str, Json] | None) -> Results | None:
+    if isinstance(results, str | Path):
+        return read_results(results, checkpoint.read_json(results))
     if results is None or isinstance(results, Results):
         return results
-    if isinstance(results, (str, Path)):
-        return read_results(results, checkpoint.read_json(results))
     return read_results("results", results) if results else None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,11 +14,12 @@ from transformers import PreTrainedConfig
 from tailored_llama import checkpoint, families
 from tailored_llama.checkpoint.lineage import CARD_KEYS, layers_before_and_after, what_was_cut
 from tailored_llama.reporting.layer_widths import draw_layers, in_words, residual_in_words
-from tailored_llama.results import Results, Row
+from tailored_llama.results import Cut, Results, Row, ShotsRecord
 from tailored_llama.stages.export import recipe_section
 from tailored_llama.stages.export.format import format_named
 from tailored_llama.stages.export.markdown import block, code, inline, table
 from tailored_llama.stages.export.recipe_section import without_places
+from tailored_llama.strict_json import Json
 
 PICTURE = "layers.png"
 
@@ -33,28 +33,32 @@ class Origin:
     adapter: Path | None
 
     @property
-    def plan(self) -> dict[str, Any]:
-        """What was cut of the model all began with, or nothing."""
-        return what_was_cut(self.directory) if self.directory else {}
+    def cut(self) -> Cut | None:
+        """What was cut of the model all began with."""
+        return what_was_cut(self.directory) if self.directory else None
 
     @property
-    def shots(self) -> dict[str, Any]:
-        """What it was tuned on, or nothing: beside the adapter, or in a merged directory."""
-        places = (self.adapter.parent if self.adapter else None, self.directory)
-        return next((found for place in places if place and (found := _json(place / "shots.json"))), {})
+    def shots(self) -> ShotsRecord | None:
+        """What it was tuned on: beside the adapter, or in a merged directory."""
+        folders = (self.adapter.parent if self.adapter else None, self.directory)
+        paths = (folder / ShotsRecord.file for folder in folders if folder)
+        return next((checkpoint.read_record(ShotsRecord, path) for path in paths if path.is_file()), None)
 
     @property
     def base(self) -> str | None:
         """The name of the model that all began with."""
-        return self.plan.get("source", {}).get("model") or self.model
+        return (self.cut and self.cut.source.model) or self.model
 
-    def told(self, results: Results | None) -> dict[str, Any]:
-        """What the card says beside the model's own figures, without the places where anything lies."""
-        timed = ("seconds", "peak_memory", "peak_gpu_memory")
-        content = results.to_json() if results else {}
-        rows = [{k: v for k, v in row.items() if k not in timed} for row in content.get("rows", ())]
-        recipe = content.get("recipe")
-        return {"plan": _names(self.plan), "shots": self.shots, "results": _names([rows, recipe])}
+    def contents(self, results: Results | None) -> dict[str, Json]:
+        """What the card shows beside the model's own figures, without the places where anything lies."""
+        cut, shots = self.cut, self.shots
+        untimed = {"rows": {"__all__": {"seconds", "peak_memory", "peak_gpu_memory"}}}
+        rows = results.model_dump(mode="json", exclude_unset=True, exclude=untimed)["rows"] if results else []
+        return {
+            "plan": _names(cut.to_json() if cut else {}),
+            "shots": shots.to_json() if shots else {},
+            "results": _names([rows, results.recipe if results else None]),
+        }
 
     @property
     def hub_id(self) -> str | None:
@@ -86,7 +90,7 @@ def card(
         _results(results),
         f"## Loading\n\n{format_named(form).loading(config)}",
         recipe_section.section(
-            recipe_section.recipe(origin.base, origin.plan, origin.shots, results.recipe if results else {}),
+            recipe_section.recipe(origin.base, origin.cut, origin.shots, results.recipe if results else {}),
             form,
         ),
     ]
@@ -98,13 +102,13 @@ def _front_matter(origin: Origin) -> ModelCardData:
     return ModelCardData(
         library_name="transformers",
         pipeline_tag="text-generation",
-        tags=[*(["pruned"] if origin.plan else []), "tailored-llama"],
+        tags=[*(["pruned"] if origin.cut else []), "tailored-llama"],
         base_model=origin.hub_id,
         **{key: base[key] for key in CARD_KEYS if base.get(key)},
     )
 
 
-def _base_card(origin: Origin) -> dict[str, Any]:
+def _base_card(origin: Origin) -> Mapping[str, Json]:
     """Licence and language by the base's own card: beside the model, as the plan of the first cut notes them,
     or in the hub's cache.
     """
@@ -114,7 +118,7 @@ def _base_card(origin: Origin) -> dict[str, Any]:
     if origin.hub_id:
         cached = try_to_load_from_cache(origin.hub_id, "README.md")
         places += [Path(cached).parent] if isinstance(cached, str) else []
-    noted = origin.plan.get("source", {}).get("card")
+    noted = origin.cut.source.card if origin.cut else None
     found = [checkpoint.front_matter(place) for place in places]
     return next((front for front in [*found[:1], noted, *found[1:]] if front), {})
 
@@ -122,16 +126,14 @@ def _base_card(origin: Origin) -> dict[str, Any]:
 def _summary(config: PreTrainedConfig, origin: Origin) -> str:
     params = families.parameter_count(config)
     lines = [code(_name(origin)) if origin.base else "A model"]
-    cut = origin.plan.get("params")
-    if cut:
-        share = 1 - cut["after"] / cut["before"]
-        lines.append(f"cut from {cut['before']:,} to {cut['after']:,} parameters ({share:.1%} gone)")
-        settings = origin.plan.get("settings", {})
-        criterion = settings.get("criterion")
-        lines.append(f"by the criterion {inline(criterion)}" if criterion else "")
-    if origin.shots:
-        shots = origin.shots
-        lines.append(f"tuned to the task {inline(shots['task'])} on {len(shots['rows'])} examples")
+    cut, shots = origin.cut, origin.shots
+    if cut is not None and cut.params is not None:
+        before, after = cut.params.before, cut.params.after
+        lines.append(f"cut from {before:,} to {after:,} parameters ({1 - after / before:.1%} gone)")
+        criterion = cut.settings.get("criterion")
+        lines.append(f"by the criterion {inline(str(criterion))}" if criterion else "")
+    if shots is not None:
+        lines.append(f"tuned to the task {inline(shots.task)} on {len(shots.rows)} examples")
     text = ", ".join(line for line in lines if line)
     return (
         f"{text}. It has {params:,} parameters and takes {families.mac_count(config):,} MACs for 64 tokens."
@@ -140,7 +142,7 @@ def _summary(config: PreTrainedConfig, origin: Origin) -> str:
 
 def picture(config: PreTrainedConfig, origin: Origin, path: Path) -> bool:
     """Draw what is left of every layer to the PNG `path`; False, and no file, where the start is unknown."""
-    found = layers_before_and_after(origin.plan, config) if origin.plan else None
+    found = layers_before_and_after(origin.cut, config) if origin.cut else None
     if found is None:
         return False
     from matplotlib.figure import Figure
@@ -162,27 +164,26 @@ def _name(origin: Origin) -> str:
 
 
 def _widths(config: PreTrainedConfig, origin: Origin) -> str:
-    found = layers_before_and_after(origin.plan, config) if origin.plan else None
+    found = layers_before_and_after(origin.cut, config) if origin.cut else None
     shown = f"![{in_words(*found)}]({PICTURE})\n\n" if found else ""
     runs = []
     for width, layers in groupby(enumerate(families.widths(config)), key=lambda pair: pair[1]):
         numbers = [layer for layer, _ in layers]
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
         runs.append((span, width.heads, width.kv_heads, width.mlp))
-    title = "What was cut" if origin.plan else "Widths"
+    title = "What was cut" if origin.cut else "Widths"
     widths = table(("layers", "query heads", "KV heads", "MLP channels"), runs)
-    residual = residual_in_words(origin.plan, config)
+    residual = residual_in_words(origin.cut or Cut(), config)
     return f"## {title}\n\n{shown}{widths}" + (f"\n\n{residual}." if residual else "")
 
 
-def _tuning(shots: Mapping[str, Any]) -> str:
-    if not shots:
+def _tuning(shots: ShotsRecord | None) -> str:
+    if shots is None:
         return ""
-    example = shots.get("example", {})
-    text = f"## Tuning\n\nLoRA on {len(shots['rows'])} examples of {inline(shots['task'])}, "
-    text += f"wording {code(shots['prompt'])}."
-    if example:
-        text += f" One of them, with its answer:\n\n{block(example['context'] + example['answer'])}"
+    text = f"## Tuning\n\nLoRA on {len(shots.rows)} examples of {inline(shots.task)}, "
+    text += f"wording {code(shots.prompt)}."
+    if shots.example is not None:
+        text += f" One of them, with its answer:\n\n{block(shots.example.context + shots.example.answer)}"
     return text
 
 
@@ -224,8 +225,3 @@ def _perplexity(row: Row, text: str) -> str:
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A file that another stage may have left beside; nothing where it did not."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}

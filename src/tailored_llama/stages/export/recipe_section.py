@@ -6,26 +6,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tailored_llama.strict_json import to_json
+from tailored_llama.results import Cut, ShotsRecord
+from tailored_llama.strict_json import Json, to_json
 
 
 def recipe(
-    base: str | None, plan: Mapping[str, Any], shots: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The run's own recipe, or as much of one as plan and shots tell; empty where neither says anything.
+    base: str | None, cut: Cut | None, shots: ShotsRecord | None, recipe: Mapping[str, Json]
+) -> dict[str, Json]:
+    """The run's own recipe, or as much of one as the cut and the shots have; empty where neither is known.
 
     Places on this disk mean nothing to a reader: of a path only its last part is left.
     """
-    whole = dict(recipe)
+    whole: dict[str, Json] = dict(recipe)
     if "prune" not in whole:  # an evaluation alone has settings, and no recipe
-        whole = _from_parts(base, plan, shots)
+        whole = _from_parts(base, cut, shots)
     if not whole:
         return {}
-    shown: dict[str, Any] = without_places(whole)
+    shown: dict[str, Json] = without_places(whole)
     return shown
 
 
-def section(made: Mapping[str, Any], form: str) -> str:
+def section(made: Mapping[str, Json], form: str) -> str:
     """The section of the card; nothing without a recipe."""
     if not made:
         return ""
@@ -40,22 +41,22 @@ def section(made: Mapping[str, Any], form: str) -> str:
     )
 
 
-def _from_parts(base: str | None, plan: Mapping[str, Any], shots: Mapping[str, Any]) -> dict[str, Any]:
-    settings = dict(plan.get("settings", {}))
-    made: dict[str, Any] = {}
+def _from_parts(base: str | None, cut: Cut | None, shots: ShotsRecord | None) -> dict[str, Json]:
+    settings: dict[str, Json] = {**cut.settings} if cut else {}
+    made: dict[str, Json] = {}
     seed = settings.pop("seed", None)
     tasks, data = settings.pop("tasks", None), settings.pop("data", None)
     if settings:
         made["prune"] = settings
-    if "heal" in plan:
-        made["heal"] = plan["heal"]
-    if shots:
-        tasks = [shots["task"]]
-        made["tune"] = {"shots": len(shots["rows"]), "prompt": shots["prompt"]}
+    if cut is not None and cut.heal is not None:
+        made["heal"] = cut.heal
+    if shots is not None:
+        tasks = [shots.task]
+        made["tune"] = {"shots": len(shots.rows), "prompt": shots.prompt}
     if not made:
         return {}
     made |= {"seed": seed} if seed is not None else {}
-    made |= {"tasks": list(tasks)} if tasks else {}
+    made |= {"tasks": tasks} if tasks else {}
     made |= {"data": data} if data else {}
     return {"model": base, **made} if base else made
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Unpack, overload
+from typing import Unpack, overload
 
 import torch
 from peft import PeftModel
@@ -33,6 +33,7 @@ from tailored_llama.errors import DataError, TuneError
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Heal, Tune, settings_of
 from tailored_llama.recipe.keywords import HealKeys
+from tailored_llama.results import HealingTexts, TrainingStep
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stage import TRAINED, Out, Stage, Working, complete, complete_beside
 from tailored_llama.stage.inputs import (
@@ -61,7 +62,7 @@ from tailored_llama.training.whole import unfreeze
 
 log = logging.getLogger(__name__)
 STAGE = "heal"
-TEXTS = "texts.json"
+TEXTS = HealingTexts.file
 SHOWN = 20
 
 
@@ -134,7 +135,7 @@ def heal(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
         teacher=teacher if isinstance(teacher, PreTrainedModel) else checkpoint.resolve(teacher),
         tasks=[load_task(task) for task in tasks],
-        settings=settings_of(Heal, settings, overrides, "heal"), shots=shots or Tune(),
+        settings=settings_of(Heal, settings, "heal", **overrides), shots=shots or Tune(),
         seed=seed, round=number, data=data or {}, tokenizer=tokenizer, device=device,
     )  # fmt: skip
     with checkpoint.accepting(checkpoint.remembered_by(job.base)):  # for the teacher as well
@@ -145,8 +146,8 @@ def heal(
 class _Healed:
     trained: PreTrainedModel | PeftModel
     dtype: torch.dtype
-    history: list[dict[str, Any]]
-    record: dict[str, Any]
+    history: list[TrainingStep]
+    record: HealingTexts
 
     @property
     def model(self) -> PreTrainedModel:
@@ -190,7 +191,7 @@ class _Job:
     def _write(self, folder: Path) -> None:
         healed = self.run(folder.parent)
         assert isinstance(healed.trained, PeftModel)
-        write_trained(healed.trained, self.base, healed.history, folder, TEXTS, healed.record)
+        write_trained(healed.trained, self.base, healed.history, folder, healed.record)
 
     def _write_whole(self, folder: Path) -> None:
         """Train all weights and write the model; there is no adapter to merge."""
@@ -198,7 +199,7 @@ class _Job:
         self.working.trained()
         write_model(healed.model, folder, self.base, self.tokenizer)
         write_history(healed.history, folder)
-        checkpoint.write_json(folder / TEXTS, healed.record, indent=1)
+        checkpoint.write_json(folder / TEXTS, healed.record.to_json(), indent=1)
         self._write_lineage(folder)
 
     def _merge(self, stage: Stage, folder: Path) -> None:
@@ -211,11 +212,10 @@ class _Job:
             self._write_lineage(folder)
 
     def _write_lineage(self, folder: Path) -> None:
-        record = what_was_cut(self.base) if isinstance(self.base, Path) else {}
-        if record:
-            rounds = record.get("heal", {}).get("rounds", 0) + 1
-            how = self.settings.model_dump(mode="json") | {"rounds": rounds}
-            checkpoint.write_json(folder / CUT, {**record, "heal": how})
+        cut = what_was_cut(self.base) if isinstance(self.base, Path) else None
+        if cut is not None:
+            how = self.settings.model_dump(mode="json") | {"rounds": cut.rounds + 1}
+            checkpoint.write_json(folder / CUT, cut.model_copy(update={"heal": how}).to_json())
 
     def run(self, cache: Path | None) -> _Healed:
         """Compute the teacher's texts and distributions, then train; does not change torch's generators."""
@@ -237,11 +237,11 @@ class _Job:
             trained = attach(model, lora) if lora is not None else unfreeze(model)
             history = fit(trained, Material(texts), self._training(), seed=self.seed, title="heal")
         token_ids = [[text.choices[0].ids[0], *text.choices[0].answer] for text in texts]
-        record = {
-            "round": self.round, "tasks": [task.name for task in self.tasks], "prompts": len(prompts),
-            "texts": len(generated), "pieces": len(general), "tokens": sum(map(len, token_ids)),
-            "examples": [tokenizer.decode(ids) for ids in token_ids[:SHOWN]],
-        }  # fmt: skip
+        record = HealingTexts(
+            round=self.round, tasks=[task.name for task in self.tasks], prompts=len(prompts),
+            texts=len(generated), pieces=len(general), tokens=sum(map(len, token_ids)),
+            examples=[tokenizer.decode(ids) for ids in token_ids[:SHOWN]],
+        )  # fmt: skip
         return _Healed(trained, dtype, history, record)
 
     def _general_text(

@@ -129,7 +129,7 @@ def _formula(score: Callable[..., Tensor]) -> str:
     return " ".join((score.__doc__ or "").partition("\n\n")[0].split())
 
 
-def criteria() -> list[Criterion]:
+def known_criteria() -> list[Criterion]:
     """All criteria, sorted by name. Raises PluginError for an invalid plugin."""
     return [criterion_named(name) for name in names(CRITERIA)]
 

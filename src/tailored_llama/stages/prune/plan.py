@@ -13,23 +13,23 @@ from typing import Any, cast, get_args
 from transformers import PreTrainedConfig
 
 from tailored_llama.checkpoint import check_file, write_text
-from tailored_llama.errors import OutputError, PlanError
+from tailored_llama.errors import CheckpointError, OutputError, PlanError
 from tailored_llama.families import MODEL, Group, Kept, Kind, groups
-from tailored_llama.strict_json import to_json
+from tailored_llama.results import PlanSource, parse
+from tailored_llama.strict_json import Json, to_json
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Kept units of the model in `source` ({"model": name, "digest": sha256 of its directory, null for a
-    model in memory}).
+    """Kept units of the model in `source`.
 
     `params` counts parameters {"before": n, "after": n}; `settings` are the resolved settings and the seed.
     """
 
-    source: Mapping[str, Any]
+    source: PlanSource
     kept: Kept
     params: Mapping[str, int]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
 
     def to_json(self) -> str:
         """JSON with one line per layer, so that plans can be compared line by line."""
@@ -42,7 +42,7 @@ class Plan:
             kinds.append(f'    "{kind}": {{\n' + ",\n".join(lines) + "\n    }")
         kept = "{\n" + ",\n".join(kinds) + "\n  }" if kinds else "{}"
         fields = {
-            "source": _block(self.source),
+            "source": _block(self.source.to_json()),
             "kept": kept,
             "params": _block(self.params),
             "settings": _block(self.settings),
@@ -57,7 +57,8 @@ class Plan:
     @property
     def accepted(self) -> list[str]:
         """The unknown config attributes that were accepted when the plan was made."""
-        return [str(name) for name in self.settings.get("allow_config", [])]
+        names = self.settings.get("allow_config", [])
+        return list(map(str, names)) if isinstance(names, list | tuple) else []
 
     @classmethod
     def from_json(cls, text: str, where: str = "plan") -> Plan:
@@ -70,9 +71,12 @@ class Plan:
                     raise PlanError(f"{where}: kept: cannot cut '{kind}'; known: {', '.join(get_args(Kind))}")
                 by_layer = {MODEL: layers} if isinstance(layers, list) else layers
                 kept[cast(Kind, kind)] = {int(layer): _units(units) for layer, units in by_layer.items()}
-            return cls(dict(data["source"]), kept, dict(data["params"]), dict(data["settings"]))
+            source = parse(PlanSource, where, data["source"])
+            return cls(source, kept, dict(data["params"]), dict(data["settings"]))
         except PlanError:
             raise
+        except CheckpointError as error:
+            raise PlanError(f"{error}; write one with `tailor plan`") from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PlanError(
                 f"{where}: not a plan ({type(error).__name__}: {error}); write one with `tailor plan`"
@@ -106,10 +110,10 @@ class Plan:
         """PlanError unless the plan is for this model: compares digests if both are known, layers
         and units.
         """
-        made_for = self.source.get("digest")
+        made_for = self.source.digest
         if digest and made_for and digest != made_for:
             raise PlanError(
-                f"the plan is of {self.source.get('model')} (digest {made_for[:12]}), not of {name} "
+                f"the plan is of {self.source.model} (digest {made_for[:12]}), not of {name} "
                 f"(digest {digest[:12]}); plan again with `tailor plan`"
             )
         model_groups = {(group.kind, group.layer): group for group in groups(config)}
@@ -154,7 +158,7 @@ def save_trajectory(plans: Mapping[float, Plan], directory: Path, prefix: str = 
         plan.save(path)
 
 
-def _block(value: Mapping[str, Any]) -> str:
+def _block(value: Mapping[str, Json]) -> str:
     return to_json(value, indent=2, ensure_ascii=False).replace("\n", "\n  ")
 
 

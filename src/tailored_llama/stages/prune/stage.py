@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tailored_llama.memory import memory_for
 from tailored_llama.plugins import CRITERIA
 from tailored_llama.recipe import Prune, settings_of
 from tailored_llama.recipe.keywords import PruneKeys
+from tailored_llama.results import Cut, PlanSource
 from tailored_llama.stage import Out, Stage, complete
 from tailored_llama.stage.inputs import (
     family_inputs,
@@ -40,6 +40,7 @@ from tailored_llama.stages.prune.plan import Plan, save_trajectory
 from tailored_llama.stages.prune.planner import check_request, expected_cut, plan_units
 from tailored_llama.stages.prune.reconstruct import Reconstructed
 from tailored_llama.stages.prune.surgery import CutWeights, config_after
+from tailored_llama.strict_json import Json
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def make_plans(
 
     Plans are nested: each keeps only units that the plans of lower ratios keep.
     """
-    settings = settings_of(Prune, settings, overrides, "prune")
+    settings = settings_of(Prune, settings, "prune", **overrides)
     request = _Request(settings, seed, tasks, data or {}, tokens, tokenizer, device)
     return _plans(model, checkpoint.open_weights(model), request)
 
@@ -128,7 +129,7 @@ def prune(
     the errors before and after. Raises the errors of `make_plan`, PlanError for a plan of another model, and
     OutputError if `out` contains something else or the disk is too full.
     """
-    settings = settings_of(Prune, settings, overrides, "prune")
+    settings = settings_of(Prune, settings, "prune", **overrides)
     request = _Request(settings, seed, tasks, data or {}, tokens, tokenizer, device)
     if isinstance(plan, (str, Path)):
         plan = Plan.load(plan)
@@ -136,7 +137,7 @@ def prune(
     weights = checkpoint.open_weights(model, allow_config=plan.accepted if plan else ())
     if plan:
         source = _source(model, weights)
-        plan.check(weights.config, str(model) if source["digest"] else source["model"], source["digest"])
+        plan.check(weights.config, str(model if source.digest else source.model), source.digest)
     if out is None:
         if plan:  # otherwise scoring checks the weights; written weights are checked when written
             checkpoint.check_finite(weights)
@@ -166,9 +167,10 @@ def _write(folder: Path, model: Model, weights: Weights, plan: Plan | None, requ
     cut = _cut(weights, used_plan, request)
     checkpoint.write_checkpoint(cut, folder, copy_from=home)
     used_plan.save(folder / "plan.json")
-    earlier = what_was_cut(home) if home else {}
-    if "params" in earlier:
-        checkpoint.write_json(folder / CUT, one_after_another(earlier, json.loads(used_plan.to_json())))
+    earlier = what_was_cut(home) if home else None
+    if earlier is not None and earlier.params is not None:
+        both = one_after_another(earlier, Cut.model_validate_json(used_plan.to_json()))
+        checkpoint.write_json(folder / CUT, both.to_json())
     if isinstance(cut, Reconstructed):
         checkpoint.write_json(folder / "reconstruction.json", cut.record)
     save_trajectory({ratio: plans[ratio] for ratio in request.settings.trajectory if plans}, folder)
@@ -185,9 +187,9 @@ class _Request(Source):
         free = isinstance(weights, Checkpoint) and torch.cuda.is_available()
         return self.device or ("cuda" if free else None)
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, Json]:
         """All dependencies of a plan except the model and the contents of files, as JSON."""
-        resolved = {**self.settings.model_dump(mode="json"), "seed": self.seed}
+        resolved: dict[str, Json] = {**self.settings.model_dump(mode="json"), "seed": self.seed}
         # Tasks and data are read by some calibration sources only; a plan does not depend on the others.
         source = self.settings.calibration.source
         if source == "task":
@@ -257,11 +259,11 @@ def _cut(weights: Weights, plan: Plan, request: _Request) -> CutWeights | Recons
     )
 
 
-def _source(model: Model, weights: Weights) -> dict[str, Any]:
+def _source(model: Model, weights: Weights) -> PlanSource:
     if isinstance(weights, Checkpoint):
         return source_of(str(model), weights.directory, weights.config, weights.digest)
     name = getattr(weights.config, "_name_or_path", "")
-    return {"model": checkpoint.public_name(name) if name else "in memory", "digest": None}
+    return PlanSource(model=checkpoint.public_name(name) if name else "in memory", digest=None)
 
 
 def _model_inputs(weights: Weights) -> Callable[[], dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Unpack, overload
@@ -17,6 +16,7 @@ from tailored_llama.errors import TuneError
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Tune, settings_of
 from tailored_llama.recipe.keywords import TuneKeys
+from tailored_llama.results import ShotsRecord
 from tailored_llama.scoring import Ranking
 from tailored_llama.stage import Out, complete
 from tailored_llama.stages.tune.specificity import specificities
@@ -88,7 +88,7 @@ def tune(
     Raises DataError for too few rows, TaskError for an unknown task or prompt, TuneError if training
     diverges (nothing is left behind), CheckpointError for a base that cannot be read.
     """
-    settings = settings_of(Tune, settings, overrides, "tune")
+    settings = settings_of(Tune, settings, "tune", **overrides)
     loaded_task = load_task(task)
     job = Job(
         base=model if isinstance(model, PreTrainedModel) else checkpoint.resolve(model),
@@ -133,9 +133,6 @@ def rank_wordings(
 def chosen_prompt(directory: str | Path) -> str:
     """The wording in which the tuned directory `directory` was trained."""
     path = Path(directory) / SHOTS
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["prompt"])
-    except (OSError, ValueError, KeyError):
-        raise TuneError(
-            f"{directory} is not a tuned directory (no {SHOTS}); name one that tune wrote"
-        ) from None
+    if not path.is_file():
+        raise TuneError(f"{directory} is not a tuned directory (no {SHOTS}); name one that tune wrote")
+    return checkpoint.read_record(ShotsRecord, path).prompt

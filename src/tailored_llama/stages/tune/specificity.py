@@ -9,7 +9,6 @@ between -2 and 2.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
@@ -22,21 +21,11 @@ from tailored_llama.data.shots import draw_shots
 from tailored_llama.errors import DataError, TuneError
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Tune
+from tailored_llama.results import Specificity
 from tailored_llama.scoring import Outcome
-from tailored_llama.scoring.bootstrap import Interval, interval, resample
+from tailored_llama.scoring.bootstrap import interval, resample
 from tailored_llama.stages.tune.cross_validation import cross_validate, score_examples
 from tailored_llama.stages.tune.stage import Job
-
-
-@dataclass(frozen=True)
-class Specificity:
-    """Mean gains in margin on the `own` task and the `others`, their difference, and its 95% interval."""
-
-    prompt: str
-    own: float
-    others: float
-    specificity: float
-    specificity_interval: Interval
 
 
 @checkpoint.takes_allow_config
@@ -119,4 +108,7 @@ def _summary(prompt: str, own: list[float], others: list[list[float]], seed: int
         [resampled_means(number, values) for number, values in enumerate(others, start=1)], axis=0
     )
     gap = own_draws - other_draws
-    return Specificity(prompt, float(own_draws[0]), float(other_draws[0]), float(gap[0]), interval(gap[1:]))
+    return Specificity(
+        prompt=prompt, own=float(own_draws[0]), others=float(other_draws[0]), specificity=float(gap[0]),
+        specificity_interval=interval(gap[1:]),
+    )  # fmt: skip

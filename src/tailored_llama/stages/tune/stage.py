@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -20,6 +19,7 @@ from tailored_llama.data import Task
 from tailored_llama.errors import NotFiniteError, TuneError
 from tailored_llama.plugins import LOSSES
 from tailored_llama.recipe import Tune
+from tailored_llama.results import ShotsRecord, TrainingStep
 from tailored_llama.scoring import embedding_rows, example_length
 from tailored_llama.stage import TRAINED, Stage, Working, complete_beside
 from tailored_llama.stage.inputs import (
@@ -43,7 +43,7 @@ from tailored_llama.training.teacher import Teacher
 from tailored_llama.training.trained import kept, link_files, merged_from, write_trained
 
 STAGE = "tune"
-SHOTS = "shots.json"
+SHOTS = ShotsRecord.file
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Tuned:
 
     adapted: PeftModel
     dtype: torch.dtype
-    history: list[dict[str, Any]]
-    shots: dict[str, Any]
+    history: list[TrainingStep]
+    shots: ShotsRecord
 
     def model(self, *, merge: bool) -> PreTrainedModel | PeftModel:
         """The model with its adapters, or with `merge` the merged model; merging also removes them from
@@ -98,7 +98,7 @@ class Job:
 
     def _write(self, folder: Path) -> None:
         tuned = self.run(folder.parent)
-        write_trained(tuned.adapted, self.base, tuned.history, folder, SHOTS, tuned.shots)
+        write_trained(tuned.adapted, self.base, tuned.history, folder, tuned.shots)
 
     def _merge(self, stage: Stage, folder: Path) -> None:
         """Train into a working directory, so that a failed merge loses nothing; then merge."""
@@ -107,9 +107,9 @@ class Job:
         with kept(trained, folder):
             link_files(trained, folder, [FOLDER, HISTORY, SHOTS])
             write_model(merged_from(self.base, trained, self.device), folder, self.base, self.tokenizer)
-            record = what_was_cut(self.base) if isinstance(self.base, Path) else {}
-            if record:
-                checkpoint.write_json(folder / CUT, record)
+            cut = what_was_cut(self.base) if isinstance(self.base, Path) else None
+            if cut is not None:
+                checkpoint.write_json(folder / CUT, cut.to_json())
 
     def run(self, cache: Path | None = None) -> Tuned:
         """Draw the shots, choose the prompt, run the teacher, train; does not change torch's generators.
@@ -146,7 +146,7 @@ class Job:
                 name=lambda shot: f"row {chosen.examples[shot.choices[0].question].row + 1}",
             )  # fmt: skip
         cut = sum(shot.choices[shot.gold].cut for shot in shots)
-        return Tuned(adapted, dtype, history, {**chosen.record, "cut": cut})
+        return Tuned(adapted, dtype, history, chosen.record.model_copy(update={"cut": cut}))
 
     def _needs_teacher(self) -> bool:
         return teaching(self.settings) is not None

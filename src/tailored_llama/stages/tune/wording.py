@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Example, Row, Task
 from tailored_llama.data.shots import AUTO, Shots, draw_shots
 from tailored_llama.recipe import Tune
+from tailored_llama.results import ShotExample, ShotsRecord
 from tailored_llama.scoring import Ranking, rank_prompts
 from tailored_llama.scoring.rank import rank
 from tailored_llama.stages.tune.cross_validation import cross_validate
@@ -22,7 +22,7 @@ class Chosen:
     """The shots in the chosen wording, and the content of `shots.json`."""
 
     examples: list[Example]
-    record: dict[str, Any]
+    record: ShotsRecord
 
 
 def choose(
@@ -75,21 +75,21 @@ def ranked(
 def _record(
     task: Task, settings: Tune, seed: int, drawn: Shots, prompt: str, ranking: Ranking | None,
     examples: list[Example],
-) -> dict[str, Any]:  # fmt: skip
+) -> ShotsRecord:  # fmt: skip
     first = examples[0]
-    return {
-        "task": task.name,
-        "prompt": prompt,
-        "asked": settings.prompt,
-        "compared": settings.auto if ranking else None,
-        "candidates": [asdict(entry) for entry in ranking.wordings] if ranking else [],
-        "held_out": ranking.held_out if ranking else None,
-        "seed": seed,
-        "split": "train",
-        "select": settings.select,
-        "rows": drawn.indices,
-        "labels": [example.gold for example in examples],
-        "unseen_labels": list(drawn.unseen),
-        "in_scored_split": drawn.dropped,
-        "example": {"context": first.context, "answer": first.answer},
-    }
+    return ShotsRecord(
+        task=task.name,
+        prompt=prompt,
+        asked=settings.prompt,
+        compared=settings.auto if ranking else None,
+        candidates=list(ranking.wordings) if ranking else [],
+        held_out=ranking.held_out if ranking else None,
+        seed=seed,
+        split="train",
+        select=settings.select,
+        rows=drawn.indices,
+        labels=[example.gold for example in examples],
+        unseen_labels=list(drawn.unseen),
+        in_scored_split=drawn.dropped,
+        example=ShotExample(context=first.context, answer=first.answer),
+    )

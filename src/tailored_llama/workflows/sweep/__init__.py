@@ -100,8 +100,10 @@ def _lacks_dense_tuned(cell: Cell, out: Path) -> bool:
 def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
     """Run a cell; False where another process runs it and `wait` is not asked for."""
     home, recipe = out / "cells" / cell.name, cell.recipe
-    about = {"settings": recipe_settings(recipe), "inputs": recipe_inputs(recipe)}
-    with run_directory(home, recipe=recipe.model_dump(mode="json"), wait=wait, **about) as directory:
+    with run_directory(
+        home, recipe=recipe.model_dump(mode="json"), settings=recipe_settings(recipe),
+        inputs=recipe_inputs(recipe), wait=wait,
+    ) as directory:  # fmt: skip
         if directory is None:
             return False
         (home / "results.json").unlink(missing_ok=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.recipe import Recipe
 from tailored_llama.stage import Survey
 from tailored_llama.stage.inputs import digest_of
+from tailored_llama.strict_json import Json
 from tailored_llama.workflows.course import course_of
 from tailored_llama.workflows.disk import PAGE, Need, bytes_of, size_of, teachers
 from tailored_llama.workflows.outlook import (
@@ -42,7 +42,7 @@ class CellOutlook:
     shared: int
     """How many of its stages an earlier cell has."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """As `--json` prints it."""
         return {
             "name": self.name, "finished": self.finished, "stages": [one.to_json() for one in self.stages],
@@ -76,7 +76,7 @@ class SweepOutlook:
         """The time and disk of the rest, in a sentence."""
         return summary(self.seconds, self.need, self.there, self.free)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Json]:
         """As `--json` prints it."""
         return {
             "cells": [cell.to_json() for cell in self.cells], "seconds": self.seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from tailored_llama import checkpoint
 from tailored_llama.results import (
@@ -140,7 +141,8 @@ def _answers(
         own: dict[str, list[float]] = {}
         for folder in (home / cell.name).glob(f"{base}*"):
             if folder.name == base or folder.name.startswith(f"{base}-"):
-                own |= checkpoint.read_json(folder / "right.json")
+                right: Any = checkpoint.read_json(folder / "right.json")
+                own |= right
         for task, values in found.items():
             values.append(own[task])
     return found

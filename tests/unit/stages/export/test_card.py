@@ -15,6 +15,7 @@ from tailored_llama.checkpoint.lineage import layers_before_and_after
 from tailored_llama.cli import execute
 from tailored_llama.families import LayerWidths
 from tailored_llama.recipe import load_recipe
+from tailored_llama.results import Cut, PlanSource
 from tailored_llama.stages.export import hub
 from tests.support.exported import cut, tuned
 from tests.support.pico import PLAIN_SIZES, layered, plain, saved, shaped
@@ -43,12 +44,12 @@ def test_without_a_cut_there_is_no_picture(tmp_path: Path) -> None:
 def test_whole_layers_that_went_stand_in_the_picture_as_nothing(tmp_path: Path) -> None:
     dense = saved(plain(), tmp_path / "dense")
     config = plain(num_hidden_layers=2, intermediate_size=10).config
-    plan: dict[str, Any] = {"source": {"model": str(dense)}, "kept": {"layers": [0, 2]}}
+    plan = Cut(source=PlanSource(model=str(dense)), kept={"layers": [0, 2]})
     before, after = layers_before_and_after(plan, config) or ([], [])
     whole = LayerWidths(4, 2, PLAIN_SIZES["intermediate_size"])
     assert before == [whole] * 3
     assert after == [LayerWidths(4, 2, 10), LayerWidths(0, 0, 0), LayerWidths(4, 2, 10)]
-    plan["kept"] = {}
+    plan = Cut(source=plan.source)
     assert layers_before_and_after(plan, config) is None, "two layers are not what is left of three"
 
 

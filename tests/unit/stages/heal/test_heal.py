@@ -15,6 +15,7 @@ from tailored_llama.checkpoint.lineage import one_after_another, what_was_cut
 from tailored_llama.cli import execute
 from tailored_llama.errors import RecipeError, TuneError
 from tailored_llama.recipe import Tune, load_recipe
+from tailored_llama.results import Cut, Parameters, PlanSource
 from tailored_llama.stage import Store
 from tailored_llama.stages.heal import stage as healing
 from tailored_llama.stages.prune import make_plan, prune
@@ -112,24 +113,35 @@ def test_what_cannot_be_healed_is_one_line(
 def test_a_plan_that_waits_beside_its_model_is_not_what_was_cut(base: Path, tmp_path: Path) -> None:
     model = shutil.copytree(base, tmp_path / "model")
     make_plan(model, ratio=0.2, criterion="l2").save(model / "plan.json")
-    assert what_was_cut(model) == {}
+    assert what_was_cut(model) is None
     small = prune(model, plan=model / "plan.json", out=tmp_path / "small")
     assert not (small / "cut.json").exists()
     smaller = prune(small, ratio=0.2, criterion="l2", out=tmp_path / "smaller")
     told, second = what_was_cut(smaller), json.loads((smaller / "plan.json").read_text())
-    assert told["params"]["before"] > second["params"]["before"]
-    assert told["settings"]["ratio"] == pytest.approx(0.36)
+    assert told is not None
+    assert told.params is not None
+    assert told.params.before > second["params"]["before"]
+    assert told.ratio == pytest.approx(0.36)
 
 
 def test_layers_that_go_in_two_cuts_are_told_by_their_first_numbers() -> None:
-    first = {
-        "source": {"model": "m"}, "params": {"before": 100, "after": 80}, "settings": {"ratio": 0.2},
-        "kept": {"layers": [0, 2, 3, 5]},
+    first = Cut(
+        source=PlanSource(model="m"), params=Parameters(before=100, after=80), settings={"ratio": 0.2},
+        kept={"layers": [0, 2, 3, 5]},
+    )  # fmt: skip
+    then = Cut(source=PlanSource(model="x"), params=Parameters(before=80, after=60), settings={"ratio": 0.25})
+    layers = {"kept": {"layers": [1, 3]}}
+    assert one_after_another(first, then.model_copy(update=layers)).layers == [2, 5]
+    assert one_after_another(first, then).layers == [0, 2, 3, 5]
+    told = one_after_another(first.model_copy(update={"kept": {}}), then.model_copy(update=layers))
+    assert told.layers == [1, 3]
+    assert told.ratio == pytest.approx(0.4)
+    assert told.to_json() == {
+        "source": {"model": "m"}, "kept": {"layers": [1, 3]}, "params": {"before": 100, "after": 60},
+        "settings": {"ratio": 0.4},
     }  # fmt: skip
-    then = {"source": {"model": "x"}, "params": {"before": 80, "after": 60}, "settings": {"ratio": 0.25}}
-    assert one_after_another(first, {**then, "kept": {"layers": [1, 3]}})["kept"]["layers"] == [2, 5]
-    assert one_after_another(first, {**then, "kept": {}})["kept"]["layers"] == [0, 2, 3, 5]
-    told = one_after_another({**first, "kept": {}}, {**then, "kept": {"layers": [1, 3]}})
-    assert told["kept"]["layers"] == [1, 3]
-    assert told["settings"]["ratio"] == pytest.approx(0.4)
-    assert told["source"] == {"model": "m"}
+
+
+def test_a_plan_of_another_program_is_no_cut(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"params": "many"}')
+    assert what_was_cut(tmp_path) is None

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tailored_llama.errors import PlanError
+from tailored_llama.results import PlanSource
 from tailored_llama.stages.prune import Plan
 from tests.support.pico import config_of
 
 PLAN = Plan(
-    {"model": "pico", "digest": "a" * 64},
+    PlanSource(model="pico", digest="a" * 64),
     {"heads": {0: [1]}, "mlp": {2: [0, 5], 10: [3]}},
     {"before": 100, "after": 60},
     {"ratio": 0.4, "seed": 42},
@@ -81,6 +82,6 @@ def test_of_another_model() -> None:
     ],
 )
 def test_layers_and_units_outside(kept: dict[str, dict[int, list[int]]], says: str) -> None:
-    plan = Plan({"model": "pico", "digest": None}, kept, {}, {})  # type: ignore[arg-type]
+    plan = Plan(PlanSource(model="pico", digest=None), kept, {}, {})  # type: ignore[arg-type]
     with pytest.raises(PlanError, match=says):
         plan.check(config_of(), "pico", None)

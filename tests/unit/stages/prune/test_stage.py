@@ -166,7 +166,7 @@ def test_a_model_in_memory_has_no_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="pass tokenizer"):
         make_plan(model_of(CONFIG), calibration=calibration)
     made = make_plan(model_of(CONFIG), calibration=calibration, tokenizer=ThreeTokens())
-    assert made.source == {"model": "in memory", "digest": None}
+    assert made.source.to_json() == {"model": "in memory", "digest": None}
 
 
 def test_nothing_is_left_behind_by_a_failure(directory: Path, ids: dict[str, Any], tmp_path: Path) -> None:

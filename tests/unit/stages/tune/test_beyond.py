@@ -198,7 +198,7 @@ def test_the_best_epoch_stays_and_patience_ends() -> None:
         epochs=40, batch_size=2, learning_rate=5e-2, precision="fp32", early_stop=EarlyStop(patience=2)
     )
     records = trainer.fit(model, Material(asked[:4], held=asked[4:]), chosen, seed=1)
-    losses = [record["held_out"] for record in records if "held_out" in record]
+    losses = [record.held_out for record in records if record.held_out is not None]
     best = losses.index(min(losses))
     assert len(losses) == best + 3 < 40
     terms = trainer.terms_of(chosen)
