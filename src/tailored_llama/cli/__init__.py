@@ -26,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     interrupts.raise_from_now_on()
     try:
         code = execute(arguments)
+        interrupts.exit_from_now_on()
+    except KeyboardInterrupt:  # it came just before or after what `execute` catches
+        code = report_interrupted()
     except Exception:
         # A library that is interrupted while it is imported may raise an error of its own.
         if not interrupts.seen:

@@ -14,12 +14,16 @@ INTERRUPTED = "interrupted; rerun the same command to resume"
 
 
 class Interrupts:
-    """What Ctrl-C does: at first it ends the process at once, since nothing has been written yet; then it
-    raises KeyboardInterrupt, which cleans up. Where the parent ignores it, as `nohup` does, so do we.
+    """What Ctrl-C does: before the verb and after it, it ends the process at once, since nothing is being
+    written; in between it raises KeyboardInterrupt, which cleans up. Where the parent ignores it, as `nohup`
+    does, so do we.
     """
 
     def __init__(self) -> None:
         self.seen = False
+        self.exit_from_now_on()
+
+    def exit_from_now_on(self) -> None:
         self._set(lambda *_: os._exit(report_interrupted()))
 
     def raise_from_now_on(self) -> None:

@@ -81,18 +81,37 @@ def test_a_parent_that_ignores_interrupts_is_respected() -> None:
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_a_library_that_turns_the_interrupt_into_its_own_error_is_one_line_too() -> None:
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "try: signal.raise_signal(signal.SIGINT)\n    except KeyboardInterrupt: raise ImportError('half')",
+        "signal.raise_signal(signal.SIGINT)  # just before or after what `execute` itself catches",
+    ],
+    ids=["a library turns it into its own error", "outside every handler"],
+)
+def test_an_interrupt_is_one_line_wherever_it_comes(verb: str) -> None:
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import tailored_llama.cli as cli, tailored_llama.cli.verbs as verbs\n"
-        "def execute(_):\n"
-        "    try: signal.raise_signal(signal.SIGINT)\n"
-        "    except KeyboardInterrupt: raise ImportError('half a module')\n"
+        f"def execute(_):\n    {verb}\n"
         "verbs.execute = execute; cli.main([])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (found.returncode, found.stderr) == (130, INTERRUPTED)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (130, INTERRUPTED)
+
+
+def test_an_interrupt_after_the_verb_is_one_line() -> None:
+    code = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import tailored_llama.cli as cli, tailored_llama.cli.verbs as verbs\n"
+        "verbs.execute = lambda _: 0\n"
+        "sys.exit = lambda _: signal.raise_signal(signal.SIGINT)\n"
+        "cli.main([])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (130, INTERRUPTED)
 
 
 def test_the_entry_point_loads_next_to_nothing_before_it_answers_interrupts() -> None:
