@@ -1,4 +1,4 @@
-.PHONY: install demo real test campaign lint docs clean
+.PHONY: install demo real test campaign lint docs wheel-smoke clean
 
 PYTHON ?= python3
 # Threads that spin while they wait make a shared machine many times slower.
@@ -40,6 +40,10 @@ docs: install
 	$(BIN)/python -m tailored_llama.recipe.reference docs/reference/recipe.md
 	$(BIN)/python -m tools.python_page > docs/reference/python.md
 	$(BIN)/python -m tools.plugin_tables docs/reference/criteria.md docs/guide/plugins.md
+
+# The wheel in an environment of its own; tools/wheel_smoke.sh says what is checked.
+wheel-smoke:
+	PYTHON=$(PYTHON) tools/wheel_smoke.sh
 
 clean:
 	rm -rf .venv runs build dist
