@@ -24,7 +24,11 @@ def corpus(perplexity: float, length: int = 64) -> dict[str, Any]:
 
 def row(stage: StageName, tasks: Mapping[str, float | dict[str, Any]], **changes: Any) -> Row:
     """A row with these main metrics, or whole figures, by task."""
-    by_task = {name: value if isinstance(value, dict) else figures(value) for name, value in tasks.items()}
+    by_task = {
+        name: value if isinstance(value, dict)
+        else figures(value, **({"synthetic": True} if name.startswith("world_") else {}))
+        for name, value in tasks.items()
+    }  # fmt: skip
     means = [entry["main"] for entry in by_task.values()]
     content = {
         "stage": stage, "task_tuned": None, "params": 1000, "macs": 2000, "tasks": by_task, "prompt": "same",

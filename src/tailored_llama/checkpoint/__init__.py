@@ -38,7 +38,7 @@ from tailored_llama.checkpoint.disk import (
     write_text,
     writing,
 )
-from tailored_llama.checkpoint.files import digest_directory, digests_of, read_json, read_record, read_records
+from tailored_llama.checkpoint.files import digest_directory, read_json, read_record, read_records
 from tailored_llama.checkpoint.lineage import front_matter
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
 from tailored_llama.checkpoint.open import load_config, open_weights
@@ -79,7 +79,6 @@ __all__ = [
     "copy_extras",
     "digest_directory",
     "digest_file",
-    "digests_of",
     "disk_errno",
     "extra_bytes",
     "find_adapter",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,14 +73,3 @@ def digest_directory(directory: str | Path) -> str:
     for path in track(files, f"digest of {root.name}"):
         total.update(f"{path.relative_to(root).as_posix()}\0{digest_file(path)}\n".encode())
     return total.hexdigest()
-
-
-def digests_of(places: Iterable[str | Path]) -> dict[str, str]:
-    """{path: sha256} of the files and directories in `places` that exist."""
-    digests = {}
-    for place in map(Path, places):
-        if place.is_file():
-            digests[str(place)] = digest_file(place)
-        elif place.is_dir():
-            digests[str(place)] = digest_directory(place)
-    return digests

@@ -59,6 +59,12 @@ class Task:
     generation: Generation = WRITTEN
     types: Mapping[str, FieldType] = field(default_factory=dict)
     identity: tuple[str, ...] | None = None
+    synthetic: bool = field(default=False, repr=False)  # no part of what a score depends on
+
+    @property
+    def world(self) -> bool:
+        """Whether its rows are those of the bundled world."""
+        return self.source is not None and self.source.world is not None
 
     @property
     def files(self) -> str | None:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined, Template
 
 from tailored_llama.memory import memory_for
 from tailored_llama.play.models import Answer, Player
 from tailored_llama.play.questions import Question
 from tailored_llama.reporting.formatting import count, percent, size
-
-TEMPLATE = "answers.html.jinja"
+from tailored_llama.reporting.templating import render
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ def columns(players: Sequence[Player], question: Question | None, replies: Mappi
         }
         for player in players
     ]  # fmt: skip
-    return _template().render(columns=models, question=question)
+    return render("answers", "tailored_llama.play", columns=models, question=question)
 
 
 def _bars(question: Question | None, reply: Reply | None) -> list[dict[str, Any]]:
@@ -61,14 +56,3 @@ def _bars(question: Question | None, reply: Reply | None) -> list[dict[str, Any]
         {"choice": choice, "share": value, "picked": index == best, "right": index == question.gold}
         for index, (choice, value) in enumerate(zip(question.choices, reply.probabilities, strict=True))
     ]
-
-
-@lru_cache
-def _template() -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": percent}
-    return environment.from_string(
-        (resources.files("tailored_llama.play") / TEMPLATE).read_text(encoding="utf-8")
-    )

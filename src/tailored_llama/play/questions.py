@@ -75,7 +75,7 @@ def on_page(task: str, offered: Sequence[str]) -> str:
 def is_local(task: str, data: Mapping[str, str]) -> bool:
     """Whether the rows of a task are available without the hub."""
     loaded = load_task(task)
-    return loaded.name in data or loaded.name.startswith("world_") or loaded.files is not None
+    return loaded.name in data or loaded.world or loaded.files is not None
 
 
 def wordings(task: str) -> list[str]:

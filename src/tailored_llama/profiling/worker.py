@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from tailored_llama.errors import TailorError
-from tailored_llama.machine import peak_memory, reset_peak
+from tailored_llama.machine import default_device, peak_memory, reset_peak
 from tailored_llama.memory import memory_for
 from tailored_llama.strict_json import to_json
 
@@ -51,7 +51,7 @@ def transformers(path: str, sizes: Sizes) -> tuple[Timed, Figures]:
 
     length, new = sizes["length"], sizes["new"]
     torch.set_num_threads(sizes["threads"])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     with checkpoint.accepting(sizes["allow_config"]):
         model = checkpoint.load_model(path, device=device)
     dice = torch.Generator().manual_seed(0)

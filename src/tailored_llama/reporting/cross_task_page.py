@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import io
-from importlib import resources
 from pathlib import Path
 
 import matplotlib as mpl
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from rich.table import Table
 
 from tailored_llama.reporting.fold import WIDTH, fold
-from tailored_llama.reporting.formatting import WORLD, named, percent, short
+from tailored_llama.reporting.formatting import SYNTHETIC, bare, named, percent, short
+from tailored_llama.reporting.templating import render
 from tailored_llama.results import MatrixResults
 
-TEMPLATE = "matrix.html.jinja"
 WIDE = 6
 INK, PAPER = "#1f2328", "#ffffff"
 
@@ -27,8 +25,8 @@ def matrix_tables(results: MatrixResults, width: int = WIDTH) -> list[Table]:
     rows = [
         [
             short(row),
-            *(f"{'*' if row == column else ''}{_bare(cells[column].main)}" for column in columns),
-            _bare(results.means[row]),
+            *(f"{'*' if row == column else ''}{bare(cells[column].main)}" for column in columns),
+            bare(results.means[row]),
         ]
         for row, cells in results.cells.items()
     ]
@@ -84,7 +82,7 @@ def heat_map(results: MatrixResults, form: str) -> bytes:
         for y, row in enumerate(rows):
             for x, column in enumerate(columns):
                 axes.text(
-                    x, y, _bare(results.cells[row][column].main), ha="center", va="center",
+                    x, y, bare(results.cells[row][column].main), ha="center", va="center",
                     color=_ink(gains[y][x] / limit),
                     weight="bold" if row == column else "normal",
                 )  # fmt: skip
@@ -99,16 +97,11 @@ def heat_map(results: MatrixResults, form: str) -> bytes:
 
 def matrix_page(results: MatrixResults) -> str:
     """One self-contained HTML text."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": percent, "short": short, "named": named, "bare": _bare}
     svg = heat_map(results, "svg").decode()
-    source = (resources.files("tailored_llama.reporting") / TEMPLATE).read_text(encoding="utf-8")
-    of_the_world = any(column.startswith("world_") for column in results.columns)
-    return environment.from_string(source).render(
-        found=results, says=says(results), picture=Markup(svg[svg.index("<svg") :]),
-        world=WORLD if of_the_world else "",
+    synthetic = any(figures.synthetic for row in results.cells.values() for figures in row.values())
+    return render(
+        "cross_task", found=results, says=says(results), picture=Markup(svg[svg.index("<svg") :]),
+        note=SYNTHETIC if synthetic else "",
     )  # fmt: skip
 
 
@@ -123,10 +116,6 @@ def write_matrix(results: MatrixResults, directory: Path) -> None:
 def _ink(shade: float) -> str:
     """The colour of letters on a field of this shade, from -1 (orange) to 1 (purple, the darker one)."""
     return PAPER if shade > 0.5 or shade < -0.75 else INK
-
-
-def _bare(share: float) -> str:
-    return percent(share).removesuffix("%")
 
 
 def _folded(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from tailored_llama import world
 from tailored_llama.results import Results, Row, ShotsRecord, TaskFigures
 
 LABELS: dict[str, str] = {
@@ -18,15 +19,15 @@ WORDINGS = {
 }
 METRICS = {"exact_match": "exact match", "f1": "F1", "rougeL": "ROUGE-L", "exact": "exact text"}
 """Of written answers; a choice's metric is an accuracy and goes without saying."""
-WORLD = (
-    "These are figures of the bundled micro-world, a small model on small tasks about a small closed world: "
-    "compare them with one another, not with published tables."
+SYNTHETIC = (
+    "The bundled micro-world and other synthetic tasks are small tasks about a small closed world: compare "
+    "their figures with one another, not with published tables."
 )
 
 
 def short(task: str) -> str:
     """A task's name without the bundled world's prefix."""
-    return task.removeprefix("world_")
+    return task.removeprefix(world.PREFIX)
 
 
 def named(task: str, figures: TaskFigures) -> str:
@@ -49,6 +50,11 @@ def wording(name: str) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """A share as a percentage; a dash where it is undefined."""
     return "–" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def bare(value: float | None) -> str:
+    """The same without the sign."""
+    return percent(value).removesuffix("%")
 
 
 def cut_prompts(row: Row) -> str:

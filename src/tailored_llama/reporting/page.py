@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from tailored_llama.reporting import formatting, overview, pictures, scatter
 from tailored_llama.reporting.read import Run
+from tailored_llama.reporting.templating import render
 from tailored_llama.results import MeasuredModel
 from tailored_llama.strict_json import to_json
-
-TEMPLATE = "page.html.jinja"
-OVERVIEW = "overview.html.jinja"
 
 
 def page(runs: Sequence[Run], measured: Sequence[MeasuredModel] = ()) -> str:
@@ -27,17 +23,17 @@ def page(runs: Sequence[Run], measured: Sequence[MeasuredModel] = ()) -> str:
     placed = [(name, f"run-{i}", run) for i, (name, run) in enumerate(zip(names, runs, strict=True))]
     lines = overview.lines(placed, measured)
     many = len(runs) > 1 or bool(overview.ways(lines))
-    return _render(
-        TEMPLATE,
+    return render(
+        "report",
         sections=[section(run, name, anchor) for name, anchor, run in placed],
-        overview=Markup(_overview(lines)) if many else "",
         labels=formatting.LABELS,
-        world=formatting.WORLD,
+        synthetic=formatting.SYNTHETIC,
+        **(_overview(lines) if many else {"lines": []}),
     )
 
 
-def _overview(lines: Sequence[overview.Line]) -> str:
-    """The part of the page that stands before the runs."""
+def _overview(lines: Sequence[overview.Line]) -> dict[str, Any]:
+    """What the template shows before the runs."""
     quantity = formatting.quantity([row for line in lines for row in line.stages.values()])
     ways = overview.ways(lines)
     drawn = [("", scatter.against_ratio(lines, quantity))] if any(line.left for line in lines) else []
@@ -47,25 +43,7 @@ def _overview(lines: Sequence[overview.Line]) -> str:
         for way in ways
     ]  # fmt: skip
     shown = [{"svg": _picture(svg, f"all-{i}"), "caption": caption} for i, (caption, svg) in enumerate(drawn)]
-    return _render(
-        OVERVIEW, lines=lines, ways=ways, pictures=shown, quantity=quantity, labels=formatting.LABELS
-    )
-
-
-FILTERS = (
-    "percent", "points", "count", "size", "short", "wording", "cut_prompts", "picked", "between", "named",
-    "unended",
-)  # fmt: skip
-"""Functions of `formatting` that templates use."""
-
-
-def _render(template: str, **content: Any) -> str:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {name: getattr(formatting, name) for name in FILTERS} | {"said": overview.said}
-    source = (resources.files("tailored_llama.reporting") / template).read_text(encoding="utf-8")
-    return environment.from_string(source).render(**content)
+    return {"lines": lines, "ways": ways, "pictures": shown, "quantity": quantity}
 
 
 def section(run: Run, name: str, anchor: str) -> dict[str, Any]:

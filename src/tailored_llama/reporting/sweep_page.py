@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 
 import matplotlib as mpl
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from tailored_llama.reporting.formatting import LABELS
 from tailored_llama.reporting.pictures import COLOURS, MARKERS, MUTED, STYLE, WIDTH, as_svg
 from tailored_llama.reporting.sweep import COLUMNS, TITLE, failures, line
+from tailored_llama.reporting.templating import render
 from tailored_llama.results import STAGES, Setting, StageName, SweepResults
 from tailored_llama.strict_json import to_json
 
-TEMPLATE = "sweep.html.jinja"
 AXES = {
     "prune.ratio": "share of the parameters that is gone, %",
     "tune.shots": "shots a task",
@@ -28,13 +26,8 @@ MOST_LINES = 4
 def sweep_page(document: SweepResults) -> str:
     """The whole HTML text over a `sweep.json`."""
     entries = document.settings
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    source = (resources.files("tailored_llama.reporting") / TEMPLATE).read_text(encoding="utf-8")
-    style = (resources.files("tailored_llama.reporting") / "page.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
-        style=Markup(style[style.index("<style>") : style.index("</style>") + len("</style>")]),
+    return render(
+        "sweep",
         columns=COLUMNS,
         lines=[line(entry) for entry in entries],
         title=TITLE,

@@ -10,7 +10,8 @@ from rich.table import Table
 from tailored_llama.reporting.fold import WIDTH, fold
 from tailored_llama.reporting.formatting import (
     LABELS,
-    WORLD,
+    SYNTHETIC,
+    bare,
     count,
     cut_prompts,
     named,
@@ -28,8 +29,8 @@ from tailored_llama.results import Results, Row, TaskFigures
 def tables(results: Results, width: int = WIDTH) -> list[Table]:
     """Tables of accuracies for each wording in `results`, and of sizes; each fits `width` characters."""
     made = [table for name in results.wordings for table in _accuracies(results, name, width)]
-    if made and results.of_the_world:
-        made[-1].caption = f"{made[-1].caption}\n{WORLD}" if made[-1].caption else WORLD
+    if made and results.synthetic:
+        made[-1].caption = f"{made[-1].caption}\n{SYNTHETIC}" if made[-1].caption else SYNTHETIC
     return [*made, *_sizes(results, width)] if made else []
 
 
@@ -41,8 +42,8 @@ def _accuracies(results: Results, name: str, width: int) -> list[Table]:
     for task in results.tasks:
         figures: list[TaskFigures | None] = [row.tasks.get(task) for row in stages.values()]
         known = next(entry for entry in figures if entry)
-        rows.append([named(task, known), _bare(known.chance), *(points(f) for f in figures)])
-    rows += [None, ["mean", _bare(any_row.chance), *(_bare(row.mean) for row in stages.values())]]
+        rows.append([named(task, known), bare(known.chance), *(points(f) for f in figures)])
+    rows += [None, ["mean", bare(any_row.chance), *(bare(row.mean) for row in stages.values())]]
     if len(stages) > 1:
         for title, key in (("recovery", "recovery"), ("above chance", "recovery_above_chance")):
             rows.append([title, "", *(percent(row.get(key)) for row in stages.values())])
@@ -55,10 +56,6 @@ def _accuracies(results: Results, name: str, width: int) -> list[Table]:
 
 def _of(stage: str, note: str) -> str:
     return f"{LABELS[stage].capitalize()}: {note[0].lower()}{note[1:]}" if note else ""
-
-
-def _bare(share: float | None) -> str:
-    return percent(share).removesuffix("%")
 
 
 def _sizes(results: Results, width: int) -> list[Table]:

@@ -14,7 +14,7 @@ bootstrap     confidence intervals
 from tailored_llama.scoring.choices import Scored, accuracy, score
 from tailored_llama.scoring.finite import FiniteLogits, not_finite, require_finite_logits
 from tailored_llama.scoring.forward import BATCH_TOKENS, can_branch, loglikelihoods
-from tailored_llama.scoring.generation import Written, padding_id, text_ends, write
+from tailored_llama.scoring.generation import Written, padding_id, text_ends, without_generation_config, write
 from tailored_llama.scoring.outcomes import Outcome, outcomes
 from tailored_llama.scoring.rank import Ranking, rank_prompts
 from tailored_llama.scoring.requests import (
@@ -51,5 +51,6 @@ __all__ = [
     "score",
     "text_ends",
     "text_scores",
+    "without_generation_config",
     "write",
 ]

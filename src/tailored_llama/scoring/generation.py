@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -76,7 +75,7 @@ def write(
     order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index]))
     batches = list(_batches(order, [min(len(ids), room) for ids in encoded], settings, batch_size))
     ends = text_ends(model, tokenizer)
-    with torch.inference_mode(), _without_generation_config(model):
+    with torch.inference_mode(), without_generation_config(model):
         for indices in track(batches, description):
             names = [f"{description}, row {examples[index].row + 1}" for index in indices]
             contexts = [encoded[index][-room:] for index in indices]
@@ -162,7 +161,12 @@ def padding_id(model: PreTrainedModel, ends: Sequence[int]) -> int:
 
 
 @contextmanager
-def _without_generation_config(model: PreTrainedModel) -> Iterator[None]:
-    """Remove the model's generation settings inside the block; `generate` would use them as defaults."""
-    with mock.patch.object(model, "generation_config", GenerationConfig()):
+def without_generation_config(model: PreTrainedModel) -> Iterator[None]:
+    """Inside the block, ignore the penalties and cut-offs of the model's generation_config.json; `generate`
+    would use them as defaults.
+    """
+    saved, model.generation_config = model.generation_config, GenerationConfig()
+    try:
         yield
+    finally:
+        model.generation_config = saved

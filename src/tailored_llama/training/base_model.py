@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
+from tailored_llama.machine import default_device
 from tailored_llama.results import TrainingStep
 from tailored_llama.training.precision import choose_precision
 
@@ -30,7 +31,7 @@ def load_base(base: Base, precision: str, device: str | None) -> tuple[PreTraine
         checkpoint.require_finite_model(base)
         model = copy.deepcopy(base)
     else:
-        model = checkpoint.load_model(base, device=device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model = checkpoint.load_model(base, device=device or default_device())
     dtype = model.dtype
     if dtype == torch.float16 or choose_precision(precision, model.device) == "fp32":  # type: ignore[arg-type]
         model = model.float()

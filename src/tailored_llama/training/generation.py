@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import LogitsProcessorList, PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.progress import track
-from tailored_llama.scoring import FiniteLogits, padding_id
+from tailored_llama.scoring import FiniteLogits, padding_id, without_generation_config
 from tailored_llama.training.batches import Shot
 
 CACHE = 2**31
@@ -69,16 +68,6 @@ def write_texts(
                 stop = new.index(end) + 1 if end in new else len(new)
                 texts[i] = (prefixes[i] + new[:stop])[:limit]
     return [texts[i] for i in range(len(prefixes))]
-
-
-@contextmanager
-def without_generation_config(model: PreTrainedModel) -> Iterator[None]:
-    """Inside the block, ignore the penalties and cut-offs of the model's generation_config.json."""
-    saved, model.generation_config = model.generation_config, GenerationConfig()
-    try:
-        yield
-    finally:
-        model.generation_config = saved
 
 
 def rows_at_once(model: PreTrainedModel, tokens: int) -> int:

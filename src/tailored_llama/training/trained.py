@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import MemoryLimitError, OutputError, TailorError
+from tailored_llama.machine import default_device
 from tailored_llama.memory import describe, out_of_memory
 from tailored_llama.results import Record, TrainingStep
 from tailored_llama.training.base_model import Base, write_history
@@ -42,7 +43,7 @@ def merged_from(base: Base, trained: Path, device: str | None) -> PreTrainedMode
         adapted = checkpoint.load_tuned(model, trained, dtype=torch.float32, device=model.device)
     else:
         dtype = checkpoint.widest_dtype(checkpoint.open_weights(base))
-        place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        place = device or default_device()
         adapted = checkpoint.load_tuned(base, trained, dtype=torch.float32, device=place)
     return checkpoint.merge_adapter(adapted, dtype)
 

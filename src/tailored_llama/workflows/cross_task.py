@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tailored_llama import checkpoint
+from tailored_llama.data import load_task
 from tailored_llama.data.instructions import (
     NAME,
     WORDING,
@@ -106,7 +107,7 @@ def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, 
             raise RecipeError(f"the matrix has a row '{task}' of its own; give the task of that name another")
     if general is not None:
         rows, where = read_instructions(Path(general)), str(general)
-    elif all(name_of(task).startswith("world_") for task in recipe.tasks):
+    elif all(load_task(task).world for task in recipe.tasks):
         rows, where = world_instructions(), "the bundled world"
     else:
         raise RecipeError(

@@ -13,13 +13,15 @@ from typing import Literal, get_args
 from tailored_llama.errors import TaskError
 from tailored_llama.strict_json import Json
 
-__all__ = ["GENERATION", "TASKS", "Split", "model_path", "rows", "text"]
+__all__ = ["GENERATION", "PREFIX", "TASKS", "Split", "model_path", "rows", "text"]
 
 Split = Literal["train", "validation", "test"]
 TASKS = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 """The seven multiple-choice tasks."""
 GENERATION = ("tell",)
 """Generation tasks."""
+PREFIX = "world_"
+"""The names of its tasks begin with this."""
 FOLDER = Path(__file__).parent
 
 

@@ -46,7 +46,7 @@ def score_written(
             "stderr": stdev(main) / len(main) ** 0.5 if len(main) > 1 else None, "chance": 0.0,
             "n": len(main), "cut": sum(w.cut for w in answers),
             "unended": sum(not w.ended for w in answers), "prompt": questions.prompt.name,
-            "samples": samples,
+            "samples": samples, **({"synthetic": True} if task.synthetic else {}),
         }
     ), main  # fmt: skip
 

@@ -10,11 +10,11 @@ the machine.
 from __future__ import annotations
 
 import copy
+import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
-from unittest import mock
 
 import datasets
 from lm_eval import evaluator
@@ -95,7 +95,7 @@ def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float
     lm.title = questions.place
     lm.longest = example_length(task, lm.model, len(questions.shots))
     with _quiet():
-        inline = ConfigurableTask(config=_inline(questions))
+        inline = _Task(config=_inline(questions))
         results = evaluator.evaluate(lm, {"tasks": {task.name: inline}}, log_samples=True)
     figures = results["results"][task.name]
     samples = sorted(results["samples"][task.name], key=lambda sample: sample["doc_id"])
@@ -106,7 +106,16 @@ def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float
         **accuracy, main=accuracy[task.metric], metric=task.metric,
         stderr=stderr if isinstance(stderr, float) else None, chance=chance(questions.examples),
         n=len(questions.examples), cut=len(lm.cut), prompt=questions.prompt.name,
+        **({"synthetic": True} if task.synthetic else {}),
     ), [float(sample.get(task.metric, sample["acc"])) for sample in samples]  # fmt: skip
+
+
+class _Task(ConfigurableTask):  # type: ignore[misc]
+    """lm_eval's task without its bar over the requests, which no argument turns off."""
+
+    def build_all_requests(self, **settings: Any) -> None:
+        with redirect_stderr(io.StringIO()):
+            super().build_all_requests(**settings)
 
 
 def _inline(questions: Questions) -> dict[str, Any]:
@@ -150,9 +159,7 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        # Its progress bar for building requests cannot be disabled by an argument.
-        with mock.patch("lm_eval.api.task.tqdm", lambda documents, **_: documents):
-            yield
+        yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

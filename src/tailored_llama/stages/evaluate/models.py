@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import CheckpointError
+from tailored_llama.machine import default_device
 from tailored_llama.recipe import Evaluate
 
 ModelLike: TypeAlias = str | Path | PreTrainedModel
@@ -58,7 +59,7 @@ def device_of(model: ModelLike) -> str:
     """The device for `model`; a model in memory is not moved."""
     if isinstance(model, PreTrainedModel):
         return str(model.device)
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return default_device()
 
 
 def tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:

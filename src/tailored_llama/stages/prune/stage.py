@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack, overload
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
@@ -17,6 +16,7 @@ from tailored_llama.checkpoint import Checkpoint, Weights
 from tailored_llama.checkpoint.lineage import CUT, one_after_another, source_of, what_was_cut
 from tailored_llama.data import load_task
 from tailored_llama.families import parameter_count
+from tailored_llama.machine import default_device
 from tailored_llama.memory import memory_for
 from tailored_llama.plugins import CRITERIA
 from tailored_llama.recipe import Prune, settings_of
@@ -184,8 +184,7 @@ class _Request(Source):
 
     def place(self, weights: Weights) -> str | None:
         """The device on which layers are computed; None for the device of the weights."""
-        free = isinstance(weights, Checkpoint) and torch.cuda.is_available()
-        return self.device or ("cuda" if free else None)
+        return self.device or (default_device() if isinstance(weights, Checkpoint) else None)
 
     def resolved(self) -> dict[str, Json]:
         """All dependencies of a plan except the model and the contents of files, as JSON."""
