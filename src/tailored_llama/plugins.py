@@ -151,7 +151,10 @@ def plugin_folders() -> tuple[str, ...]:
 
 def blame(error: BaseException) -> PluginError | None:
     """A PluginError that names the plugin whose code raised `error`; None if it was not a plugin."""
-    paths = {str(path) for kind in KINDS for path in _files(kind, plugin_folders()).values()}
+    try:
+        paths = {str(path) for kind in KINDS for path in _files(kind, plugin_folders()).values()}
+    except PluginError:  # nothing of such folders was executed
+        return None
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in paths]
     if not lines:
         return None
