@@ -108,10 +108,10 @@ def load(kind: Kind, name: str, of: type[T]) -> T:
     word = name.replace("-", "_")
     result = next((vars(module)[key] for key in (word, word.upper()) if key in vars(module)), None)
     if not isinstance(result, of):
-        problem_ = "it is not defined" if result is None else f"it is a {type(result).__name__}"
+        reason = "it is not defined" if result is None else f"it is a {type(result).__name__}"
         raise PluginError(
             f"{path or module.__file__}: a {kind.noun} must define a {of.__name__} named {word}, like its "
-            f"file; {problem_}; CONTRIBUTING.md has an example"
+            f"file; {reason}; CONTRIBUTING.md has an example"
         )
     return result
 

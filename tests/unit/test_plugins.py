@@ -121,7 +121,7 @@ def test_a_broken_file_is_one_line_with_file_and_reason(
 
 
 def test_folders_and_names_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(PluginError, match="nowhere is no directory"):
+    with pytest.raises(PluginError, match="nowhere is not a directory"):
         use_plugins(tmp_path / "nowhere")
     with pytest.raises(PluginError, match="has none of the folders criteria, losses, formats, families"):
         use_plugins(tmp_path)
@@ -148,7 +148,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, key: str, other: str) -
 def test_two_folders_with_the_same_name_are_refused(tmp_path: Path) -> None:
     one = folder_with(tmp_path / "one", formats__card="")
     other = folder_with(tmp_path / "other", formats__card="")
-    with pytest.raises(PluginError, match=r"other/formats/card\.py: .* that of .*one/formats/card\.py"):
+    with pytest.raises(PluginError, match=r"other/formats/card\.py: .*one/formats/card\.py; rename"):
         use_plugins(one, other)
     use_plugins(one, folder_with(tmp_path / "third", losses__card=""))
     assert "card" in names(FORMATS)

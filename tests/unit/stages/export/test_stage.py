@@ -96,7 +96,7 @@ def test_a_damaged_adapter_is_refused(tmp_path: Path) -> None:
 
 def test_formats_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(
-        OutputError, match=r"no export format 'onx' \(did you mean 'onnx'\?\); there are gguf, hf"
+        OutputError, match=r"unknown export format 'onx' \(did you mean 'onnx'\?\); known: gguf, hf"
     ):
         export(plain(), to="onx", out=tmp_path / "out")
     assert not any(tmp_path.iterdir())
