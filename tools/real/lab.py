@@ -21,6 +21,7 @@ from tailored_llama import checkpoint
 from tailored_llama.recipe import bundled_recipes, load_recipe
 from tailored_llama.results import Row, read_results
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
+from tools.real.majority import majority
 from tools.real.page import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,8 @@ def harvest(recipe: str, work: Path) -> None:
                 "recipe": recipe, "cell": cell.name, "seed": cell.seed, "chosen": cell.chosen,
                 "rows": [small(row) for row in results.rows], "versions": results.versions,
             }  # fmt: skip
+            if cell.tuned:
+                kept["majority"] = majority(load_recipe(results.recipe))
             target = FIGURES / recipe / f"{cell.name}.json"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
@@ -73,15 +76,15 @@ def small(row: Row) -> dict[str, Any]:
 
 
 def run(recipe: str, cells: Sequence[Cell], work: Path, options: Sequence[str]) -> int:
-    """Run `cells` of a recipe by `tailor run`, ratio by ratio; the first exit code that is not 0."""
-    by_ratio: dict[float, dict[str, Any]] = {}
+    """Run `cells` of a recipe by `tailor run`, by seed and ratio; the first exit code that is not 0."""
+    own: dict[str, Any] = load_recipe(recipe).sweep or {}
+    groups: dict[tuple[int, float], dict[str, Any]] = {}
     for cell in cells:
-        variants: Any = (load_recipe(recipe).sweep or {})["variants"]
         name = cell.chosen["variant"]
-        by_ratio.setdefault(cell.recipe.prune.ratio, {})[name] = variants[name]
-    for ratio, variants in sorted(by_ratio.items()):
+        groups.setdefault((cell.seed, cell.recipe.prune.ratio), {})[name] = own["variants"][name]
+    for (seed, ratio), variants in sorted(groups.items()):
         # As one mapping: single keys would be added to the recipe's own variants.
-        sweep = {"tuned": False, "prune.ratio": [ratio], "variants": variants}
+        sweep = {**own, "seed": [seed], "prune.ratio": [ratio], "variants": variants}
         command = [
             "run",
             recipe,

@@ -27,6 +27,9 @@ def render(figures: Path, missing: Mapping[str, Sequence[Cell]]) -> str:
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         cut={share: cut_table(cells["lab-real-cut"], ratio) for share, ratio in ((20, 0.2), (39, 0.39))},
         heal=heal_table(cells["lab-real-heal"]),
+        whole={
+            share: whole_table(cells["lab-real-whole"], ratio) for share, ratio in ((20, 0.2), (39, 0.39))
+        },
         first=first,
         first_cuts=first_cut_table(first["cuts"]),
         first_heals=first_heal_table(first["heals"]),
@@ -107,6 +110,57 @@ def cut_table(cells: Sequence[Kept], ratio: float) -> str:
 def heal_table(cells: Sequence[Kept]) -> str:
     """The single changes of healing."""
     return by_stage(cells, ["pruned", "healed"], _of("healed"))
+
+
+def whole_table(cells: Sequence[Kept], ratio: float) -> str:
+    """Whole runs at one share: means over the seeds, with the standard error over them."""
+    ways: dict[str, list[Kept]] = {}
+    for cell in cells:
+        if cell["chosen"]["prune.ratio"] == ratio:
+            ways.setdefault(cell["chosen"]["variant"], []).append(cell)
+    rows = []
+    for way, own in ways.items():
+        for name in dict.fromkeys(row["stage"] for row in own[0]["rows"]):
+            figures = [compared(cell, name) for cell in own]
+            cells_of_row = [spread([figure[key] for figure in figures]) for key in figures[0]]
+            rows.append([f"{way}: {name.replace('_', ', ')}", str(len(own)), *cells_of_row])
+        floor = [100 * sum(cell["majority"].values()) / len(cell["majority"]) for cell in own]
+        rows.append([f"{way}: majority", str(len(own)), spread(floor), *[DASH] * 5])
+    columns = ["row", "seeds", "mean", "of dense", "above chance", "above chance, of dense, tuned"]
+    return table([*columns, "of dense, without BoolQ", "perplexity, times dense"], rows)
+
+
+def compared(cell: Kept, name: str) -> dict[str, float | None]:
+    """The row of a stage that takes each task from its own adapter, in percent of the unpruned model."""
+    rows = {row["stage"]: row for row in cell["rows"] if row["task_tuned"] is None}
+    own, dense, tuned = rows[name], rows["dense"], rows.get("dense_tuned")
+
+    def mean(row: Kept) -> float:
+        values = [task["main"] for task_name, task in row["tasks"].items() if task_name != "boolq"]
+        return float(sum(values) / len(values))
+
+    def above(other: Kept | None) -> float | None:
+        return 100 * (own["mean"] - own["chance"]) / (other["mean"] - other["chance"]) if other else None
+
+    texts = own["perplexity"]
+    ratios = [texts[text]["perplexity"] / dense["perplexity"][text]["perplexity"] for text in texts]
+    return {
+        "mean": 100 * own["mean"], "of_dense": 100 * own["mean"] / dense["mean"], "above": above(dense),
+        "above_tuned": above(tuned), "without": 100 * mean(own) / mean(dense),
+        "perplexity": sum(ratios) / len(ratios) if ratios else None,
+    }  # fmt: skip
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """A mean with its standard error, where there are several values."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return DASH
+    center = sum(there) / len(there)
+    if len(there) == 1:
+        return f"{center:.2f}"
+    error = (sum((v - center) ** 2 for v in there) / (len(there) - 1) / len(there)) ** 0.5
+    return f"{center:.2f} ± {error:.2f}"
 
 
 def first_cut_table(cuts: Sequence[Kept]) -> str:

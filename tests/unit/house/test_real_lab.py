@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from tailored_llama.data import load_task
+from tailored_llama.data.shots import draw_shots
 from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.sweep.cells import cells_of
 from tests.support import ROOT
 from tools.real import lab
-from tools.real.page import FIRST_LOOK, render
+from tools.real.majority import majority
+from tools.real.page import FIRST_LOOK, render, whole_table
 
 
 def row(stage: str, kl: float) -> dict[str, Any]:
@@ -98,3 +101,42 @@ def test_only_missing_cells_run(figures: Path, tmp_path: Path, monkeypatch: pyte
         asked += [cell.recipe for cell in cells_of(recipe)]
         assert command[-4:] == ["--set", "model=m", "--data", "rows"]
     assert asked == [cell.recipe for cell in sorted(wanted[1:], key=lambda c: c.recipe.prune.ratio)]
+
+
+def whole(seed: int, tuned: float) -> dict[str, Any]:
+    """The kept figures of a whole run over two tasks."""
+    means = {"dense": 0.6, "dense_tuned": 0.7, "pruned": 0.4, "tuned": tuned}
+    rows = [
+        row(stage, 0.0) | {
+            "mean": mean, "tasks": {"boolq": {"main": 0.2}, "piqa": {"main": mean}},
+            "perplexity": {"wikitext2": {"perplexity": 100 * (1 - mean)}},
+        }
+        for stage, mean in means.items()
+    ]  # fmt: skip
+    chosen = {"variant": "recipe", "prune.ratio": 0.2}
+    return {"seed": seed, "chosen": chosen, "rows": rows, "majority": {"boolq": 0.62, "piqa": 0.5}}
+
+
+def test_whole_runs_are_compared_with_dense_and_dense_tuned_above_chance() -> None:
+    lines = whole_table([whole(1, 0.5), whole(2, 0.52)], 0.2).splitlines()
+    tuned = next(line for line in lines if line.startswith("| recipe: tuned"))
+    mean, of_dense, above, above_tuned, without, times = [part.strip() for part in tuned.split("|")[3:-1]]
+    assert mean == "51.00 ± 1.00"
+    assert of_dense == "85.00 ± 1.67"
+    assert above == "74.29 ± 2.86"  # (0.51 - 0.25) / (0.6 - 0.25)
+    assert above_tuned == "57.78 ± 2.22"
+    assert without == of_dense
+    assert times == "1.23 ± 0.03"
+    assert "| recipe: majority | 2 | 56.00 ± 0.00 |" in "\n".join(lines)
+    assert "No cell" in whole_table([], 0.39)
+
+
+def test_majority_answers_the_commonest_place_of_the_shots() -> None:
+    recipe = load_recipe(
+        {"model": "world", "tasks": ["world_boolq"], "tune": {"shots": 5}, "evaluate": {"limit": 40}}
+    )
+    task = load_task("world_boolq")
+    drawn = draw_shots(task, recipe.tune, seed=recipe.seed, data=None).rows
+    label = int(sum(task.label(one) for one in drawn) > 2)
+    right = [task.label(one) == label for one in task.rows("scored")[:40]]
+    assert majority(recipe) == {"world_boolq": sum(right) / 40}

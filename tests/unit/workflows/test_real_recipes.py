@@ -77,3 +77,15 @@ def test_the_cut_is_chosen_on_rows_and_a_seed_of_no_reported_table() -> None:
     assert all(cell.recipe.tune.reserve and not cell.tuned for cell in cells)
     assert {cell.seed for cell in cells} == {11}
     assert {cell.recipe.prune.ratio for cell in cells} == {0.2, 0.39}
+
+
+@pytest.mark.parametrize(("name", "ratio"), [("smollm2-20", 0.2), ("smollm2-39", 0.39)])
+def test_the_lab_measures_the_recipes_that_are_bundled(name: str, ratio: float) -> None:
+    cells = [cell for cell in cells_of(load_recipe("lab-real-whole")) if cell.chosen["variant"] == "recipe"]
+    own = [cell for cell in cells if cell.recipe.prune.ratio == ratio]
+    bundled = load_recipe(name)
+    assert [cell.seed for cell in own] == [1, 2, 3]
+    for cell in own:
+        assert (cell.recipe.tasks, cell.recipe.prune, cell.recipe.heal, cell.recipe.tune) == (
+            bundled.tasks, bundled.prune, bundled.heal, bundled.tune,
+        )  # fmt: skip
