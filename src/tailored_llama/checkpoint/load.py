@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,9 @@ from tailored_llama.checkpoint.weights import (
 )
 from tailored_llama.errors import CheckpointError
 from tailored_llama.memory import out_of_memory
+from tailored_llama.progress import note_once
+
+log = logging.getLogger(__name__)
 
 
 def load_model(
@@ -110,6 +114,9 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             directory, config=made_for, trust_remote_code=False, mistral_format=False, local_files_only=True
         )
+        ids = tokenizer.get_vocab().values()
+        if len(set(ids)) < len(ids):  # of some such tokenizers no copy can be made, which scoring needs
+            copy.deepcopy(tokenizer)
     except Exception as error:  # tokenizers and transformers raise bare Exceptions for a damaged file
         if out_of_memory(error):
             raise
@@ -122,7 +129,16 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
             f"{directory}: {type(tokenizer).__name__} reads {', '.join(extra_files)}, which is unsupported; "
             "save the tokenizer in the standard form (tokenizer.json)"
         )
+    _without_dropout(tokenizer, directory)
     return tokenizer
+
+
+def _without_dropout(tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
+    """Removes BPE dropout, which gives a text other tokens each time; one warning."""
+    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    if getattr(model, "dropout", None):
+        note_once(log, f"{directory}: tokenizer.json has a dropout of {model.dropout:g}, which is ignored")
+        model.dropout = None
 
 
 def _tokenizer_config(directory: Path) -> PreTrainedConfig | None:
