@@ -150,9 +150,3 @@ class MeasureKeys(TypedDict, total=False):
     repeats: int
     threads: int | None
     config_only: bool
-
-
-class ExportKeys(TypedDict, total=False):
-    """Of `Export`, but for `formats`: one call writes one format, `to`."""
-
-    dtype: str

@@ -13,14 +13,16 @@ from tailored_llama.results import MatrixResults, SweepResults
 __all__ = ["check_page", "report", "report_matrix", "report_sweep", "sweep_tables", "tables"]
 
 
-def report(directories: Sequence[str | Path], out: str | Path) -> Path:
-    """Write the page over the run directories `directories` to the file `out`, and return it.
+def report(directories: str | Path | Sequence[str | Path], out: str | Path) -> Path:
+    """Write the page over one or more run directories to the file `out`, and return it.
 
-    Each directory holds a results.json that `run` or `evaluate` wrote; plan, losses and prompts are shown as
-    far as they lie beside it. Or it holds what `tailor measure --out` wrote, whose speeds are put beside the
+    It has no `settings`: the page shows what the directories hold. Each directory holds a results.json that
+    `run` or `evaluate` wrote; plan, losses and prompts are shown as far as they lie beside it. Or it holds
+    what `tailor measure --out` wrote, whose speeds are put beside the
     runs of these models. The page needs no network: style, script and pictures are in it. Raises
     OutputError where a directory holds no results, or `out` cannot be written.
     """
+    places = [directories] if isinstance(directories, str | Path) else directories
     # Pictures and configs need libraries of seconds, which a table in the terminal should not wait for.
     from jinja2 import TemplateError
 
@@ -30,14 +32,14 @@ def report(directories: Sequence[str | Path], out: str | Path) -> Path:
 
     out = Path(out)
     try:
-        text = page(*read_all(directories))
+        text = page(*read_all(places))
     except TailorError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, TemplateError) as error:
-        # Files whose form is not checked when they are read: recipes, plans, shots, losses.
+        # A recipe in a results.json has no model that is checked when it is read.
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise OutputError(
-            f"{', '.join(map(str, directories))}: no page can be made of what is there ({problem}); a file "
+            f"{', '.join(map(str, places))}: no page can be made of what is there ({problem}); a file "
             "is damaged or of another version of this package: make the run again, with --verify"
         ) from error
     write_text(out, text)

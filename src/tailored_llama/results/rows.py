@@ -191,7 +191,11 @@ def read_results(path: str | Path, content: Mapping[str, Json]) -> Results:
     """Validate the `content` of the results.json at `path`. Raises CheckpointError with an invalid key."""
     results = parse(Results, path, content)
     if results.schema_version < SCHEMA:
-        log.info("%s was written by version 0.1 of this package; a new run computes it again", path)
+        log.info(
+            "%s was written by version 0.1 of this package and has no peak GPU memory; a new run computes it "
+            "again",
+            path,
+        )
     return results
 
 

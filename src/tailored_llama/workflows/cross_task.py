@@ -46,6 +46,7 @@ def matrix(
 ) -> MatrixResults:
     """Prune (and heal) once, tune on each of the recipe's tasks and on general instructions, test on all.
 
+    The recipe names the model and has all settings, as for `run`.
     Every column is asked in one wording, the one that its own task was tuned in, so that a column compares.
     The general instructions are rows of the file `general` (`instruction`, `input`, `output`), of which as
     many are drawn as a task has shots; for the bundled world they come from its stories.

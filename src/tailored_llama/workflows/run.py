@@ -28,6 +28,7 @@ def run(
 ) -> Results | SweepResults:
     """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
 
+    The recipe names the model and has all settings; it is a path, a bundled name, a dictionary or a `Recipe`.
     A recipe with a `sweep` is run once for each of its cells. With `verify`, every file of what is there is
     read again before it is reused; else only files whose size, times or inode changed. Returns the contents
     of `results.json`, or of the sweep's `sweep.json`. Raises a TailorError for what the user can fix.

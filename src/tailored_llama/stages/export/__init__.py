@@ -47,7 +47,8 @@ def export(
     `hf`: a standalone checkpoint in the precision of the base, plain or shaped as the base is, and a
     README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
     llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
-    file. `onnx`: an fp32 graph, with tokenizer and README.md. Others are plugins.
+    file. `onnx`: an fp32 graph, with tokenizer and README.md. Others are plugins. There is no `settings`: a
+    call writes one format, while a recipe's `export` section lists those of a run.
 
     `adapter`: a tuned directory to fold in, in fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with
     `base_unchecked` without a look at which base it was trained on, as for one that another program trained.

@@ -57,6 +57,7 @@ def make_plan(
     tokenizer: PreTrainedTokenizerBase | None = None,
     allow_config: Sequence[str] = (),
     device: str | None = None,
+    out: str | Path | None = None,
     **overrides: Unpack[PruneKeys],
 ) -> Plan:
     """Score `model` (a directory, hub id, `world`, or a model in memory) and plan a cut; nothing is cut.
@@ -67,13 +68,18 @@ def make_plan(
     Layers are computed on `device`; the default for a model on disk is the GPU if there is one. Raises
     RecipeError, CheckpointError (NaN, with the tensor), FamilyError (units that the model does not have),
     DataError (calibration) and PlanError (layers outside the model; a ratio, `align`, `floor` or number of
-    steps that cannot be met).
+    steps that cannot be met). With `out`, the plan is also saved to that file, which must be new or a plan.
     """
+    if out is not None:
+        Plan.check_place(out)
     plans = make_plans(
         model, settings=settings, seed=seed, tasks=tasks, data=data, tokens=tokens, tokenizer=tokenizer,
         device=device, **overrides,
     )  # fmt: skip
-    return plans[max(plans)]
+    made = plans[max(plans)]
+    if out is not None:
+        made.save(out)
+    return made
 
 
 @checkpoint.takes_allow_config

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tailored_llama import Plan, plan
 from tailored_llama.cli import execute
+from tailored_llama.errors import OutputError
 from tailored_llama.stages import prune
 
 
@@ -35,3 +37,11 @@ def test_it_is_one_line_before_the_work(
     assert problem in capsys.readouterr().err
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "notes.txt"]
+
+
+def test_a_plan_is_saved_where_out_says(tmp_path: Path) -> None:
+    made = plan("world", ratio=0.1, criterion="l2", out=tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == made
+    (tmp_path / "other.txt").write_text("a text")
+    with pytest.raises(OutputError, match="is not a plan"):
+        plan("world", ratio=0.1, criterion="l2", out=tmp_path / "other.txt")
