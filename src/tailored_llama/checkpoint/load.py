@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -135,7 +135,7 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
 
 def _without_dropout(tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
     """Removes BPE dropout, which gives a text other tokens each time; one warning."""
-    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    model: Any = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
     if getattr(model, "dropout", None):
         note_once(log, f"{directory}: tokenizer.json has a dropout of {model.dropout:g}, which is ignored")
         model.dropout = None

@@ -106,8 +106,11 @@ def recipe_of(
 
 
 def names(text: str | None) -> list[str]:
-    """`"a, b"` as ["a", "b"]."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    """`"a, b"` as ["a", "b"]. Raises RecipeError for a text that names nothing."""
+    found = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and not found:
+        raise RecipeError(f"{text!r} names nothing, where a list is expected; write A,B or omit the option")
+    return found
 
 
 def numbers(option: str, text: str) -> list[int]:

@@ -192,3 +192,8 @@ def test_what_the_file_system_refuses_is_one_line(
     monkeypatch.setattr(verbs, "app", denied)
     assert refused(capsys, "tasks").startswith("tailor: some/where: Permission denied; ")
     assert execute(["tasks"]) == 2
+
+
+@pytest.mark.parametrize("option", ["--tasks", "--perplexity"])
+def test_a_list_that_names_nothing_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "names nothing" in refused(capsys, "evaluate", "world", option, " , ")
