@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tailored_llama.cli import execute
+from tests.support.healing import write_unpruned
 from tests.support.older_readers import installed
 from tests.support.refusals import Say
 
@@ -66,3 +67,9 @@ def older(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return installed(
         Path(cache.mkdir("readers")) if cache is not None else tmp_path_factory.mktemp("readers")
     )
+
+
+@pytest.fixture(scope="session")
+def unpruned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The teacher of the tests of healing: a model whose layers the student differs in."""
+    return write_unpruned(base, tmp_path_factory.mktemp("teacher") / "pico")

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from tailored_llama.cli.options import recipe_of
 from tailored_llama.data import load_task
 from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.preflight import check
 from tailored_llama.workflows.sweep.cells import cells_of
+from tests.support.pico import saved, worded
 from tests.support.tasks import ROWS, TASKS, write_split
 from tests.support.tokenizers import tokenizer
 
@@ -22,15 +21,11 @@ REAL = ("smollm2-20", "smollm2-39")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    out = tmp_path_factory.mktemp("model")
-    config = LlamaConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=96, num_hidden_layers=4, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
+    model = worded(
+        context=512, intermediate_size=96, num_hidden_layers=4, tie_word_embeddings=True, weights="fresh",
+        bos_token_id=1, eos_token_id=2,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(out)
-    tokenizer().save_pretrained(str(out))
-    return out
+    return saved(model, tmp_path_factory.mktemp("model"), tokenizer())
 
 
 @pytest.fixture(scope="module")
