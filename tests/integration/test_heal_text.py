@@ -38,7 +38,7 @@ def test_pieces_cover_the_text_and_do_not_overlap(tmp_path: Path, base: Path) ->
     assert sorted(map(len, found))[1:] == [32] * (len(found) - 1)
     assert passages(str(place), 3, 32, words, vocabulary=10**6, seed=1) == found[:3]
     assert passages(str(place), 10**6, 32, words, vocabulary=10**6, seed=2) != found
-    with pytest.raises(DataError, match="no rows of tasks"):
+    with pytest.raises(DataError, match="cannot be rows of tasks"):
         passages("task", 1, 8, words, vocabulary=10**6, seed=1)
     place.write_text("short")
     with pytest.raises(DataError, match="give a longer text"):
@@ -84,9 +84,9 @@ def test_both_kinds_of_text_together(
 
 
 def test_settings_that_leave_nothing_to_read_are_one_line() -> None:
-    with pytest.raises(RecipeError, match="0 leaves nothing to learn from"):
+    with pytest.raises(RecipeError, match="0 leaves no training data"):
         load_recipe({"model": "world", "heal": {"texts": 0}})
-    with pytest.raises(RecipeError, match="no rows of tasks"):
+    with pytest.raises(RecipeError, match="cannot be rows of tasks"):
         load_recipe({"model": "world", "heal": {"text": {"source": "task"}}})
 
 

@@ -14,6 +14,7 @@ from tailored_llama.errors import CheckpointError
 from tailored_llama.families import Group, Slice
 from tailored_llama.recipe import Prune, Reduce
 from tailored_llama.stages.prune import scores as measure
+from tailored_llama.stages.prune.criterion import known_criteria
 from tailored_llama.stages.prune.reduce import over_members
 from tailored_llama.stages.prune.scores import channel_scores
 from tests.support.pico import config_of, model_of, tokens_of
