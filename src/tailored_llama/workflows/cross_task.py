@@ -117,8 +117,8 @@ def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, 
         )
     if len(rows) < recipe.tune.shots:
         raise RecipeError(
-            f"{recipe.tune.shots} shots asked, but {where} has {len(rows)} general instructions; "
-            f"ask for fewer (--shots {len(rows)})"
+            f"{recipe.tune.shots} shots requested, but {where} has {len(rows)} general instructions; "
+            f"request fewer (--shots {len(rows)})"
         )
     return rows
 

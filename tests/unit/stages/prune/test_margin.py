@@ -143,7 +143,7 @@ def test_the_shots_are_those_of_tuning() -> None:
      ({"tokens": torch.zeros(2, 3, dtype=torch.long)}, RecipeError, r"\(token ids\) has none"),
      ({"tasks": []}, DataError, "the recipe has no tasks"),
      ({"tasks": ["world_tell"]}, DataError, "answers of task world_tell are written"),
-     ({"calibration": {"source": "task", "samples": 10**6}}, DataError, "1000000 shots asked")],
+     ({"calibration": {"source": "task", "samples": 10**6}}, DataError, "1000000 shots requested")],
 )  # fmt: skip
 def test_what_has_no_choices(more: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
