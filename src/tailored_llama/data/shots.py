@@ -83,7 +83,9 @@ def draw(
         fewer = f"request fewer (--shots {len(free)})" if free else "provide other rows"
         also += f" ({len(kept)} more are reserved: tune.reserve)" if reserve else ""
         other = ", or name the fields that tell questions apart: identity: [FIELD, ...]" if dropped else ""
-        raise DataError(f"{k} shots requested, but {where} has {len(free)} training rows{also}; {fewer}{other}")
+        raise DataError(
+            f"{k} shots requested, but {where} has {len(free)} training rows{also}; {fewer}{other}"
+        )
     random.Random(seed).shuffle(free)
     by_label: dict[int, deque[int]] = defaultdict(deque)
     for index in free:

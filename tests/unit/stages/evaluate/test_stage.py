@@ -241,5 +241,7 @@ def test_the_validation_split_is_there_to_choose_by_and_not_where_it_is_reported
     }  # fmt: skip
     assert asked["scored"].endswith("/test")
     assert asked["validation"].endswith("/validation")
-    with pytest.raises(TaskError, match=r"boolq is scored on its validation split, so settings must not be chosen"):
+    with pytest.raises(
+        TaskError, match=r"boolq is scored on its validation split, so settings must not be chosen"
+    ):
         Questions.of(load_task("boolq"), "paper", None, limit=3, fewshot=0, seed=1, split="validation")
