@@ -34,7 +34,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No bars, and no messages of ours below warnings: for work that the user did not request."""
+    """Inside the block, no progress bars, and no log messages of this package below warnings."""
     log = logging.getLogger("tailored_llama")
     token, level = _quiet.set(True), log.level
     log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))

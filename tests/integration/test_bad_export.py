@@ -77,4 +77,4 @@ def test_no_space_on_the_disk(
 
 def test_an_output_that_holds_something_else(say: Say, model: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.gguf").write_text("mine")
-    assert "is no GGUF file" in say("export", model, "--to", "gguf", "--out", tmp_path / "thesis.gguf")
+    assert "is not a GGUF file" in say("export", model, "--to", "gguf", "--out", tmp_path / "thesis.gguf")

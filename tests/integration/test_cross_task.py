@@ -75,7 +75,7 @@ def test_it_is_shown(finished: tuple[Path, MatrixResults], recipe: dict[str, Any
     assert parse(MatrixResults, "matrix.json", json.loads((out / "matrix.json").read_text())) == found
     assert (out / "matrix.png").read_bytes().startswith(b"\x89PNG")
     page = (out / "matrix.html").read_text()
-    for expected in ("<svg", "on general instructions at", "tuned on", "chance", "asked in"):
+    for expected in ("<svg", "on general instructions:", "tuned on", "chance", "scored in"):
         assert expected in page
     assert "http://www.w3.org" in page
     assert "src=" not in page

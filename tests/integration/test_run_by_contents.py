@@ -212,5 +212,5 @@ def test_a_directory_of_something_else_is_refused(copied: Path) -> None:
         (copied / "run" / name).unlink()
     for path in (copied / "run").glob("*/manifest.json"):
         path.unlink()
-    with pytest.raises(OutputError, match="holds other files"):
+    with pytest.raises(OutputError, match="contains other files"):
         run(recipe(copied / "in"), copied / "run")

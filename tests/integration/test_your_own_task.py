@@ -37,7 +37,7 @@ def test_the_commands_work(mood: Path, capsys: pytest.CaptureFixture[str]) -> No
     said = capsys.readouterr().out
     assert "*" in said
     assert "The rain ruined our picnic. It was a day to be[ sad]" in said
-    assert "choosing so, on shots not chosen by" in said
+    assert "cross-validated score of this choice" in said
     (row,) = json.loads((mood / "scored" / "results.json").read_text())["rows"]
     assert (row["tasks"]["mood"]["n"], row["tasks"]["mood"]["chance"]) == (4, 0.5)
 

@@ -19,7 +19,7 @@ R = TypeVar("R", bound=Record)
 
 
 def read_record(kind: type[R], path: str | Path) -> R:
-    """The file `path` as `kind`; CheckpointError where it is not there, or naming the key that is wrong."""
+    """The file `path` as `kind`; CheckpointError if it is not there, or naming the key that is wrong."""
     return parse(kind, path, read_json(path))
 
 

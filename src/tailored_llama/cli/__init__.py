@@ -1,4 +1,4 @@
-"""The command `tailor`: its entry point. It answers Ctrl-C before it loads any library."""
+"""The entry point of the command `tailor`. It handles Ctrl-C before it loads any library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit codes: 0 done, 2 an error of the user's, 1 a bug, 130 interrupted."""
+    """Entry point. Exit codes: 0 success, 2 user error, 1 internal error, 130 interrupted."""
     interrupts = Interrupts()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:  # it came just before or after what `execute` catches
         code = report_interrupted()
     except Exception:
-        # A library that is interrupted while it is imported may raise an error of its own.
+        # A library that is interrupted during its import may raise another error.
         if not interrupts.seen:
             raise
         code = report_interrupted()

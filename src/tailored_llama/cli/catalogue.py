@@ -1,4 +1,4 @@
-"""The verbs that say what is there: families, criteria, losses, formats, tasks, prompts."""
+"""Commands that list what is available: families, criteria, losses, formats, tasks, prompts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def promptsshow(
     sets: opt.Set = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Every wording of a task, rendered on its first training row."""
+    """Show every wording of a task, rendered on its first training row."""
     recipe = opt.recipe_of(None, sets, {}, "none")
     from tailored_llama.data import load_task
 
@@ -45,20 +45,20 @@ def promptsrank(
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
-    """How effective every wording of a task is, measured on the shots that tuning would draw.
+    """Rank the wordings of a task by effectiveness, measured on the shots that tuning would draw.
 
-    By accuracy, then by margin: the probability of the right choice minus that of the best other (of a
-    written answer: by the task's metric, then by the probability of the right text). `first`
-    is the share of 1000 redrawn sets of shots in which the wording is the best. Intervals cover 95%. The
-    last line is what the best wording of a set scores on the shots outside it.
+    Ordered by accuracy, then by margin: the probability of the correct choice minus that of the best other
+    one (for generation tasks: by the task's metric, then by the probability of the correct text). `first` is
+    the share of 1000 resampled sets of shots in which the wording is the best. Intervals cover 95%. The last
+    line is the cross-validated score: that of the best wording of a resample on the shots outside it.
 
-    The model is asked as it is; with --set tune.auto=tuned, tuned on either half of the shots and asked the
-    other.
+    The model is not tuned; with --set tune.auto=tuned it is tuned on each half of the shots and scored on the
+    other (two-fold cross-validation).
 
-    With --specificity also what tuning in each wording gains in margin on this task (cross-validated on the
-    shots), minus what it gains on the other tasks.
+    --specificity adds the gain in margin from tuning in each wording on this task (cross-validated on the
+    shots), minus the gain on the other tasks.
     """
-    wanted = opt.recipe_of(
+    settings_ = opt.recipe_of(
         recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model
     )
     from tailored_llama.results import PromptRanking
@@ -67,24 +67,24 @@ def promptsrank(
     ranking = rank_wordings(
         model,
         task=task,
-        settings=wanted.tune,
-        seed=wanted.seed,
-        data=wanted.data,
-        allow_config=wanted.allow_config,
+        settings=settings_.tune,
+        seed=settings_.seed,
+        data=settings_.data,
+        allow_config=settings_.allow_config,
     )
     specific = specificities(
-        model, task=task, others=opt.names(specificity), settings=wanted.tune, seed=wanted.seed,
-        data=wanted.data, allow_config=wanted.allow_config,
+        model, task=task, others=opt.names(specificity), settings=settings_.tune, seed=settings_.seed,
+        data=settings_.data, allow_config=settings_.allow_config,
     ) if specificity else []  # fmt: skip
-    found = PromptRanking(
-        task=task, compared=wanted.tune.auto, wordings=list(ranking.wordings), held_out=ranking.held_out,
+    result = PromptRanking(
+        task=task, compared=settings_.tune.auto, wordings=list(ranking.wordings), held_out=ranking.held_out,
         specificity=specific,
     )  # fmt: skip
-    show_ranking(found, as_json)
+    show_ranking(result, as_json)
 
 
 def families(as_json: opt.Json = False) -> None:
-    """The architectures that can be cut, and their units."""
+    """List the architectures that can be pruned, and their units."""
     from tailored_llama.families import describe
 
     rows = [_row(FAMILIES, name, units=list(units)) for name, units in describe().items()]
@@ -92,7 +92,7 @@ def families(as_json: opt.Json = False) -> None:
 
 
 def criteria(as_json: opt.Json = False) -> None:
-    """The pruning criteria and where they come from."""
+    """List the pruning criteria and their references."""
     from tailored_llama.stages.prune.criterion import known_criteria
 
     rows = [_row(CRITERIA, criterion.name, reference=criterion.reference) for criterion in known_criteria()]
@@ -100,38 +100,38 @@ def criteria(as_json: opt.Json = False) -> None:
 
 
 def losses(as_json: opt.Json = False) -> None:
-    """The losses of tuning."""
+    """List the losses of tuning."""
     from tailored_llama.training.loss import loss_named
 
     _show_described(LOSSES, loss_named, as_json)
 
 
 def formats(as_json: opt.Json = False) -> None:
-    """The formats of an export."""
+    """List the export formats."""
     from tailored_llama.stages.export import format_named
 
     _show_described(FORMATS, format_named, as_json)
 
 
 def _show_described(kind: Kind, check: Callable[[str], object], as_json: bool) -> None:
-    """Each with the beginning of its file; `check` finds a plugin that cannot be used."""
+    """List all of a kind with their descriptions; `check` raises for an invalid plugin."""
     for name in names(kind):
         check(name)
     show_list(kind.folder, [_row(kind, name, about=summary(kind, name)) for name in names(kind)], as_json)
 
 
 def _row(kind: Kind, name: str, **about: str | Sequence[str]) -> dict[str, str | Sequence[str]]:
-    """A line of a list; of a plugin with its file."""
+    """A line of a list; for a plugin with its file."""
     file = plugin_file(kind, name)
     return {"name": name, **about, **({"plugin": str(file)} if file else {})}
 
 
 def tasks(as_json: opt.Json = False) -> None:
-    """The tasks, their metric and prompts."""
+    """List the tasks with their metrics and prompts."""
     from tailored_llama.data import load_task, task_names
 
-    found = map(load_task, task_names())
-    rows = [{"name": task.name, "metric": task.metric, "prompts": list(task.prompts)} for task in found]
+    loaded = map(load_task, task_names())
+    rows = [{"name": task.name, "metric": task.metric, "prompts": list(task.prompts)} for task in loaded]
     show_list("tasks", rows, as_json)
 
 

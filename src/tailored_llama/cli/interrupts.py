@@ -1,4 +1,4 @@
-"""Ctrl-C. Imports nothing that takes time: it is answered before any library is loaded."""
+"""Handling of Ctrl-C. It is installed before any library is loaded, so this module has no slow imports."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Interrupts:
         self._set(self._raise)
 
     def end(self) -> None:
-        """A second Ctrl-C, while the interpreter shuts down, ends it without a traceback."""
+        """Let a second Ctrl-C, during the shutdown of the interpreter, end it without a traceback."""
         self._set(signal.SIG_DFL)
 
     def _raise(self, _signal: int, _frame: FrameType | None) -> None:
@@ -44,7 +44,7 @@ class Interrupts:
 
 
 def report_interrupted() -> int:
-    """Print one line on stderr; the exit code."""
+    """Print one line on stderr; returns the exit code."""
     sys.stderr.write(f"tailor: {INTERRUPTED}\n")
     sys.stderr.flush()
     return 130

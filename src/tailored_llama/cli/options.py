@@ -1,4 +1,4 @@
-"""What the verbs of the command line share: their options, and how these become a recipe."""
+"""Options that several commands share, and their conversion to a recipe."""
 
 from __future__ import annotations
 
@@ -28,12 +28,10 @@ Data = Annotated[
         "--data", metavar="DIR", help="Local rows and texts: a sub-directory for each task or text."
     ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of shots, calibration and adapters.")]
-Ratio = Annotated[float | None, typer.Option("--ratio", help="How much goes: between 0 and 1.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of shots, calibration and adapters.")]
+Ratio = Annotated[float | None, typer.Option("--ratio", help="Share to remove, between 0 and 1.")]
 CriterionName = Annotated[str | None, typer.Option("--criterion", help="See `tailor criteria`.")]
-Layers = Annotated[
-    str | None, typer.Option("--layers", metavar="START:END", help="Decoder layers that take part.")
-]
+Layers = Annotated[str | None, typer.Option("--layers", metavar="START:END", help="Decoder layers to prune.")]
 Shots = Annotated[int | None, typer.Option("--shots", help="Training examples of a task.")]
 PromptName = Annotated[str | None, typer.Option("--prompt", help="See `tailor prompts show TASK`.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="Score only the first N rows of each task.")]
@@ -52,19 +50,17 @@ Adapter = Annotated[
 BaseUnchecked = Annotated[
     bool, typer.Option("--base-unchecked", help="Merge an adapter that another program trained.")
 ]
-Verify = Annotated[
-    bool, typer.Option("--verify", help="Read every file again before what is there is reused.")
-]
+Verify = Annotated[bool, typer.Option("--verify", help="Verify the digests of all files before reuse.")]
 DryRun = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="List the stages, which exist, and the time and disk of the rest; write nothing."
+        "--dry-run", help="List the stages, their state, and the time and disk needed; write nothing."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
 
 MOST = 10**9
-"""Of a whole number on the command line."""
+"""Maximum number of digits of an integer on the command line."""
 
 
 def layer_range(text: str) -> list[int]:
@@ -76,7 +72,7 @@ def layer_range(text: str) -> list[int]:
 
 
 def assignments(sets: Sequence[str] | None, flags: dict[str, Any]) -> list[tuple[str, Any]]:
-    """The `--set` values and then the flags that were given, as dotted keys: a flag beats a `--set`."""
+    """The `--set` values, then the given flags, as dotted keys; a flag overrides a `--set`."""
     result: list[tuple[str, Any]] = []
     for text in sets or ():
         key, equals, value = text.partition("=")
@@ -87,7 +83,7 @@ def assignments(sets: Sequence[str] | None, flags: dict[str, Any]) -> list[tuple
 
 
 def allow_flag(names: Sequence[str] | None) -> dict[str, Any]:
-    """`--allow-config` as a recipe key; nothing where it was not given."""
+    """`--allow-config` as a recipe key; empty if it was not given."""
     return {"allow_config": list(names) if names else None}
 
 
@@ -98,11 +94,11 @@ def recipe_of(
     model: str | None = None,
     data: Path | None = None,
 ) -> Recipe:
-    """The recipe a verb works by: `base` (or the defaults), with `--data`, `--set` and the flags on top."""
+    """The recipe of a command: `base` (or the defaults), overridden by `--data`, `--set` and flags."""
     places = places_in(data) if data is not None else {}
-    wanted = [(f"data.{name}", place) for name, place in places.items()]
-    wanted += assignments(sets, {"model": model, **flags})
-    return load_recipe(base if base is not None else {}, wanted)
+    changes = [(f"data.{name}", place) for name, place in places.items()]
+    changes += assignments(sets, {"model": model, **flags})
+    return load_recipe(base if base is not None else {}, changes)
 
 
 def names(text: str | None) -> list[str]:
@@ -126,7 +122,7 @@ def _is_number(text: str) -> bool:
 
 
 def prune_flags(ratio: float | None, criterion: str | None, layers: str | None) -> dict[str, Any]:
-    """The flags of pruning as dotted recipe keys."""
+    """The pruning flags as dotted recipe keys."""
     return {
         "prune.ratio": ratio,
         "prune.criterion": criterion,

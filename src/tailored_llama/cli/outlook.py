@@ -14,15 +14,17 @@ from tailored_llama.workflows.sweep.outlook import SweepOutlook
 UNKNOWN = "\N{EN DASH}"
 
 
-def outlook_tables(found: Outlook | SweepOutlook) -> list[Table]:
-    """One table of a run; of a sweep one a cell, with the stages that no cell before it has."""
-    if isinstance(found, Outlook):
-        return [_table("", found.stages)]
+def outlook_tables(outlook: Outlook | SweepOutlook) -> list[Table]:
+    """One table for a run; for a sweep one per cell, with the stages that no earlier cell has."""
+    if isinstance(outlook, Outlook):
+        return [_table("", outlook.stages)]
     tables = []
-    for number, cell in enumerate(found.cells, start=1):
+    for number, cell in enumerate(outlook.cells, start=1):
         state = " (finished)" if cell.finished else ""
         shared = f", and {cell.shared} of cells above" if cell.shared else ""
-        title = f"cell {number} of {len(found.cells)}: {cell.name}{state}: {len(cell.stages)} stages{shared}"
+        title = (
+            f"cell {number} of {len(outlook.cells)}: {cell.name}{state}: {len(cell.stages)} stages{shared}"
+        )
         tables.append(_table(title, cell.stages))
     return tables
 

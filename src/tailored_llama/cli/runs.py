@@ -1,4 +1,4 @@
-"""The verbs of whole runs: run, demo, matrix, report, play."""
+"""Commands for complete runs: run, demo, matrix, report, play."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def run(
     dry: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
-    """All stages of a recipe; resumes what is complete.
+    """Run all stages of a recipe; complete stages are reused.
 
-    Before it starts it prints an estimate of its time and disk, and with each stage the time that is left.
+    Prints an estimate of time and disk before it starts, and the remaining time with each stage.
     """
     flags = {
         **opt.prune_flags(ratio, criterion, layers), "tune.shots": shots, "tune.prompt": prompt,
         "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
     }  # fmt: skip
-    wanted = opt.recipe_of(recipe, sets, flags, data=data)
+    recipe_ = opt.recipe_of(recipe, sets, flags, data=data)
     from tailored_llama.workflows.sweep.cells import check_assigned
 
-    check_assigned(wanted, [key for key, _ in opt.assignments(sets, flags)])
-    _run(wanted, out, as_json, verify, dry)
+    check_assigned(recipe_, [key for key, _ in opt.assignments(sets, flags)])
+    _run(recipe_, out, as_json, verify, dry)
 
 
 def demo(
@@ -87,18 +87,18 @@ def matrix(
 ) -> None:
     """Tune the pruned model on each task and on general instructions; test each on all tasks.
 
-    Writes matrix.json, matrix.png (a heat map) and matrix.html. In the directory of a finished run of the
-    same recipe its stages are used. Of FILE as many rows are drawn as a task has shots; for the bundled
-    world's tasks none is needed.
+    Writes matrix.json, matrix.png (a heat map) and matrix.html. The stages of a finished run of the same
+    recipe in the same directory are reused. As many rows of FILE are drawn as a task has shots; the bundled
+    world's tasks need no FILE.
     """
     flags = {
         **opt.prune_flags(ratio, None, None), "tune.shots": shots, "tune.prompt": prompt,
         "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
     }  # fmt: skip
-    wanted = opt.recipe_of(recipe, sets, flags)
+    recipe_ = opt.recipe_of(recipe, sets, flags)
     from tailored_llama.workflows.cross_task import matrix as cross
 
-    show_matrix(cross(wanted, out, general=general), as_json)
+    show_matrix(cross(recipe_, out, general=general), as_json)
     print(f"report: {out / 'matrix.html'}", file=sys.stderr)
 
 
@@ -106,7 +106,7 @@ def report(
     directories: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
 ) -> None:
-    """One page over one or many runs."""
+    """Write one page over one or several runs."""
     from tailored_llama.reporting import check_page
     from tailored_llama.reporting import report as write_report
 
@@ -120,31 +120,30 @@ def play(
     ],
     sets: opt.Set = None,
     host: Annotated[
-        str, typer.Option("--host", help="The address to listen at; its name for browsers.")
+        str, typer.Option("--host", help="The address to listen on; browsers must use this name.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen at.")] = 7860,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")] = 7860,
     allow_config: opt.AllowConfig = None,
 ) -> None:
-    """A local page to try models side by side; needs the extra `play`.
+    """Open a local page to try models side by side; needs the extra `play`.
 
-    The same prompt goes to all of them. A tuned directory that holds only an adapter needs its base among
-    the models.
+    All models get the same prompt. A tuned directory with only an adapter needs its base among the models.
     """
-    wanted = opt.recipe_of(None, sets, {}, "none")
+    settings = opt.recipe_of(None, sets, {}, "none")
     from tailored_llama.play import serving
 
     with (
         serving(
             models,
-            data=wanted.data,
-            tasks=wanted.tasks,
+            data=settings.data,
+            tasks=settings.tasks,
             host=host,
             port=port,
             allow_config=tuple(allow_config or ()),
         ) as address,
         suppress(KeyboardInterrupt),
     ):
-        print(f"{address}   (Ctrl-C ends it)", flush=True)
+        print(f"{address}   (Ctrl-C to stop)", flush=True)
         threading.Event().wait()
 
 

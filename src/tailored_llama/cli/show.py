@@ -1,4 +1,4 @@
-"""Results on stdout: tables for people, one JSON object for programs."""
+"""Results on stdout: tables, or with `--json` one JSON object."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def show(result: Results | SweepResults, as_json: bool) -> None:
     )
 
 
-def show_outlook(found: Outlook | SweepOutlook, as_json: bool) -> None:
-    """What a run will do: one JSON object, or its stages with a sum below them."""
+def show_outlook(outlook: Outlook | SweepOutlook, as_json: bool) -> None:
+    """The planned stages of a run: one JSON object, or a table with totals."""
     if as_json:
-        print(to_json(found.to_json()))
+        print(to_json(outlook.to_json()))
         return
     from tailored_llama.cli.outlook import outlook_tables
 
-    _print(lambda _: outlook_tables(found))
-    print(found.line)
-    print(f"({found.how})")
+    _print(lambda _: outlook_tables(outlook))
+    print(outlook.line)
+    print(f"({outlook.how})")
 
 
 def show_matrix(results: MatrixResults, as_json: bool) -> None:
@@ -76,7 +76,7 @@ def _print(made: Callable[[int], Sequence[RenderableType]], beside: int | None =
 
 
 def show_facts(facts: Mapping[str, Json], as_json: bool) -> None:
-    """A flat result: one JSON object, or a line a fact."""
+    """A flat result: one JSON object, or one line per entry."""
     if as_json:
         print(to_json(facts))
         return
@@ -102,7 +102,7 @@ def show_list(title: str, rows: Sequence[Mapping[str, str | Sequence[str]]], as_
 
 
 def show_prompts(task: str, examples: Mapping[str, Example], as_json: bool) -> None:
-    """A task's row in every wording: one JSON object, or the texts with a star before the right answer."""
+    """A task's row in every wording: one JSON object, or the texts with a star before the correct answer."""
     if as_json:
         prompts = [
             {
@@ -121,16 +121,16 @@ def show_prompts(task: str, examples: Mapping[str, Example], as_json: bool) -> N
             print(f"{mark} {text}[{answer}]")
 
 
-def show_measured(found: Measurement, as_json: bool) -> None:
-    """Sizes and speeds: tables, or one JSON object; a model that was measured alone is that object."""
+def show_measured(measured: Measurement, as_json: bool) -> None:
+    """Sizes and speeds: tables, or one JSON object; for a single model, the object describes that model."""
     if as_json:
-        content = found.to_json()
-        alone = found.models[0].to_json() if len(found.models) == 1 else {"models": content["models"]}
+        content = measured.to_json()
+        alone = measured.models[0].to_json() if len(measured.models) == 1 else {"models": content["models"]}
         print(to_json({**alone, "settings": content["settings"], "versions": content["versions"]}))
         return
     from tailored_llama.profiling.tables import tables
 
-    _print(lambda width: tables(found, width))
+    _print(lambda width: tables(measured, width))
 
 
 def show_ranking(ranking: PromptRanking, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""The verbs of single stages: import, plan, prune, heal, tune, evaluate, measure, export."""
+"""Commands for single stages: import, plan, prune, heal, tune, evaluate, measure, export."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from tailored_llama.plugins import FORMATS, bundled
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.gguf", help="A local GGUF file.")],
     out: opt.Out,
-    dtype: Annotated[str, typer.Option("--dtype", help="Of the checkpoint: bf16, f16 or f32.")] = "bf16",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Precision of the checkpoint: bf16, f16 or f32.")
+    ] = "bf16",
     as_json: opt.Json = False,
 ) -> None:
-    """A checkpoint directory from a GGUF file; weights are dequantised."""
+    """Convert a GGUF file to a checkpoint directory; weights are dequantised."""
     from tailored_llama.checkpoint.gguf_file import origin_of
     from tailored_llama.stages.import_gguf import import_gguf
 
-    written = import_gguf(file, out=out, dtype=dtype)
-    origin = origin_of(written)
+    checkpoint = import_gguf(file, out=out, dtype=dtype)
+    origin = origin_of(checkpoint)
     facts = {key: origin[key] for key in ("name", "license", "quantization")}
     show_facts({"checkpoint": str(out), **facts, "dtype": dtype}, as_json)
 
@@ -40,11 +42,11 @@ def plan(
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Score and plan, cut nothing.
+    """Score and plan, without cutting.
 
-    With a prune.trajectory, its plans are written beside: FILE-0.20.json and so on.
+    With a prune.trajectory, its plans are written next to FILE.json: FILE-0.20.json and so on.
     """
-    wanted = opt.recipe_of(
+    recipe_ = opt.recipe_of(
         recipe,
         sets,
         {**opt.prune_flags(ratio, criterion, layers), **opt.allow_flag(allow_config), "seed": seed},
@@ -54,19 +56,21 @@ def plan(
 
     Plan.check_place(out)
     plans = make_plans(
-        model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data,
-        allow_config=wanted.allow_config,
+        model, settings=recipe_.prune, seed=recipe_.seed, tasks=recipe_.tasks, data=recipe_.data,
+        allow_config=recipe_.allow_config,
     )  # fmt: skip
-    made = plans[wanted.prune.ratio]
-    made.save(out)
-    save_trajectory({r: plans[r] for r in wanted.prune.trajectory}, out.parent, out.stem)
-    show_facts({"plan": str(out), **{f"params_{k}": v for k, v in made.params.items()}}, as_json)
+    final = plans[recipe_.prune.ratio]
+    final.save(out)
+    save_trajectory({r: plans[r] for r in recipe_.prune.trajectory}, out.parent, out.stem)
+    show_facts({"plan": str(out), **{f"params_{k}": v for k, v in final.params.items()}}, as_json)
 
 
 def prune(
     model: opt.Model,
     out: opt.Out,
-    plan: Annotated[Path | None, typer.Option("--plan", metavar="FILE.json", help="Cut by it.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE.json", help="The plan to apply.")
+    ] = None,
     recipe: opt.BaseRecipe = None,
     data: opt.Data = None,
     sets: opt.Set = None,
@@ -77,8 +81,8 @@ def prune(
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Plan and cut."""
-    wanted = opt.recipe_of(
+    """Plan and cut a model."""
+    recipe_ = opt.recipe_of(
         recipe,
         sets,
         {**opt.prune_flags(ratio, criterion, layers), **opt.allow_flag(allow_config), "seed": seed},
@@ -88,41 +92,45 @@ def prune(
     from tailored_llama.stages.prune import Plan
     from tailored_llama.stages.prune import prune as prune_stage
 
-    written = prune_stage(
-        model, settings=wanted.prune, seed=wanted.seed, tasks=wanted.tasks, data=wanted.data, out=out,
-        plan=plan, allow_config=wanted.allow_config,
+    out_dir = prune_stage(
+        model, settings=recipe_.prune, seed=recipe_.seed, tasks=recipe_.tasks, data=recipe_.data, out=out,
+        plan=plan, allow_config=recipe_.allow_config,
     )  # fmt: skip
-    sizes = Plan.load(written / "plan.json").params
+    sizes = Plan.load(out_dir / "plan.json").params
     show_facts({"checkpoint": str(out), **{f"params_{k}": v for k, v in sizes.items()}}, as_json)
 
 
 def heal(
     model: opt.Model,
-    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="Whose prompts the text begins with.")],
-    teacher: Annotated[str, typer.Option("--teacher", metavar="MODEL", help="The model before the cut.")],
+    tasks: Annotated[
+        str, typer.Option("--tasks", metavar="A,B", help="Tasks whose prompts the texts begin with.")
+    ],
+    teacher: Annotated[str, typer.Option("--teacher", metavar="MODEL", help="The unpruned model.")],
     out: opt.Out,
     recipe: opt.BaseRecipe = None,
     data: opt.Data = None,
     sets: opt.Set = None,
     shots: opt.Shots = None,
-    round: Annotated[int, typer.Option("--round", min=1, max=1000, help="Each has text of its own.")] = 1,
+    round: Annotated[
+        int, typer.Option("--round", min=1, max=1000, help="Number of the round; each has its own text.")
+    ] = 1,
     seed: opt.Seed = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Distil a cut model from the unpruned one, on text that the unpruned one writes."""
-    wanted = opt.recipe_of(
+    """Distil a pruned model from the unpruned one, on text that the unpruned one generates."""
+    recipe_ = opt.recipe_of(
         recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model, data
     )
     from tailored_llama.checkpoint import read_record
     from tailored_llama.results import HealingTexts
     from tailored_llama.stages.heal import heal as heal_stage
 
-    written = heal_stage(
-        model, teacher=teacher, tasks=opt.names(tasks), settings=wanted.heal, shots=wanted.tune,
-        seed=wanted.seed, number=round, data=wanted.data, out=out, allow_config=wanted.allow_config,
+    out_dir = heal_stage(
+        model, teacher=teacher, tasks=opt.names(tasks), settings=recipe_.heal, shots=recipe_.tune,
+        seed=recipe_.seed, number=round, data=recipe_.data, out=out, allow_config=recipe_.allow_config,
     )  # fmt: skip
-    made = read_record(HealingTexts, written / HealingTexts.file)
+    made = read_record(HealingTexts, out_dir / HealingTexts.file)
     show_facts({"checkpoint": str(out), "texts": made.texts, "tokens": made.tokens}, as_json)
 
 
@@ -131,7 +139,8 @@ def tune(
     task: Annotated[str, typer.Option("--task", help="A task's name or YAML path.")],
     out: opt.Out,
     teacher: Annotated[
-        str | None, typer.Option("--teacher", metavar="MODEL", help="Unpruned, for tune.loss=distill.")
+        str | None,
+        typer.Option("--teacher", metavar="MODEL", help="The unpruned model, for tune.loss=distill."),
     ] = None,
     recipe: opt.BaseRecipe = None,
     data: opt.Data = None,
@@ -142,8 +151,8 @@ def tune(
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Few-shot LoRA on a task's prompts; writes adapter/ and the merged model."""
-    wanted = opt.recipe_of(
+    """Tune with few-shot LoRA on a task's prompts; writes adapter/ and the merged model."""
+    recipe_ = opt.recipe_of(
         recipe,
         sets,
         {"tune.shots": shots, "tune.prompt": prompt, "seed": seed, **opt.allow_flag(allow_config)},
@@ -153,17 +162,17 @@ def tune(
     from tailored_llama.stages.tune import chosen_prompt
     from tailored_llama.stages.tune import tune as tune_stage
 
-    written = tune_stage(
+    out_dir = tune_stage(
         model,
         task=task,
-        settings=wanted.tune,
-        seed=wanted.seed,
-        data=wanted.data,
+        settings=recipe_.tune,
+        seed=recipe_.seed,
+        data=recipe_.data,
         out=out,
         teacher=teacher,
-        allow_config=wanted.allow_config,
+        allow_config=recipe_.allow_config,
     )
-    show_facts({"checkpoint": str(out), "prompt": chosen_prompt(written)}, as_json)
+    show_facts({"checkpoint": str(out), "prompt": chosen_prompt(out_dir)}, as_json)
 
 
 def evaluate(
@@ -179,7 +188,7 @@ def evaluate(
     adapter: opt.Adapter = None,
     base_unchecked: opt.BaseUnchecked = False,
     reference: Annotated[
-        str | None, typer.Option("--reference", metavar="MODEL", help="Unpruned, for evaluate.kl.")
+        str | None, typer.Option("--reference", metavar="MODEL", help="The unpruned model, for evaluate.kl.")
     ] = None,
     out: opt.OptionalOut = None,
     recipe: opt.BaseRecipe = None,
@@ -192,14 +201,16 @@ def evaluate(
     verify: opt.Verify = False,
     as_json: opt.Json = False,
 ) -> None:
-    """Accuracy and perplexity; without --prompt each task in its stock wording: lm_eval's, else its first."""
+    """Measure accuracy and perplexity. Without --prompt, each task uses its stock wording: lm_eval's, else
+    its first.
+    """
     flags = {
         "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
         "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
         "evaluate.kl": True if reference else None, **opt.allow_flag(allow_config),
     }  # fmt: skip
-    wanted = opt.recipe_of(recipe, sets, flags, model, data)
-    settings = wanted.evaluate
+    recipe_ = opt.recipe_of(recipe, sets, flags, model, data)
+    settings = recipe_.evaluate
     from tailored_llama.checkpoint import in_full
     from tailored_llama.results import results_of
     from tailored_llama.stage import versions
@@ -207,31 +218,31 @@ def evaluate(
 
     with in_full(verify):
         row = evaluate_stage(
-            model, tasks=settings.tasks or wanted.tasks, settings=settings, data=wanted.data,
-            seed=wanted.seed, out=out, adapter=adapter, base_unchecked=base_unchecked, reference=reference,
-            allow_config=wanted.allow_config,
+            model, tasks=settings.tasks or recipe_.tasks, settings=settings, data=recipe_.data,
+            seed=recipe_.seed, out=out, adapter=adapter, base_unchecked=base_unchecked, reference=reference,
+            allow_config=recipe_.allow_config,
         )  # fmt: skip
-    show(results_of([row], wanted.model_dump(mode="json"), versions(), relative=False), as_json)
+    show(results_of([row], recipe_.model_dump(mode="json"), versions(), relative=False), as_json)
 
 
 def measure(
     models: Annotated[
         list[str], typer.Argument(metavar="MODEL...", help="Directories, hub ids, or `world`; dense first.")
     ],
-    config_only: Annotated[bool, typer.Option("--config-only", help="From config.json alone.")] = False,
+    config_only: Annotated[bool, typer.Option("--config-only", help="Sizes from config.json only.")] = False,
     length: Annotated[
-        int, typer.Option("--length", min=1, max=opt.MOST, help="Tokens of the MACs and the prefill.")
+        int, typer.Option("--length", min=1, max=opt.MOST, help="Number of prompt tokens, also for MACs.")
     ] = 64,
-    new: Annotated[int, typer.Option("--new", min=2, max=opt.MOST, help="Tokens written after it.")] = 32,
-    batch: Annotated[
-        str, typer.Option("--batch", metavar="1,4", help="Rows at once; several compare.")
-    ] = "1",
+    new: Annotated[int, typer.Option("--new", min=2, max=opt.MOST, help="Number of generated tokens.")] = 32,
+    batch: Annotated[str, typer.Option("--batch", metavar="1,4", help="Batch sizes.")] = "1",
     backend: Annotated[
         str, typer.Option("--backend", metavar="A,B", help="transformers, llama.cpp, or both.")
     ] = "transformers",
-    dtype: Annotated[str, typer.Option("--dtype", help="Of llama.cpp: f32, f16, bf16 or q8_0.")] = "f16",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Precision for llama.cpp: f32, f16, bf16 or q8_0.")
+    ] = "f16",
     repeats: Annotated[
-        int, typer.Option("--repeats", min=1, max=opt.MOST, help="Medians are over so many.")
+        int, typer.Option("--repeats", min=1, max=opt.MOST, help="Number of repeats; medians are reported.")
     ] = 5,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, max=4096, help="OMP_NUM_THREADS, else all cores.")
@@ -240,21 +251,21 @@ def measure(
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
-    """Parameters, MACs, bytes, memory and speed; several models beside each other, in turns."""
+    """Measure parameters, MACs, bytes, memory and speed of one or several models."""
     from tailored_llama.profiling import measure as measure_models
 
-    found = measure_models(
+    measured = measure_models(
         models, config_only=config_only, length=length, new=new, batches=opt.numbers("--batch", batch),
         backends=opt.names(backend), dtype=dtype, repeats=repeats, threads=threads, out=out,
         allow_config=tuple(allow_config or ()),
     )  # fmt: skip
-    show_measured(found, as_json)
+    show_measured(measured, as_json)
 
 
 def export(
     model: opt.Model,
     out: Annotated[Path, typer.Option("--out", metavar="PATH", help="The artefact to write.")],
-    dtype: Annotated[str, typer.Option("--dtype", help="Of gguf: f32, f16, bf16 or q8_0.")] = "f16",
+    dtype: Annotated[str, typer.Option("--dtype", help="Precision of gguf: f32, f16, bf16 or q8_0.")] = "f16",
     to: Annotated[
         str, typer.Option("--to", help=f"{', '.join(bundled(FORMATS))}, or a plugin; see `tailor formats`.")
     ] = "hf",
@@ -264,21 +275,24 @@ def export(
         Path | None, typer.Option("--results", metavar="FILE", help="A results.json for the model card.")
     ] = None,
     push_to_hub: Annotated[
-        str | None, typer.Option("--push-to-hub", metavar="NAME", help="Upload it; private where it is new.")
+        str | None,
+        typer.Option(
+            "--push-to-hub", metavar="NAME", help="Upload the result; new repositories are private."
+        ),
     ] = None,
     allow_config: opt.AllowConfig = None,
     verify: opt.Verify = False,
 ) -> None:
-    """A release artefact, with a model card; nothing is uploaded unless --push-to-hub says where."""
+    """Write a release artefact with a model card; nothing is uploaded without --push-to-hub."""
     from tailored_llama.checkpoint import in_full
     from tailored_llama.stages.export import export as export_stage
 
     with in_full(verify):
-        written = export_stage(
+        artefact = export_stage(
             model, to=to, adapter=adapter, base_unchecked=base_unchecked, dtype=dtype, out=out,
             results=results, push_to_hub=push_to_hub, allow_config=tuple(allow_config or ()),
         )  # fmt: skip
-    print(written)
+    print(artefact)
 
 
 VERBS = (import_, plan, prune, heal, tune, evaluate, measure, export)

@@ -1,4 +1,4 @@
-"""All verbs of the command `tailor`. Each reads its options, calls one function and shows the result."""
+"""All commands of `tailor`. Each reads its options, calls one function and shows the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tailored_llama.plugins import blame, plugins_kept, use_plugins
 
 app = typer.Typer(
     name="tailor",
-    help="Prune a LLaMA-family model, tune it on a few examples of a task, and prove what it still can do.",
+    help="Prune a LLaMA-family model, tune it on a few examples of a task, and measure the result.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -36,8 +36,8 @@ def _verb(
         typer.Option(
             "--plugins",
             metavar="DIR",
-            help="A folder of your own criteria, losses, formats and families, whose code is executed. "
-            "Before the verb; repeatable. Default: TAILORED_LLAMA_PLUGINS.",
+            help="A folder with additional criteria, losses, formats and families; its code is executed. "
+            "Goes before the command; repeatable. Default: TAILORED_LLAMA_PLUGINS.",
         ),
     ] = None,
 ) -> None:
@@ -49,9 +49,9 @@ def _verb(
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code; a user's error is one line on stderr.
+    """Run one command line and return its exit code; a user error is one line on stderr.
 
-    This includes what the file system refuses about a named file: a path that is too long, no permission.
+    User errors include errors of the file system about a named file: a path that is too long, no permission.
     """
     with plugins_kept():
         return _execute(None if arguments is None else list(arguments))
@@ -73,7 +73,7 @@ def _execute(arguments: list[str] | None) -> int:
 
 
 def _explained(error: Exception) -> str | None:
-    """What the user can do about `error`, in one line; None if it is a bug."""
+    """A one-line message for a user error; None for an internal error."""
     if isinstance(error, TailorError):
         return str(error)
     if isinstance(error, TyperException):

@@ -1,4 +1,4 @@
-"""Report: one self-contained page over one or many runs, and the same figures as tables for the terminal."""
+"""Reports: one self-contained page over one or several runs, and the same figures as terminal tables."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def report(directories: str | Path | Sequence[str | Path], out: str | Path) -> P
     `run` or `evaluate` wrote; plan, losses and prompts are shown as far as they lie beside it. Or it holds
     what `tailor measure --out` wrote, whose speeds are put beside the
     runs of these models. The page needs no network: style, script and pictures are in it. Raises
-    OutputError where a directory holds no results, or `out` cannot be written.
+    OutputError if a directory holds no results, or `out` cannot be written.
     """
     places = [directories] if isinstance(directories, str | Path) else directories
-    # Pictures and configs need libraries of seconds, which a table in the terminal should not wait for.
+    # Pictures and configs need slow imports, which a terminal table does not.
     from jinja2 import TemplateError
 
     from tailored_llama.checkpoint import write_text
@@ -47,7 +47,7 @@ def report(directories: str | Path | Sequence[str | Path], out: str | Path) -> P
 
 
 def check_page(out: Path) -> None:
-    """OutputError where no page can be written to `out`, or it would replace a file that is none."""
+    """OutputError if no page can be written to `out`, or it would replace a file that is none."""
     from tailored_llama.checkpoint import check_file
 
     if out.is_dir():
@@ -61,7 +61,7 @@ def check_page(out: Path) -> None:
 
 
 def report_sweep(document: SweepResults, out: str | Path) -> Path:
-    """Write the page over a sweep (`sweep.json`) to the file `out`, and return it; raises as `report`."""
+    """Write the page over a sweep (`sweep.json`) to the file `out`, and return it. Raises OutputError."""
     from tailored_llama.checkpoint import write_text
     from tailored_llama.reporting.sweep_page import sweep_page
 
@@ -70,7 +70,9 @@ def report_sweep(document: SweepResults, out: str | Path) -> Path:
 
 
 def report_matrix(results: MatrixResults, directory: str | Path) -> None:
-    """`matrix.png`, a heat map, and `matrix.html`, a page around it, of a `matrix.json`, into `directory`."""
+    """Write `matrix.png` (a heat map) and `matrix.html` (a page with it) of a `matrix.json` to
+    `directory`.
+    """
     from tailored_llama.reporting.cross_task_page import write_matrix
 
     write_matrix(results, Path(directory))

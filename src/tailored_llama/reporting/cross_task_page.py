@@ -20,7 +20,7 @@ INK, PAPER = "#1f2328", "#ffffff"
 
 
 def matrix_tables(results: MatrixResults, width: int = WIDTH) -> list[Table]:
-    """Rows: what the pruned model was tuned on. Columns: what it was tested on. Main metrics in percent."""
+    """A table of main metrics in percent: tuned on the row, tested on the column."""
     columns = results.columns
     rows = [
         [
@@ -33,24 +33,24 @@ def matrix_tables(results: MatrixResults, width: int = WIDTH) -> list[Table]:
     return fold(
         "Tuned on the row, tested on the column, %",
         ["tuned on", *(_folded(short(column)) for column in (*columns, "mean"))],
-        rows, caption=says(results) or None, width=width, gap=0,
+        rows, caption=summary(results) or None, width=width, gap=0,
     )  # fmt: skip
 
 
-def says(results: MatrixResults) -> str:
-    """What the experiment asks, in a sentence: own prompts, other tasks' and general instructions."""
-    said = []
+def summary(results: MatrixResults) -> str:
+    """The result in one sentence: tuned on own prompts, on other tasks', and on general instructions."""
+    parts = []
     if results.diagonal is not None:
-        said.append(f"Tuned on its own prompts (*) a task stands at {percent(results.diagonal)} in the mean")
+        parts.append(f"Mean score of a task when tuned on its own prompts (*): {percent(results.diagonal)}")
         if results.beside is not None:
-            said.append(f"tuned on another task's at {percent(results.beside)}")
-        said.append(f"on general instructions at {percent(results.means['general'])}")
-        said.append(f"untuned at {percent(results.means['untuned'])}")
-    return ", ".join(said) + "." if said else ""
+            parts.append(f"on another task's prompts: {percent(results.beside)}")
+        parts.append(f"on general instructions: {percent(results.means['general'])}")
+        parts.append(f"untuned at {percent(results.means['untuned'])}")
+    return ", ".join(parts) + "." if parts else ""
 
 
 def heat_map(results: MatrixResults, form: str) -> bytes:
-    """The picture as `png` or `svg`: figures in percent, coloured by points gained over the untuned model."""
+    """The heat map as `png` or `svg`: scores in percent, coloured by the gain over the untuned model."""
     columns, rows = results.columns, list(results.cells)
     untuned = results.cells["untuned"]
     gains = [
@@ -96,17 +96,17 @@ def heat_map(results: MatrixResults, form: str) -> bytes:
 
 
 def matrix_page(results: MatrixResults) -> str:
-    """One self-contained HTML text."""
+    """A self-contained HTML page."""
     svg = heat_map(results, "svg").decode()
     synthetic = any(figures.synthetic for row in results.cells.values() for figures in row.values())
     return render(
-        "cross_task", found=results, says=says(results), picture=Markup(svg[svg.index("<svg") :]),
+        "cross_task", results=results, summary=summary(results), picture=Markup(svg[svg.index("<svg") :]),
         note=SYNTHETIC if synthetic else "",
     )  # fmt: skip
 
 
 def write_matrix(results: MatrixResults, directory: Path) -> None:
-    """`matrix.png` and `matrix.html` into `directory`."""
+    """Write `matrix.png` and `matrix.html` to `directory`."""
     from tailored_llama.checkpoint import write_bytes, write_text
 
     write_bytes(directory / "matrix.png", heat_map(results, "png"))
@@ -114,10 +114,10 @@ def write_matrix(results: MatrixResults, directory: Path) -> None:
 
 
 def _ink(shade: float) -> str:
-    """The colour of letters on a field of this shade, from -1 (orange) to 1 (purple, the darker one)."""
+    """The text colour for a cell of this shade, from -1 (orange) to 1 (purple, which is darker)."""
     return PAPER if shade > 0.5 or shade < -0.75 else INK
 
 
 def _folded(name: str) -> str:
-    """A name in lines of WIDE letters, so that eight columns fit a terminal."""
+    """A name wrapped at WIDE characters, so that eight columns fit into a terminal."""
     return "\n".join(name[start : start + WIDE] for start in range(0, len(name), WIDE))

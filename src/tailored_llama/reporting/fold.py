@@ -1,4 +1,4 @@
-"""Tables for a terminal: columns that do not fit its width go into a further table, and no figure is cut."""
+"""Tables for a terminal: columns that do not fit go into another table instead of being cut off."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from rich.measure import Measurement
 from rich.table import Table
 
 WIDTH = 80
-"""Characters of a terminal, where it is not known."""
+"""Default width of a terminal, in characters."""
 NAMES = 0.4
-"""The most that the first column takes of the width; longer names go on in the next line."""
+"""Maximum share of the width for the first column; longer names are wrapped."""
 
 
 def fold(
@@ -25,22 +25,23 @@ def fold(
     width: int = WIDTH,
     gap: int = 1,
 ) -> list[Table]:
-    """The table as one or more, each at most `width` characters wide, so that no cell is shortened.
+    """Split a table into one or more tables of at most `width` characters, so that no cell is truncated.
 
-    The first `repeated` columns begin every table; the first one is the name of a row. A row None is a rule.
-    The caption stands below the last table. `gap`: spaces on either side of a cell.
+    The first `repeated` columns are repeated in every table; the first one is the name of a row. A row of
+    None is a separator. The caption is below the last table. `gap` is the number of spaces on either side of
+    a cell.
     """
-    made: list[Table] = []
-    first, rest = list(range(repeated)), list(range(repeated, len(columns)))
-    while rest or not made:
-        taken = len(rest)
-        while taken > 1 and _width(_table("", columns, rows, first + rest[:taken], width, gap)) > width:
-            taken -= 1
-        heading = f"{title} (continued)" if made else title
-        made.append(_table(heading, columns, rows, first + rest[:taken], width, gap))
-        rest = rest[taken:]
-    made[-1].caption = caption
-    return made
+    tables: list[Table] = []
+    first, remaining = list(range(repeated)), list(range(repeated, len(columns)))
+    while remaining or not tables:
+        count = len(remaining)
+        while count > 1 and _width(_table("", columns, rows, first + remaining[:count], width, gap)) > width:
+            count -= 1
+        heading = f"{title} (continued)" if tables else title
+        tables.append(_table(heading, columns, rows, first + remaining[:count], width, gap))
+        remaining = remaining[count:]
+    tables[-1].caption = caption
+    return tables
 
 
 def _width(table: Table) -> int:

@@ -1,4 +1,4 @@
-"""Numbers and stages in words, the same in the terminal and on the page."""
+"""Formatting of numbers, stages and sentences, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LABELS: dict[str, str] = {
     "tuned": "pruned, tuned",
 }  # fmt: skip
 WORDINGS = {
-    "same": "In the wording each task was tuned in",
+    "same": "In the wording that each task was tuned in",
     "harness": "In the stock wording of lm-evaluation-harness",
     "stock": "In each task's stock wording: that of lm-evaluation-harness, else its first",
 }
 METRICS = {"exact_match": "exact match", "f1": "F1", "rougeL": "ROUGE-L", "exact": "exact text"}
-"""Of written answers; a choice's metric is an accuracy and goes without saying."""
+"""Labels of the metrics of generated answers; those of choices are accuracies and need no label."""
 SYNTHETIC = (
     "The bundled micro-world and other synthetic tasks are small tasks about a small closed world: compare "
     "their figures with one another, not with published tables."
@@ -31,24 +31,24 @@ def short(task: str) -> str:
 
 
 def named(task: str, figures: TaskFigures) -> str:
-    """A task's name, with its metric where that is no accuracy."""
+    """A task's name, with its metric if that is not an accuracy."""
     metric = METRICS.get(figures.metric)
     return f"{short(task)} ({metric})" if metric else short(task)
 
 
 def quantity(rows: Iterable[Row]) -> str:
-    """What the means of these rows are of: accuracies, or, where answers are written, scores."""
+    """`accuracy` if the means of these rows are accuracies, otherwise `score`."""
     metrics = {figures.metric for row in rows for figures in row.tasks.values()}
     return "score" if metrics & METRICS.keys() else "accuracy"
 
 
 def wording(name: str) -> str:
-    """A wording as a heading."""
+    """The heading for a wording."""
     return WORDINGS.get(name, f"In the wording {name}")
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share as a percentage; a dash where it is undefined."""
+    """A share as a percentage; a dash if it is undefined."""
     return "–" if value is None else f"{100 * value:.{digits}f}%"
 
 
@@ -58,36 +58,38 @@ def bare(value: float | None) -> str:
 
 
 def cut_prompts(row: Row) -> str:
-    """Which tasks' prompts lost their beginning, in a sentence; nothing where none did."""
-    return _counted(row, "cut", "Prompts longer than the context or the task's max_length, cut on the left")
+    """A sentence about the tasks with truncated prompts; empty if there are none."""
+    return _counted(
+        row, "cut", "Prompts longer than the context or the task's max_length, truncated on the left"
+    )
 
 
 def unended(row: Row) -> str:
-    """How many written answers ran to the last token allowed, in a sentence; nothing where none did."""
-    return _counted(row, "unended", "Answers that did not end by themselves")
+    """A sentence about the generated answers that reached the token limit; empty if there are none."""
+    return _counted(row, "unended", "Answers that reached the token limit")
 
 
-def _counted(row: Row, key: Literal["cut", "unended"], what: str) -> str:
+def _counted(row: Row, key: Literal["cut", "unended"], noun: str) -> str:
     tasks = [
         f"{short(name)} {figures[key]} of {figures.n}" for name, figures in row.tasks.items() if figures[key]
     ]
-    return f"{what}: {', '.join(tasks)}." if tasks else ""
+    return f"{noun}: {', '.join(tasks)}." if tasks else ""
 
 
 def picked(shots: ShotsRecord) -> str:
-    """Why `prompt: auto` took the wording it took, in sentences, from a shots.json."""
-    best, *others = shots.candidates
+    """The reason for the choice of `prompt: auto`, in sentences, from a shots.json."""
+    best, *alternatives = shots.candidates
     tuned = shots.compared == "tuned"
-    how = "tuned on one half of the shots and asked the other, both ways" if tuned else "before any tuning"
-    said = f"Picked: “{best.prompt}”, the best on the {len(shots.rows)} shots {how}"
-    if others:
-        equal = others[0].accuracy == best.accuracy
+    how = "by two-fold cross-validation" if tuned else "before any tuning"
+    text = f"Chosen: “{best.prompt}”, the best on the {len(shots.rows)} shots {how}"
+    if alternatives:
+        equal = alternatives[0].accuracy == best.accuracy
         over = "by its margin, at the accuracy of" if equal else "in accuracy before"
-        said += f", {over} “{others[0].prompt}”"
-    said += f"; it is the best in {percent(best.first, 0)} of 1000 redrawn sets of shots."
+        text += f", {over} “{alternatives[0].prompt}”"
+    text += f"; it is the best in {percent(best.first, 0)} of 1000 resampled sets of shots."
     if shots.held_out is not None:
-        said += f" Picking so scores {percent(shots.held_out)} on shots that were not picked by."
-    return said
+        text += f" Cross-validated score of this choice: {percent(shots.held_out)}."
+    return text
 
 
 def between(interval: Sequence[float], *, share: bool = False) -> str:
@@ -113,7 +115,7 @@ def count(number: float) -> str:
 
 
 def windows(results: Results) -> str:
-    """The tokens of the perplexity windows, in a sentence; nothing where none was measured."""
+    """A sentence about the perplexity windows; empty if none was measured."""
     lengths = {name: figures.length for row in results.main_rows for name, figures in row.perplexity.items()}
     if not lengths:
         return ""
@@ -135,32 +137,32 @@ def size(number: float) -> str:
 
 
 def headline(stages: Mapping[str, Row], shots: int) -> list[str]:
-    """What came out, in plain sentences, from the rows of one wording."""
+    """The main results of one wording, in sentences."""
     dense, pruned, tuned = (stages.get(name) for name in ("dense", "pruned", "tuned"))
-    said = []
-    what = quantity(stages.values())
+    sentences = []
+    noun = quantity(stages.values())
     if dense and pruned:
-        left = pruned.params / dense.params
-        said.append(
-            f"{percent(1 - left, 0)} of the parameters went: {count(dense.params)} became "
-            f"{count(pruned.params)}. Cut and not tuned, the model keeps "
-            f"{percent(pruned.recovery)} of the dense model’s mean {what}."
+        kept_share = pruned.params / dense.params
+        sentences.append(
+            f"{percent(1 - kept_share, 0)} of the parameters were removed: {count(dense.params)} became "
+            f"{count(pruned.params)}. Pruned and not tuned, the model keeps "
+            f"{percent(pruned.recovery)} of the dense model’s mean {noun}."
         )
     healed = stages.get("healed")
     if healed:
-        said.append(
-            "Healed on text that the dense model writes, before any task is trained on, it keeps "
+        sentences.append(
+            "Healed on text that the dense model generates, before any tuning, it keeps "
             f"{percent(healed.recovery)}."
         )
     if tuned:
-        said.append(
-            f"Tuned on {shots} examples a task it is back at {percent(tuned.recovery)}, and counted "
-            f"above chance at {percent(tuned.recovery_above_chance)}."
+        sentences.append(
+            f"Tuned on {shots} examples per task it recovers {percent(tuned.recovery)}, and "
+            f"{percent(tuned.recovery_above_chance)} above chance."
         )
     fair = stages.get("dense_tuned")
     if dense and tuned and fair and fair.mean and dense.mean and tuned.mean is not None:
-        said.append(
-            f"The same tuning takes the dense model to {percent(fair.mean / dense.mean)}: against that "
-            f"one, the small model stands at {percent(tuned.mean / fair.mean)}."
+        sentences.append(
+            f"The same tuning takes the dense model to {percent(fair.mean / dense.mean)}; relative to it, "
+            f"the small model reaches {percent(tuned.mean / fair.mean)}."
         )
-    return said or [f"Mean {what} {percent(row.mean).removesuffix('%')}." for row in stages.values()]
+    return sentences or [f"Mean {noun} {percent(row.mean).removesuffix('%')}." for row in stages.values()]

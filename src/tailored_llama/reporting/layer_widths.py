@@ -1,4 +1,4 @@
-"""The widths of every layer before and after a cut, as bars and in words."""
+"""The widths of every layer before and after a cut, as bars and as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ PANELS = {"heads": "attention heads (query)", "mlp": "MLP channels"}
 def draw_layers(
     panels: Sequence[Any], before: Sequence[LayerWidths], after: Sequence[LayerWidths], colour: str
 ) -> None:
-    """What there was as a pale bar, what is left on it; `panels` are two axes of matplotlib."""
+    """Draw the original widths as pale bars with the remaining ones on top; `panels` are two
+    matplotlib axes.
+    """
     from matplotlib.ticker import MaxNLocator
 
     layers = range(len(before))
@@ -31,7 +33,7 @@ def draw_layers(
 
 
 def in_words(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str:
-    """The same in words, for those who do not see the picture."""
+    """The widths as text, as an alternative to the picture."""
     return "; ".join(
         f"layer {i}: {a.heads} of {b.heads} heads, {a.mlp} of {b.mlp} channels"
         for i, (b, a) in enumerate(zip(before, after, strict=True))
@@ -39,7 +41,7 @@ def in_words(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str
 
 
 def residual_in_words(cut: Cut, config: PreTrainedConfig) -> str:
-    """`Residual channels: 197 of 256`; nothing where none went, or the base's config is not at hand."""
+    """`Residual channels: 197 of 256`; empty if none was removed, or the base's config is not available."""
     dense = local_config(cut.source.model)
     before = cut.source.hidden or (dense.hidden_size if dense else None)
     if before in (None, config.hidden_size):

@@ -1,4 +1,4 @@
-"""Many runs beside each other: one line and a few points a run, with the speeds that were measured of it."""
+"""Comparison of several runs: one line and a few points per run, with measured speeds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tailored_llama.reporting.read import Run
 from tailored_llama.results import MeasuredModel, Row, Speed
 
 Way = tuple[str, str, int]
-"""How speeds were measured: backend, precision, rows at once. What differs in it does not compare."""
+"""How speeds were measured: backend, precision, batch size. Only equal settings are comparable."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model of one run: its stage and row, and its speeds by the way they were measured."""
+    """One model of one run: its stage and row, and its speeds by measurement settings."""
 
     run: str
     stage: str
@@ -25,7 +25,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """One run as the table over all runs shows it."""
+    """One run in the table over all runs."""
 
     name: str
     anchor: str
@@ -35,7 +35,7 @@ class Line:
 
     @property
     def criterion(self) -> str:
-        """What the cut was measured by; nothing where there was none."""
+        """The pruning criterion; empty without a cut."""
         pruning = self.run.results.section("prune")
         return str(pruning.get("criterion", "")) if self.run.plan is not None else ""
 
@@ -48,28 +48,28 @@ class Line:
 
     @property
     def best(self) -> Row | None:
-        """The model that the run made: tuned, else healed, else only pruned."""
+        """The final model of the run: tuned, else healed, else pruned."""
         return next((self.stages[s] for s in ("tuned", "healed", "pruned") if s in self.stages), None)
 
     def speed_up(self, way: Way) -> float | None:
-        """Decode speed of the pruned model over the dense one's, measured the same way."""
+        """Decoding speed of the pruned model relative to the dense one, measured with the same settings."""
         pruned, dense = self.speeds.get("pruned", {}).get(way), self.speeds.get("dense", {}).get(way)
         if not (pruned and dense):
             return None
         return pruned.decode_tokens_per_second / dense.decode_tokens_per_second
 
     def points(self) -> list[Point]:
-        """The run's models. A tuned one, merged, has the shape and so the speed of its base."""
+        """The run's models. A merged tuned model has the shape, and so the speed, of its base."""
         shapes = {stage: "dense" if stage in ("dense", "dense_tuned") else "pruned" for stage in self.stages}
-        whole = {"dense": 1.0, "pruned": self.left}
+        shares = {"dense": 1.0, "pruned": self.left}
         return [
-            Point(self.name, stage, row, whole[shapes[stage]], self.speeds.get(shapes[stage], {}))
+            Point(self.name, stage, row, shares[shapes[stage]], self.speeds.get(shapes[stage], {}))
             for stage, row in self.stages.items()
         ]
 
 
 def lines(runs: Sequence[tuple[str, str, Run]], measured: Sequence[MeasuredModel]) -> list[Line]:
-    """A line for each (name, anchor, run). Speeds belong to a run's model by the digest of its files."""
+    """A line for each (name, anchor, run). Speeds are assigned to models by the digest of their files."""
     by_model: dict[str, dict[Way, Speed]] = {}
     for model in measured:
         for speed in model.speeds:
@@ -84,12 +84,12 @@ def lines(runs: Sequence[tuple[str, str, Run]], measured: Sequence[MeasuredModel
     ]  # fmt: skip
 
 
-def ways(found: Sequence[Line]) -> list[Way]:
-    """Every way in which a pruned model of any line was measured."""
-    return sorted({way for line in found for way in line.speeds.get("pruned", {})})
+def ways(lines: Sequence[Line]) -> list[Way]:
+    """All measurement settings of pruned models."""
+    return sorted({way for line in lines for way in line.speeds.get("pruned", {})})
 
 
-def said(way: Way) -> str:
+def way_label(way: Way) -> str:
     """`llama.cpp f16, batch 4`."""
     backend, dtype, batch = way
     return f"{backend} {dtype}, batch {batch}"

@@ -1,4 +1,4 @@
-"""The page: what was read, put in the order of the template."""
+"""The report page: the content of its template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tailored_llama.strict_json import to_json
 
 
 def page(runs: Sequence[Run], measured: Sequence[MeasuredModel] = ()) -> str:
-    """The whole HTML text; `measured` are the models of what `tailor measure` wrote."""
+    """The HTML page; `measured` are the models in the output of `tailor measure`."""
     names = [run.directory.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.directory) for run in runs]
@@ -38,20 +38,22 @@ def _overview(lines: Sequence[overview.Line]) -> dict[str, Any]:
     ways = overview.ways(lines)
     drawn = [("", scatter.against_ratio(lines, quantity))] if any(line.left for line in lines) else []
     drawn += [
-        (f"{overview.said(way)}; a line leads from the pruned model to the tuned one.",
+        (f"{overview.way_label(way)}; a line leads from the pruned model to the tuned one.",
          scatter.against_cost(lines, way, quantity))
         for way in ways
     ]  # fmt: skip
-    shown = [{"svg": _picture(svg, f"all-{i}"), "caption": caption} for i, (caption, svg) in enumerate(drawn)]
-    return {"lines": lines, "ways": ways, "pictures": shown, "quantity": quantity}
+    pictures = [
+        {"svg": _picture(svg, f"all-{i}"), "caption": caption} for i, (caption, svg) in enumerate(drawn)
+    ]
+    return {"lines": lines, "ways": ways, "pictures": pictures, "quantity": quantity}
 
 
 def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
-    """What the template shows of one run; `anchor` is its id on the page."""
+    """The template's content for one run; `anchor` is its id on the page."""
     results = run.results
     stages = results.stages()
     recipe = results.recipe
-    # A model that was evaluated alone has no recipe, but the settings of that evaluation.
+    # A single evaluation has no recipe, only its settings.
     model = recipe.get("model") or results.section("evaluate").get("model", "")
     pruning, tuning = results.section("prune"), results.section("tune")
     shots = tuning.get("shots", 0)
@@ -81,8 +83,9 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
 
 
 def _sizes(run: Run) -> list[dict[str, Any]]:
-    """Parameters, MACs and bytes of the weights of the models without adapters, in the pruned one's dtype:
-    pruning does not change it."""
+    """Parameters, MACs and bytes of the models without adapters, in the dtype of the pruned one, which
+    pruning does not change.
+    """
     dtype = getattr(run.pruned_config, "dtype", None)
     return [
         {"stage": stage, "params": row.params, "macs": row.macs, "peak_memory": row.peak_memory,
@@ -92,7 +95,7 @@ def _sizes(run: Run) -> list[dict[str, Any]]:
 
 
 def _picture(svg: str, prefix: str) -> Markup:
-    """The picture with ids of its own, so that several can stand on one page."""
+    """The picture with unique ids, so that a page can contain several."""
     prefix = re.sub(r"[^\w-]", "-", prefix)
     for mark in ('id="', 'xlink:href="#', "url(#"):
         svg = svg.replace(mark, f"{mark}{prefix}-")

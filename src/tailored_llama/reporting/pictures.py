@@ -1,8 +1,8 @@
-"""The pictures of the report, as SVG to stand inside the page.
+"""The pictures of the report as inline SVG.
 
-Colours are the palette of Okabe and Ito, which colour-blind readers can tell apart (its purple darkened to
-stand out on white), and every series has a marker of its own. All colours become CSS variables, so that a
-picture follows the page into its dark form.
+Colours are the palette of Okabe and Ito, which is distinguishable for colour-blind readers (with a darker
+purple for contrast on white), and every series has its own marker. Colours become CSS variables, so that
+pictures follow the page's dark mode.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tailored_llama.reporting.layer_widths import draw_layers, in_words
 from tailored_llama.reporting.read import Tuning
 from tailored_llama.results import Results, Row, TaskFigures
 
-# Stand-ins that matplotlib draws with, and the page's variables that take their place.
+# Placeholder colours for matplotlib, and the CSS variables that replace them.
 INK, MUTED, LINE = "#010203", "#040506", "#070809"
 COLOURS = {
     "dense": "#0072b2", "dense_tuned": "#b0568a", "pruned": "#d55e00", "healed": "#e69f00",
@@ -45,7 +45,7 @@ WIDTH = 9.0  # inches; the page scales it
 
 
 def accuracies(results: Results, wording: str) -> str:
-    """A row a task: each model's accuracy with its standard error, and chance as an upright stroke."""
+    """One row per task: each model's accuracy with its standard error, and chance as a vertical mark."""
     stages, tasks = results.stages(wording), results.tasks
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 1.1 + 0.52 * len(tasks)), layout="constrained")
@@ -72,13 +72,13 @@ def accuracies(results: Results, wording: str) -> str:
         figure.legend(
             [stroke, *handles], ["chance", *labels], loc="outside upper left", ncols=len(stages) + 1
         )
-    said = [f"{short(task)}: {', '.join(_said(stages, task))}" for task in tasks]
-    what = quantity(stages.values()).capitalize()
-    return as_svg(figure, f"accuracy-{wording}", f"{what} in percent. " + "; ".join(said) + ".")
+    rows = [f"{short(task)}: {', '.join(_values_text(stages, task))}" for task in tasks]
+    noun = quantity(stages.values()).capitalize()
+    return as_svg(figure, f"accuracy-{wording}", f"{noun} in percent. " + "; ".join(rows) + ".")
 
 
 def _span(results: Results) -> tuple[float, float]:
-    """Limits of the axis that hold every wording's figures, so that two pictures can be compared by eye."""
+    """Axis limits that cover all wordings, so that pictures can be compared."""
     low = min(
         100 * (figures[key] - _stderr(figures))
         for row in results.main_rows for figures in row.tasks.values() for key in ("main", "chance")
@@ -86,7 +86,7 @@ def _span(results: Results) -> tuple[float, float]:
     return max(-2.0, 10 * (low // 10) - 2), 102.0
 
 
-def _said(stages: dict[str, Row], task: str) -> list[str]:
+def _values_text(stages: dict[str, Row], task: str) -> list[str]:
     return [
         f"{LABELS[stage]} {100 * row.tasks[task].main:.0f}"
         for stage, row in stages.items() if task in row.tasks
@@ -94,7 +94,7 @@ def _said(stages: dict[str, Row], task: str) -> list[str]:
 
 
 def widths(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str:
-    """Attention heads and MLP channels of every layer: what there was as a pale bar, what is left on it."""
+    """Attention heads and MLP channels of every layer: originals as pale bars, the remaining ones on top."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
         panels = figure.subplots(1, 2)
@@ -104,7 +104,7 @@ def widths(before: Sequence[LayerWidths], after: Sequence[LayerWidths]) -> str:
 
 
 def losses(tunings: Sequence[Tuning]) -> str:
-    """A panel a task: the mean loss of each epoch, on the pruned and on the dense base."""
+    """One panel per task: the mean loss of each epoch, on the pruned and on the dense base."""
     tasks = list(dict.fromkeys(tuning.task for tuning in tunings))
     columns = min(4, len(tasks))
     rows = -(-len(tasks) // columns)
@@ -116,7 +116,7 @@ def losses(tunings: Sequence[Tuning]) -> str:
             for tuning in (t for t in tunings if t.task == task):
                 handles[_stage(tuning)] = _curve(axes, tuning)
             axes.set_title(short(task))
-            axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])  # room for a marker at nothing
+            axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])  # room for a marker at zero
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         for axes in panels[len(tasks) :]:
             axes.set_visible(False)
@@ -124,11 +124,11 @@ def losses(tunings: Sequence[Tuning]) -> str:
         figure.supylabel("loss per token, nats", fontsize=10)
         labels = [LABELS[stage] for stage in handles]
         figure.legend(handles.values(), labels, loc="outside upper left", ncols=2)
-    said = [
+    parts = [
         f"{short(t.task)} on the {t.base} model: from {t.epoch_losses()[0]:.2f} to {t.epoch_losses()[-1]:.2f}"
         for t in tunings
     ]
-    return as_svg(figure, "losses", "Training loss by epoch. " + "; ".join(said) + ".")
+    return as_svg(figure, "losses", "Training loss by epoch. " + "; ".join(parts) + ".")
 
 
 def _stage(tuning: Tuning) -> str:
@@ -145,21 +145,21 @@ def _curve(axes: Axes, tuning: Tuning) -> Line2D:
 
 
 def _stderr(figures: TaskFigures) -> float:
-    """Nothing where it is not known."""
+    """0 if it is unknown."""
     return figures.stderr or 0.0
 
 
 def as_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an accessible inline SVG of the page's width, in the page's colours."""
+    """The figure as an accessible inline SVG with the page's width and colours."""
     text = io.StringIO()
-    # Seeded ids: equal pictures are equal text.
+    # Seeded ids: equal pictures give equal text.
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     drawing = text.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", drawing[drawing.index("<svg") :], flags=re.DOTALL)
     for colour, variable in {**VARIABLES, **{c: s.replace("_", "-") for s, c in COLOURS.items()}}.items():
         svg = svg.replace(colour, f"var(--{variable})")
-    # The page sets the width; the box keeps the proportions.
+    # The page sets the width; the view box keeps the aspect ratio.
     svg = re.sub(r'(<svg [^>]*?)\b(?:width|height)="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?)\b(?:width|height)="[^"]*"', r"\1", svg, count=1)
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(description)}" ', 1)

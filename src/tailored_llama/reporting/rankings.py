@@ -13,7 +13,7 @@ def ranking_tables(ranking: PromptRanking, width: int = WIDTH) -> list[Table]:
     """Effectiveness and, where it was measured, specificity; each table fits `width` characters."""
     tuned = ranking.compared == "tuned"
     made = fold(
-        "Tuned on one half of the shots, scored on the other" if tuned else "Before any tuning",
+        "Two-fold cross-validation on the shots" if tuned else "Before any tuning",
         ["prompt", "accuracy", "95%", "margin", "95%", "first"],
         [
             [
@@ -22,7 +22,7 @@ def ranking_tables(ranking: PromptRanking, width: int = WIDTH) -> list[Table]:
             ]
             for entry in ranking.wordings
         ],
-        caption=f"choosing so, on shots not chosen by: {percent(ranking.held_out)}",
+        caption=f"cross-validated score of this choice: {percent(ranking.held_out)}",
         width=width,
     )  # fmt: skip
     if ranking.specificity:

@@ -1,4 +1,4 @@
-"""A run directory, read: its results, what was cut, how tuning went."""
+"""Reading of run directories: results, cuts and training records."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Base = Literal["pruned", "dense"]
 
 @dataclass(frozen=True)
 class Tuning:
-    """One adapter: the base it sits on, the records of its steps and of its shots."""
+    """One adapter: its base, and the records of its steps and shots."""
 
     base: Base
     task: str
@@ -49,7 +49,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Run:
-    """What the report says about one directory that `run` or `evaluate` wrote."""
+    """The content of one directory that `run` or `evaluate` wrote."""
 
     directory: Path
     results: Results
@@ -63,33 +63,33 @@ class Run:
 
     @cached_property
     def digests(self) -> dict[str, str]:
-        """Digests of the dense and the pruned model's files, as the evaluations noted them."""
-        found: dict[str, str] = {}
+        """Digests of the dense and the pruned model's files, as recorded by the evaluations."""
+        result: dict[str, str] = {}
         for base in ("dense", "pruned"):
             for path in sorted(self.directory.glob(f"evaluate-{base}-*/manifest.json")):
                 with suppress(CheckpointError):
-                    found.setdefault(base, read_manifest(path.parent).inputs.get("model", ""))
-        return found
+                    result.setdefault(base, read_manifest(path.parent).inputs.get("model", ""))
+        return result
 
     @cached_property
     def widths(self) -> tuple[list[LayerWidths], list[LayerWidths]] | None:
-        """Widths per layer, before and after; None where nothing was cut or the first are not known."""
-        after = self.pruned_config
-        return layers_before_and_after(self.plan, after) if self.plan is not None and after else None
+        """Widths per layer, before and after; None if nothing was cut or the first are not known."""
+        config = self.pruned_config
+        return layers_before_and_after(self.plan, config) if self.plan is not None and config else None
 
     @property
     def residual(self) -> str:
-        """What is left of the residual stream, in words; nothing where all is."""
-        after = self.pruned_config
-        return residual_in_words(self.plan, after) if self.plan is not None and after else ""
+        """The remaining residual channels as text; empty if none was removed."""
+        config = self.pruned_config
+        return residual_in_words(self.plan, config) if self.plan is not None and config else ""
 
 
 def read_run(directory: str | Path) -> Run:
-    """The run in `directory`; OutputError where there is none."""
+    """The run in `directory`; OutputError if there is none."""
     directory = Path(directory)
     path = directory / "results.json"
     if not path.is_file():
-        raise OutputError(f"{directory} holds no results.json; name a directory that run or evaluate wrote")
+        raise OutputError(f"{directory} has no results.json; name a directory that run or evaluate wrote")
     results = read_results(path, checkpoint.read_json(path))
     return Run(
         directory=directory,
@@ -101,20 +101,20 @@ def read_run(directory: str | Path) -> Run:
 
 def _tunings(directory: Path, tasks: Sequence[str]) -> list[Tuning]:
     """The run's adapters, in the order of `tasks`."""
-    found = []
+    result = []
     for folder in directory.glob("tune-*"):
         if not (folder / ShotsRecord.file).is_file():
             continue
         shots = checkpoint.read_record(ShotsRecord, folder / ShotsRecord.file)
         history = checkpoint.read_records(TrainingStep, folder / TrainingStep.file)
         base: Base = "dense" if folder.name.startswith("tune-dense-") else "pruned"
-        found.append(Tuning(base, shots.task, history, shots))
+        result.append(Tuning(base, shots.task, history, shots))
     order = {task: place for place, task in enumerate(tasks)}
-    return sorted(found, key=lambda tuning: (order.get(tuning.task, len(order)), tuning.base))
+    return sorted(result, key=lambda tuning: (order.get(tuning.task, len(order)), tuning.base))
 
 
 def read_all(directories: Sequence[str | Path]) -> tuple[list[Run], list[MeasuredModel]]:
-    """All runs and all models that were measured, in order; OutputError where there is no run.
+    """All runs and all models that were measured, in order; OutputError if there is no run.
 
     A directory holds a run, or what `tailor measure --out` wrote.
     """

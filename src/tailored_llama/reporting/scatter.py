@@ -1,4 +1,4 @@
-"""The pictures over many runs: accuracy against what is left, and against time and memory."""
+"""The pictures over several runs: accuracy against the remaining parameters, and against time and memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tailored_llama.reporting.formatting import LABELS
-from tailored_llama.reporting.overview import Line, Point, Way, said
+from tailored_llama.reporting.overview import Line, Point, Way, way_label
 from tailored_llama.reporting.pictures import COLOURS, MARKERS, MUTED, STYLE, WIDTH, as_svg
 
-NAMED = 8  # more names than this would cover each other
+NAMED = 8  # more names would overlap
 MIB = 2**20
 
 
 def against_ratio(lines: Sequence[Line], quantity: str) -> str:
-    """Each run's models by the share of parameters left."""
+    """Each run's models by the share of remaining parameters."""
     points = [point for line in lines for point in line.points() if point.left is not None]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
@@ -26,15 +26,17 @@ def against_ratio(lines: Sequence[Line], quantity: str) -> str:
         axes.set_xlabel("parameters left, %")
         axes.set_ylabel(f"mean {quantity}, %")
         _legend(figure, axes)
-    told = [
+    labels = [
         f"{p.run}, {LABELS[p.stage]}: {100 * (p.row.mean or 0):.0f} with {100 * (p.left or 0):.0f}% left"
         for p in points
     ]
-    return as_svg(figure, "ratio", f"Mean {quantity} in percent by parameters left. " + "; ".join(told) + ".")
+    return as_svg(
+        figure, "ratio", f"Mean {quantity} in percent by parameters left. " + "; ".join(labels) + "."
+    )
 
 
 def against_cost(lines: Sequence[Line], way: Way, quantity: str) -> str:
-    """Two panels: by milliseconds a decoded token, and by the peak memory of the process that decodes."""
+    """Two panels: by milliseconds per decoded token, and by the peak memory of the decoding process."""
     points = [point for line in lines for point in line.points() if way in point.speeds]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
@@ -45,29 +47,33 @@ def against_cost(lines: Sequence[Line], way: Way, quantity: str) -> str:
         memory.set_xlabel("peak memory, MiB")
         time.set_ylabel(f"mean {quantity}, %")
         _legend(figure, time)
-    told = [
+    labels = [
         f"{p.run}, {LABELS[p.stage]}: {100 * (p.row.mean or 0):.0f} at {latency(p, way):.2f} ms a token and "
         f"{p.speeds[way]['peak_memory'] / MIB:.0f} MiB"
         for p in points
     ]
     name = f"cost-{'-'.join(map(str, way))}"
     return as_svg(
-        figure, name, f"Mean {quantity} by latency and by memory, {said(way)}. " + "; ".join(told) + "."
+        figure,
+        name,
+        f"Mean {quantity} by latency and by memory, {way_label(way)}. " + "; ".join(labels) + ".",
     )
 
 
 def latency(point: Point, way: Way) -> float:
-    """Milliseconds from one token of a row to its next."""
+    """Milliseconds between two tokens of a row."""
     return float(1000 * way[2] / point.speeds[way]["decode_tokens_per_second"])
 
 
 def _draw(axes: Axes, points: Sequence[Point], across: Callable[[Point], float]) -> None:
-    """A marker a model, from pale to full along a run's tuning; the tuned ones carry their run's name."""
+    """One marker per model, from pale to full along the stages of a run; tuned models have the run's name."""
     for stage in COLOURS:
-        own = [point for point in points if point.stage == stage]
+        stage_points = [point for point in points if point.stage == stage]
         axes.plot(
-            [across(point) for point in own], [100 * (point.row.mean or 0) for point in own], linestyle="",
-            marker=MARKERS[stage], color=COLOURS[stage], markersize=7, label=LABELS[stage] if own else None,
+            [across(point) for point in stage_points],
+            [100 * (point.row.mean or 0) for point in stage_points],
+            linestyle="", marker=MARKERS[stage], color=COLOURS[stage], markersize=7,
+            label=LABELS[stage] if stage_points else None,
         )  # fmt: skip
     for point in points:
         tuned = [p for p in points if p.run == point.run and p.stage == "tuned"]

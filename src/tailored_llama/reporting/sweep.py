@@ -1,4 +1,4 @@
-"""A sweep as a table for the terminal, and as Markdown: one line a setting."""
+"""A sweep as a table for the terminal and as Markdown: one line per setting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = (
 )  # fmt: skip
 
 NARROW = ("setting", "dense", "dense, tuned", "pruned", "healed", "tuned", "recovery")
-"""What the terminal shows; the page has all."""
+"""The columns in the terminal; the page has all columns."""
 
 
 def sweep_tables(document: SweepResults, width: int = WIDTH) -> list[Table]:
@@ -40,12 +40,12 @@ def line(entry: Setting) -> list[str]:
     """The cells of one setting's line."""
     stages, params = entry.stages, entry.params
     last, versus = entry.last, entry.versus_first
-    before: tuple[StageName, ...] = ("dense", "dense_tuned", "pruned", "healed")
+    earlier: tuple[StageName, ...] = ("dense", "dense_tuned", "pruned", "healed")
     return [
         entry.group or "the recipe",
         str(len(entry.seeds)),
         f"{100 * params['pruned'] / params['dense']:.1f}%",
-        *(f"{100 * stages[stage].mean.value:.1f}" if stage in stages else NOTHING for stage in before),
+        *(f"{100 * stages[stage].mean.value:.1f}" if stage in stages else NOTHING for stage in earlier),
         spanned(stages["tuned"].mean) if "tuned" in stages else NOTHING,
         *(spanned(last[key]) for key in ("recovery", "recovery_above_chance", "of_dense_tuned")),
         spanned(versus, sign="+") if versus else "",
@@ -54,9 +54,9 @@ def line(entry: Setting) -> list[str]:
 
 
 def perplexities(stages: Mapping[StageName, StageSummary]) -> str:
-    """Of the first text that was measured: dense, what tuning began with, tuned."""
-    shown: tuple[StageName, ...] = ("dense", "healed" if "healed" in stages else "pruned", "tuned")
-    values = [next(iter(stages[stage].perplexity.values()), None) for stage in shown if stage in stages]
+    """Perplexities of the first text: dense, before tuning, tuned."""
+    stage_names: tuple[StageName, ...] = ("dense", "healed" if "healed" in stages else "pruned", "tuned")
+    values = [next(iter(stages[stage].perplexity.values()), None) for stage in stage_names if stage in stages]
     return ", ".join(f"{value:.1f}" for value in values if value is not None)
 
 
@@ -69,7 +69,7 @@ def spanned(figure: Estimate | None, sign: str = "") -> str:
 
 
 def failures(document: SweepResults) -> str | None:
-    """What could not be finished, and why."""
+    """The failed cells and their errors."""
     if not document.failed:
         return None
     return "Not finished: " + "; ".join(f"{name}: {why}" for name, why in document.failed.items())

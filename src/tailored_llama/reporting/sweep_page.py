@@ -1,4 +1,4 @@
-"""The page of a sweep: its table, and a curve for every number that was swept."""
+"""The page of a sweep: its table, and a curve for every numeric key that was swept."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tailored_llama.results import STAGES, Setting, StageName, SweepResults
 from tailored_llama.strict_json import to_json
 
 AXES = {
-    "prune.ratio": "share of the parameters that is gone, %",
-    "tune.shots": "shots a task",
+    "prune.ratio": "share of the parameters removed, %",
+    "tune.shots": "shots per task",
 }
 DASHES = ("-", "--", ":", "-.")
 MOST_LINES = 4
 
 
 def sweep_page(document: SweepResults) -> str:
-    """The whole HTML text over a `sweep.json`."""
+    """The HTML page over a `sweep.json`."""
     entries = document.settings
     return render(
         "sweep",
@@ -53,12 +53,12 @@ Line = tuple[str, list[Setting]]
 
 
 def lines_of(entries: Sequence[Setting], key: str) -> list[Line]:
-    """The settings that differ in the number `key` alone, by what they are beside it."""
-    rest: dict[str, list[Setting]] = {}
+    """Groups of settings that differ only in the numeric `key`, by their other values."""
+    groups: dict[str, list[Setting]] = {}
     for entry in entries:
         if key in entry.settings:
-            rest.setdefault(_but(entry, key), []).append(entry)
-    return [(name, own) for name, own in rest.items() if len(own) > 1]
+            groups.setdefault(_other_values(entry, key), []).append(entry)
+    return [(name, group) for name, group in groups.items() if len(group) > 1]
 
 
 def curve(lines: Sequence[Line], key: str) -> str:
@@ -67,8 +67,8 @@ def curve(lines: Sequence[Line], key: str) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
         axes = figure.subplots()
-        for number, (name, own) in enumerate(shown):
-            ordered = sorted(own, key=lambda entry: place(entry, key))
+        for number, (name, group) in enumerate(shown):
+            ordered = sorted(group, key=lambda entry: place(entry, key))
             drawn: tuple[StageName, ...] = STAGES if number == 0 else ("pruned", "tuned")
             for stage in drawn:
                 if not all(stage in entry.stages for entry in ordered):
@@ -87,29 +87,29 @@ def curve(lines: Sequence[Line], key: str) -> str:
         axes.axhline(100 * shown[0][1][0].chance, color=MUTED, linewidth=1, label="chance")
         if key == "tune.shots":
             axes.set_xscale("log")
-            ticks = sorted({place(entry, key) for _, own in shown for entry in own})
+            ticks = sorted({place(entry, key) for _, group in shown for entry in group})
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
         axes.set_xlabel(AXES[key])
         axes.set_ylabel("mean accuracy, %")
         figure.legend(loc="outside upper left", ncols=3)
-    said = [
+    parts = [
         (f"{name}, " if name else "")
-        + ", ".join(f"{place(e, key):g}: {100 * e.last.mean.value:.0f}" for e in own)
-        for name, own in shown
+        + ", ".join(f"{place(e, key):g}: {100 * e.last.mean.value:.0f}" for e in group)
+        for name, group in shown
     ]
-    return as_svg(figure, f"curve-{key}", f"Accuracy in percent against {AXES[key]}: {'; '.join(said)}.")
+    return as_svg(figure, f"curve-{key}", f"Accuracy in percent against {AXES[key]}: {'; '.join(parts)}.")
 
 
-def _but(entry: Setting, key: str) -> str:
-    """What a setting is beside its value of `key`: its variant by name, and the values of the other lists."""
+def _other_values(entry: Setting, key: str) -> str:
+    """The label of a setting without its value of `key`: its variant, and the values of the other lists."""
     settings = entry.settings
     variant = [str(settings["variant"])] if "variant" in settings else []
     return ", ".join([*variant, *(f"{n}: {settings[n]}" for n in entry.lists if n != key)])
 
 
 def place(entry: Setting, key: str) -> float:
-    """Where an entry stands on the axis of `key`; of a ratio, by the share that is truly gone."""
+    """The position of an entry on the axis of `key`; for a ratio, the share that was actually removed."""
     if key == "prune.ratio":
         return 100 * (1 - entry.params["pruned"] / entry.params["dense"])
     value = entry.settings[key]

@@ -23,7 +23,7 @@ def environment(package: str) -> Environment:
         loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters |= {name: getattr(formatting, name) for name in FILTERS} | {"said": overview.said}
+    made.filters |= {name: getattr(formatting, name) for name in FILTERS} | {"label": overview.way_label}
     return made
 
 

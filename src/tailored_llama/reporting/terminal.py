@@ -28,28 +28,28 @@ from tailored_llama.results import Results, Row, TaskFigures
 
 def tables(results: Results, width: int = WIDTH) -> list[Table]:
     """Tables of accuracies for each wording in `results`, and of sizes; each fits `width` characters."""
-    made = [table for name in results.wordings for table in _accuracies(results, name, width)]
-    if made and results.synthetic:
-        made[-1].caption = f"{made[-1].caption}\n{SYNTHETIC}" if made[-1].caption else SYNTHETIC
-    return [*made, *_sizes(results, width)] if made else []
+    result = [table for name in results.wordings for table in _accuracies(results, name, width)]
+    if result and results.synthetic:
+        result[-1].caption = f"{result[-1].caption}\n{SYNTHETIC}" if result[-1].caption else SYNTHETIC
+    return [*result, *_sizes(results, width)] if result else []
 
 
 def _accuracies(results: Results, name: str, width: int) -> list[Table]:
     stages = results.stages(name)
     any_row = next(iter(stages.values()))
-    what = quantity(stages.values()).capitalize()
+    noun = quantity(stages.values()).capitalize()
     rows: list[list[str] | None] = []
     for task in results.tasks:
         figures: list[TaskFigures | None] = [row.tasks.get(task) for row in stages.values()]
-        known = next(entry for entry in figures if entry)
-        rows.append([named(task, known), bare(known.chance), *(points(f) for f in figures)])
+        example = next(entry for entry in figures if entry)
+        rows.append([named(task, example), bare(example.chance), *(points(f) for f in figures)])
     rows += [None, ["mean", bare(any_row.chance), *(bare(row.mean) for row in stages.values())]]
     if len(stages) > 1:
         for title, key in (("recovery", "recovery"), ("above chance", "recovery_above_chance")):
             rows.append([title, "", *(percent(row.get(key)) for row in stages.values())])
     notes = [cut_prompts(any_row), *(_of(stage, unended(row)) for stage, row in stages.items())]
     return fold(
-        f"{what}, %. {wording(name)}", ["task", "chance", *(LABELS[stage] for stage in stages)], rows,
+        f"{noun}, %. {wording(name)}", ["task", "chance", *(LABELS[stage] for stage in stages)], rows,
         repeated=2, caption="\n".join(filter(None, notes)) or None, width=width,
     )  # fmt: skip
 

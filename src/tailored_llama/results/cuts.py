@@ -62,6 +62,6 @@ class Cut(SideFile):
 
     @property
     def layers(self) -> list[int] | None:
-        """The decoder layers that were kept; None where no whole layer was cut."""
+        """The decoder layers that were kept; None if no whole layer was cut."""
         layers = self.kept.get("layers")
         return layers if isinstance(layers, list) else None

@@ -119,7 +119,7 @@ class Results(Record):
         return [row for row in self.rows if row.task_tuned is None or (row.stage, row.prompt) not in together]
 
     def section(self, name: str) -> dict[str, JsonValue]:
-        """A section of the recipe; empty where it has none."""
+        """A section of the recipe; empty if it has none."""
         section = self.recipe.get(name)
         return section if isinstance(section, dict) else {}
 

@@ -89,7 +89,7 @@ def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> MatrixResu
 
 
 def _check_names(tasks: Sequence[str]) -> None:
-    """RecipeError where the directory of a cell could not be made, or would be another cell's as well."""
+    """RecipeError if the directory of a cell could not be made, or would be another cell's as well."""
     names = [f"cell-{row}-{task}" for row in (UNTUNED, NAME, *tasks) for task in tasks]
     longest = max(names, key=lambda name: len(name.encode()))
     if len(longest.encode()) > LONGEST_CELL:

@@ -70,7 +70,7 @@ class Outlook:
 
     @property
     def seconds(self) -> float | None:
-        """What the stages that are not there will take; None where that is not known."""
+        """What the stages that are not there will take; None if that is not known."""
         return total(self.stages)
 
     @property
@@ -164,7 +164,7 @@ def try_measure(work: Workload) -> Speed | None:
 
 
 def total(stages: Sequence[Planned]) -> float | None:
-    """Seconds of those `stages` that are not there; None where they are not known."""
+    """Seconds of those `stages` that are not there; None if they are not known."""
     rest = [stage.seconds for stage in stages if not stage.exists]
     return None if None in rest else sum(seconds for seconds in rest if seconds is not None)
 
@@ -186,7 +186,7 @@ def disk_json(need: Need, there: int, free: int) -> dict[str, int]:
 
 
 def start(line: str, need: Need, there: int, out: Path) -> None:
-    """Log the estimate of a run; OutputError where less than it needs is free beside what is `there`."""
+    """Log the estimate of a run; OutputError if less than it needs is free beside what is `there`."""
     log.info("%s", line)
     checkpoint.require_room(out, max(0, need.peak - there))
 

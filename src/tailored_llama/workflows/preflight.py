@@ -84,7 +84,7 @@ def _warn_of_unread(recipe: Recipe, names: Sequence[str]) -> None:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """RecipeError where two tasks would share a directory or a row: their names differ in no more than case,
+    """RecipeError if two tasks would share a directory or a row: their names differ in no more than case,
     or one is `dense-` and the other, which is where the unpruned model is tuned.
     """
     twice = same_name([*names, *(f"{DENSE}{name}" for name in names)])

@@ -136,6 +136,6 @@ def test_prompts_that_are_too_long_are_cut_and_counted(own: Path, capsys: pytest
     for task in ("written", "picked"):
         command = f"evaluate model --tasks {task}.yaml --prompt plain --out out-{task}"
         assert execute(command.split()) == 0
-        assert f"cut on the left: {task} 1 of 4." in " ".join(capsys.readouterr().out.split())
+        assert f"truncated on the left: {task} 1 of 4." in " ".join(capsys.readouterr().out.split())
         (row,) = json.loads((own / f"out-{task}" / "results.json").read_text())["rows"]
         assert row["tasks"][task]["cut"] == 1

@@ -38,13 +38,12 @@ def test_one_page_without_network_and_with_everything_in_it(page: str) -> None:
     said = text_of(page)
     for expected in (
         "elsewhere/model, cut by 50% of its parameters", "90.0 ± 3.0", "micro-world", "chance",
-        "60% of the parameters went: 2 M became 800 K", "keeps 61.1% of the dense",
-        "Tuned on 50 examples a task it is back at 90.0%", "above chance at 77.5%",
-        "the small model stands at 85.3%", "Is &lt;b&gt; bold?",
-        "prompt “paper”; 3 cut on the left",
-        "Picked: “paper”, the best on the 3 shots before any tuning, in accuracy before “cloze”; it is "
-        "the best in 80% of 1000 redrawn sets of shots. Picking so scores 55.0% on shots that were not "
-        "picked by.",
+        "60% of the parameters were removed: 2 M became 800 K", "keeps 61.1% of the dense",
+        "Tuned on 50 examples per task it recovers 90.0%", "77.5% above chance",
+        "the small model reaches 85.3%", "Is &lt;b&gt; bold?",
+        "prompt “paper”; 3 truncated on the left",
+        "Chosen: “paper”, the best on the 3 shots before any tuning, in accuracy before “cloze”; it is "
+        "the best in 80% of 1000 resampled sets of shots. Cross-validated score of this choice: 55.0%.",
         "+0.410", "+0.200 to +0.600", "50.0 to 70.0",
         "stock wording of lm-evaluation-harness", "1.53 MiB", "8.25",
         "At most 100 questions", "tailor run", "tailored-llama",
@@ -144,7 +143,7 @@ def test_prompts_that_were_cut_are_said(run: Path, tmp_path: Path) -> None:
             entry["tasks"][TASKS[0]]["cut"] = 7
     (run / "results.json").write_text(json.dumps(content))
     cut = read_results("results.json", content)
-    said = "cut on the left: " + TASKS[0].removeprefix("world_") + " 7 of 100."
+    said = "truncated on the left: " + TASKS[0].removeprefix("world_") + " 7 of 100."
     assert said in report([run], tmp_path / "page.html").read_text()
     assert said in str(tables(cut)[0].caption)
     assert said not in str(tables(results())[0].caption)
@@ -164,7 +163,7 @@ def test_numbers_in_words() -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
     for directories, out, message in (
-        ([tmp_path / "nowhere"], tmp_path / "r.html", r"nowhere holds no results\.json"),
+        ([tmp_path / "nowhere"], tmp_path / "r.html", r"nowhere has no results\.json"),
         ([], tmp_path / "r.html", "no run directory"),
         ([run], tmp_path, "is a directory; name the page's file"),
         ([run], run / "results.json" / "r.html", "cannot be created"),

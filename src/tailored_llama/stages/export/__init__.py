@@ -130,7 +130,7 @@ def _results(results: str | Path | Results | Mapping[str, Json] | None) -> Resul
 
 
 def _check_tokenizer(source: Path, config: PreTrainedConfig) -> None:
-    """CheckpointError where what the tokenizer puts before every text has no row in the model's embedding."""
+    """CheckpointError if what the tokenizer puts before every text has no row in the model's embedding."""
     try:
         tokenizer = checkpoint.load_tokenizer(source)
     except CheckpointError:  # there is none, or one that needs code of its own: its files are copied unread

@@ -12,7 +12,7 @@ from tailored_llama.errors import OutputError
 
 
 def check_name(name: str) -> None:
-    """OutputError where the hub would refuse `name`, before anything is written."""
+    """OutputError if the hub would refuse `name`, before anything is written."""
     try:
         validate_repo_id(name)
     except HFValidationError as error:
@@ -23,7 +23,7 @@ def check_name(name: str) -> None:
 def push(out: Path, name: str) -> str:
     """Upload the export in `out`, a directory or one file, to the model repository `name`; its address.
 
-    A repository that is not there is made, private. Raises OutputError where the hub cannot be reached or
+    A repository that is not there is made, private. Raises OutputError if the hub cannot be reached or
     refuses; `out` stays as it is.
     """
     api = HfApi()

@@ -13,7 +13,7 @@ from tailored_llama.strict_json import Json, to_json
 def recipe(
     base: str | None, cut: Cut | None, shots: ShotsRecord | None, recipe: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """The run's own recipe, or as much of one as the cut and the shots have; empty where neither is known.
+    """The run's own recipe, or as much of one as the cut and the shots have; empty if neither is known.
 
     Places on this disk mean nothing to a reader: of a path only its last part is left.
     """

@@ -1,4 +1,4 @@
-"""Cross-entropy of the answer's tokens, nothing of the prompt's (the loss of Aftab and Davy 2024)."""
+"""Cross-entropy of the answer's tokens, without the prompt (the loss of Aftab and Davy 2024)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tailored_llama.training.loss import loss
 
 @loss(per="answer")
 def answer(logprobs: Float[Tensor, "places vocab"], batch: Batch) -> Float[Tensor, ""]:
-    """Summed negative log-likelihood in nats of the right answers: what lm_eval's score of that choice is."""
+    """Sum of the negative log-likelihoods, in nats, of the correct answers, as in lm_eval's score of a
+    choice.
+    """
     right = batch.gold[batch.choice]
     return -logprobs[batch.at[right], batch.targets[right]].sum()

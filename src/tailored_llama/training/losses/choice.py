@@ -1,4 +1,4 @@
-"""Cross-entropy over the choices: the right one is to rank first, in the figures that the task compares."""
+"""Cross-entropy over the choices: the correct one should have the highest score in the task's metric."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tailored_llama.training.loss import loss
 
 @loss(per="questions", ranks=True)
 def choice(logprobs: Float[Tensor, "places vocab"], batch: Batch) -> Float[Tensor, ""]:
-    """Summed over questions: -log softmax of the right choice among the choices' log-likelihoods in nats, for
-    acc_norm per character and times the question's mean length (`Scored.probabilities` of the scorer).
+    """Sum over questions of -log softmax of the correct choice, over the choices' log-likelihoods in nats;
+    for acc_norm per character, times the question's mean length (as `Scored.probabilities`).
     """
     values = logprobs.new_zeros(len(batch.gold)).index_add(
         0, batch.choice, logprobs[batch.at, batch.targets]
     ) * batch.weight  # fmt: skip
-    # Questions have different numbers of choices: a table with -inf where one has no more.
+    # Questions have different numbers of choices: the table is padded with -inf.
     question = batch.question
     first = torch.searchsorted(question, torch.arange(len(batch.gold.nonzero()), device=question.device))
     column = torch.arange(len(question), device=question.device) - first[question]

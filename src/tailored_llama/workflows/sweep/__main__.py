@@ -33,7 +33,7 @@ def block(directory: Path) -> str:
 
 
 def fill(page: str, name: str, text: str) -> str:
-    """`page` with `text` between the marks of `name`; OutputError where it has none."""
+    """`page` with `text` between the marks of `name`; OutputError if it has none."""
     # Up to its own end: where that is lost, what follows is not a table.
     inside = r"(?:(?!<!-- sweep: ).)*?"
     marks = re.compile(rf"(<!-- sweep: {re.escape(name)} -->\n){inside}(<!-- end -->)", re.DOTALL)

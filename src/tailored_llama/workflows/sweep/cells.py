@@ -93,7 +93,7 @@ def _switch(axes: dict[str, Any], key: str) -> bool:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """RecipeError where a cell's directory could not be made, or would be another cell's as well."""
+    """RecipeError if a cell's directory could not be made, or would be another cell's as well."""
     for name in names:
         try:
             check_name(name, longest=LONGEST_CELL, most_bytes=LONGEST_CELL)
@@ -105,7 +105,7 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def check_assigned(recipe: Recipe, keys: Iterable[str]) -> None:
-    """RecipeError where one of `keys`, set for a run, is what its sweep sets for each cell."""
+    """RecipeError if one of `keys`, set for a run, is what its sweep sets for each cell."""
     if recipe.sweep is None:
         return
     axes = _axes(dict(recipe.sweep))

@@ -18,7 +18,7 @@ SWEEP = "sweep.json"
 def check_sweep(recipe: Recipe, out: Path) -> list[Cell]:
     """The cells of `recipe`, each of which could run to its end, into the directory `out`.
 
-    Raises RecipeError for a sweep that makes no sense, OutputError where `out` holds something else, and what
+    Raises RecipeError for a sweep that makes no sense, OutputError if `out` holds something else, and what
     `check` raises.
     """
     cells = cells_of(recipe)

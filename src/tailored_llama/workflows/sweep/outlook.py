@@ -68,7 +68,7 @@ class SweepOutlook:
 
     @property
     def seconds(self) -> float | None:
-        """What the stages that are not there will take; None where that is not known."""
+        """What the stages that are not there will take; None if that is not known."""
         return total(self.stages)
 
     @property

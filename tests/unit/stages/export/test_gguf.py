@@ -156,7 +156,7 @@ def test_other_peoples_files_are_kept(tmp_path: Path) -> None:
     refused(OutputError, "is a directory.*name the file", tmp_path)
     notes = tmp_path / "notes.txt"
     notes.write_text("mine")
-    refused(OutputError, "no GGUF file", notes)
+    refused(OutputError, "not a GGUF file", notes)
     refused(OutputError, "cannot be created", notes / "m.gguf")
     assert notes.read_text() == "mine"
 

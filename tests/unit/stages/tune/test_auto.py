@@ -105,4 +105,4 @@ def test_the_command_says_which(
     assert execute(command) == 0
     assert capsys.readouterr().out.startswith("Before any tuning\n")
     assert execute([*command, "--set", "tune.auto=tuned", "--set", "tune.epochs=1"]) == 0
-    assert capsys.readouterr().out.startswith("Tuned on one half")
+    assert capsys.readouterr().out.startswith("Two-fold cross-validation")

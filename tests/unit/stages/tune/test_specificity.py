@@ -59,4 +59,4 @@ def test_tuning_gains_on_the_held_half(
     low, high = entry["specificity_interval"]
     assert low <= entry["specificity"] <= high
     assert execute(["prompts", "rank", "world", "short.yaml", "--shots", "8"]) == 0
-    assert "choosing so, on shots not chosen by" in capsys.readouterr().out
+    assert "cross-validated score of this choice" in capsys.readouterr().out

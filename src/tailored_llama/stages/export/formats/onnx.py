@@ -46,7 +46,7 @@ def write_onnx(weights: Weights, directory: Path) -> None:
     `past_key_values.N.key` and `.value` [batch, kv_heads of N, past, head_dim]. Outputs: `logits`
     [batch, new, vocab] and, with past + new, `present.N.key` and `.value`. batch, new and past are free; past
     is 0 for a prompt. The rows of a batch are all of one length: there is no padding. The whole model is in
-    memory meanwhile. Raises TailorError without the extra `onnx`, and OutputError where the disk is full;
+    memory meanwhile. Raises TailorError without the extra `onnx`, and OutputError if the disk is full;
     room for all of it is checked before the model is loaded.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]

@@ -36,7 +36,7 @@ KNOWN: dict[tuple[tuple[Step, ...], bool], str] = {
 
 
 def pre_tokenizer(directory: Path, parsed: Mapping[str, Any]) -> str:
-    """llama.cpp's name for how a parsed tokenizer.json cuts text; CheckpointError where it has none."""
+    """llama.cpp's name for how a parsed tokenizer.json cuts text; CheckpointError if it has none."""
     model = parsed["model"]
     odd = [key for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix") if model.get(key)]
     if parsed["normalizer"] not in (None, {"type": "NFC"}):

@@ -70,7 +70,7 @@ def _space_rule(parsed: Mapping[str, Any]) -> bool | None:
 def scores(directory: Path, parsed: Mapping[str, Any], tokens: Sequence[str]) -> list[float]:
     """A score for each token, which falls with the place of its first merge.
 
-    Raises CheckpointError where the vocabulary is not SentencePiece's: a byte without a piece, or a merge
+    Raises CheckpointError if the vocabulary is not SentencePiece's: a byte without a piece, or a merge
     that the pieces alone do not tell. llama.cpp would merge differently there.
     """
     vocabulary = parsed["model"]["vocab"]

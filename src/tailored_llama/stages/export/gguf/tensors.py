@@ -46,7 +46,7 @@ class FileTensor:
         return int(prod(self.shape) // block * size)
 
     def encoded(self) -> np.ndarray[Any, Any]:
-        """The values as they are written. Raises CheckpointError where any is not finite, or would not be."""
+        """The values as they are written. Raises CheckpointError if any is not finite, or would not be."""
         values = self.load().to(torch.float32).contiguous().cpu().numpy()
         if not np.isfinite(values).all():
             raise CheckpointError(
@@ -64,7 +64,7 @@ def list_tensors(weights: Weights, architecture: MODEL_ARCH, kind: GGMLQuantizat
     """All tensors of the file in its order; reads no weights.
 
     Tied embeddings are written once: llama.cpp takes the embedding for a head that is not there. Raises
-    RecipeError where rows do not fill the blocks of `kind`.
+    RecipeError if rows do not fill the blocks of `kind`.
     """
     names = gguf.get_tensor_name_map(architecture, len(widths(weights.config)))
     tensors = [_tensor(weights, source, names, kind) for source in weights.names()]
@@ -111,7 +111,7 @@ def interleave(tensor: Float[Tensor, "rows ..."], heads: int) -> Float[Tensor, "
 
 
 def rope_factors(weights: Weights) -> Float[Tensor, " half_head"] | None:
-    """What each rotary frequency is divided by, as transformers scales them; None where none is."""
+    """What each rotary frequency is divided by, as transformers scales them; None if none is."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     config = weights.config

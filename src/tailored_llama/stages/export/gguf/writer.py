@@ -35,7 +35,7 @@ def write_file(
     tensors: Sequence[FileTensor],
     kind: GGMLQuantizationType,
 ) -> None:
-    """Write the file, or nothing. Raises OutputError where `out` is something else or the disk too small."""
+    """Write the file, or nothing. Raises OutputError if `out` is something else or the disk too small."""
     _check_place(out, tensors)
     with replacing(out) as partial, contextlib.closing(GGUFWriter(partial, model.name)) as writer:
         writer.add_type(gguf.GGUFType.MODEL)
@@ -68,7 +68,7 @@ def _check_place(out: Path, tensors: Sequence[FileTensor]) -> None:
     if out.is_dir():
         raise OutputError(f"{out} is a directory; name the file to write, as in {out / 'model.gguf'}")
     if out.exists() and _first_bytes(out) != MAGIC:
-        raise OutputError(f"{out} exists and is no GGUF file; name another file")
+        raise OutputError(f"{out} exists and is not a GGUF file; name another file")
     require_room(out, sum(tensor.nbytes for tensor in tensors) + HEADER_ROOM)
     make_directory(out.parent)
 
