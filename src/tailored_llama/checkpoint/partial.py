@@ -69,7 +69,15 @@ def clear_leftovers(directory: Path, name: str | None = None) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a directory tree, as far as possible."""
+    """Remove a file or a directory tree, as far as possible. Ctrl-C takes effect when it is removed."""
+    try:
+        _remove(path)
+    except KeyboardInterrupt:
+        _remove(path)
+        raise
+
+
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -90,11 +91,14 @@ def complete_at(stage: Stage, out: str | Path, *, owner: str | None = None, mana
     out = Path(out).resolve()
     stage.read  # noqa: B018 (computed before the work)
     if is_complete(stage, out, log_level=logging.DEBUG):
+        _clear_after_kill(stage, out)
         return out
     with locked(lock_path(out), out):
         clear_leftovers(out.parent, out.name)
         # Another process may have finished it before this one acquired the lock.
-        if not is_complete(stage, out):
+        if is_complete(stage, out):
+            _clear_after_kill(stage, out)
+        else:
             check_replaceable(out, stage.name, managed=managed)
             _compute(stage, out, owner)
     return out
@@ -118,6 +122,16 @@ def is_complete(stage: Stage, out: Path, *, log_level: int = logging.WARNING) ->
     return True
 
 
+def _clear_after_kill(stage: Stage, out: Path) -> None:
+    """Remove what a process left that was killed after it had completed `out`, but before it cleaned up."""
+    stage.working.recall(out.parent, read_manifest(out).working)
+    lock = lock_path(out)
+    if lock.exists():
+        with suppress(OutputError), locked(lock, out, wait=False) as held:  # a read-only place stays as it is
+            if held:
+                clear_leftovers(out.parent, out.name)
+
+
 def _compute(stage: Stage, out: Path, owner: str | None) -> None:
     started = time.monotonic()
     partial = partial_path(out)
@@ -130,6 +144,7 @@ def _compute(stage: Stage, out: Path, owner: str | None) -> None:
                 stage=stage.name, settings=stage.plain, inputs=stage.read, outputs=outputs_of(partial),
                 versions=versions(), seed=stage.seed, seconds=round(time.monotonic() - started, 3),
                 fingerprint=stage.fingerprint if stage.reusable else None, owner=owner,
+                working=stage.working.names(out.parent),
             )  # fmt: skip
             write_manifest(partial, manifest)
             if put_in_place(partial, out):

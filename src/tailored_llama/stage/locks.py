@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
 
-from tailored_llama.checkpoint import host, make_directory, writing
+from tailored_llama.checkpoint import host, make_directory, remove, writing
 from tailored_llama.errors import OutputError
 
 NO_FLOCK = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
@@ -57,11 +57,10 @@ def locked(path: Path, subject: Path, *, wait: bool = True) -> Iterator[bool]:
         yield lock is not None
     finally:
         if lock is not None:
-            with suppress(OSError):
-                if not isinstance(lock, SoftFileLease):  # a soft lease removes its own file
-                    # Removed while it is held: a waiting process notices that its file is gone and creates a
-                    # new one.
-                    Path(lock.lock_file).unlink()
+            if not isinstance(lock, SoftFileLease):  # a soft lease removes its own file
+                # Removed while it is held: a waiting process notices that its file is gone and creates a new
+                # one.
+                remove(Path(lock.lock_file))
             with suppress(OSError):
                 lock.release()
 

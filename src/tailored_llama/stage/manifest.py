@@ -46,6 +46,8 @@ class Manifest(BaseModel):
     fingerprint: str | None = None
     owner: str | None = None
     """The workflow that wrote it (`run`, `matrix`); none for a single command."""
+    working: list[str] = []
+    """Names of the working directories next to it that the stage used; removed when it is complete."""
     stages: dict[str, str] = {}
     """Only for a run: the fingerprints of its stages, by name."""
 

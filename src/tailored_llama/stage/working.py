@@ -30,6 +30,14 @@ class Working:
     owner: str | None = None
     used: list[Path] = field(default_factory=list)
 
+    def names(self, place: Path) -> list[str]:
+        """Names of the used directories in `place`, for the manifest of the stage."""
+        return sorted({path.name for path in self.used if path.parent == place})
+
+    def recall(self, place: Path, names: Sequence[str]) -> None:
+        """Take over the directories in `place` that a process used and was killed before it removed them."""
+        self.used += [place / name for name in names if NAME.fullmatch(name) and (place / name).is_dir()]
+
     def trained(self) -> None:
         """Remove directories that only the training needed; in a workflow, other stages may need them too."""
         if self.owner is None:

@@ -114,3 +114,27 @@ def test_a_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     with locked(path, path, wait=False) as held:
         assert held
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_an_interrupt_during_a_removal_takes_effect_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = tmp_path / "partial"
+    if kind == "file":
+        path.touch()
+    else:
+        (path / "deep").mkdir(parents=True)
+    calls: list[Path] = []
+
+    def interrupted(place: Path) -> None:
+        calls.append(place)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        original(place)
+
+    original = partials._remove
+    monkeypatch.setattr(partials, "_remove", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        partials.remove(path)
+    assert not path.exists()
