@@ -16,12 +16,9 @@ import pytest
 
 from tailored_llama.errors import CheckpointError, OutputError
 from tailored_llama.stage import (
-    TRAINED,
     Stage,
-    Working,
     complete,
     complete_at,
-    complete_beside,
     read_manifest,
 )
 
@@ -279,28 +276,3 @@ def test_a_killed_process_leaves_nothing_that_stays(tmp_path: Path) -> None:
     assert any(".partial-" in path.name for path in tmp_path.iterdir())
     complete(stage(), out)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_kill_after_the_result_is_complete_leaves_nothing_that_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the killed process would have removed, the next call removes."""
-    out = tmp_path / "out"
-
-    def tuning() -> Stage:
-        def produce(folder: Path) -> None:
-            complete_beside(stage(name=TRAINED), folder.parent, made.working)
-            (folder / "merged").write_text("")
-
-        made = stage(name="tune", produce=produce)
-        return made
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Working, "clear", lambda *_: None)
-        complete(tuning(), out)
-    (tmp_path / ".out.lock").write_text("pid=1\nhost=gone\n")
-    assert len(list(tmp_path.glob(f"{TRAINED}-*"))) == 1
-    finished = (out / "manifest.json").stat().st_mtime_ns
-    complete(tuning(), out)
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert (out / "manifest.json").stat().st_mtime_ns == finished
