@@ -46,10 +46,10 @@ def matrix(
 ) -> MatrixResults:
     """Prune (and heal) once, tune on each of the recipe's tasks and on general instructions, test on all.
 
-    The recipe names the model and has all settings, as for `run`.
-    Every column is asked in one wording, the one that its own task was tuned in, so that a column compares.
-    The general instructions are rows of the file `general` (`instruction`, `input`, `output`), of which as
-    many are drawn as a task has shots; for the bundled world they come from its stories.
+    The recipe names the model and has all settings, as for `run`. Every column is scored in one wording, the
+    one that its own task was tuned in, so that a column is comparable. The general instructions are rows of
+    the file `general` (`instruction`, `input`, `output`), of which as many are drawn as a task has shots; for
+    the bundled world they come from its stories.
 
     Returns what `matrix.json` in `out` holds; `matrix.png` and `matrix.html` show it. Raises a TailorError
     for what the user can fix.
@@ -158,10 +158,10 @@ def _cell(recipe: Recipe, row: str, adapter: str | None, task: str) -> Step:
     settings, base = recipe.evaluate.model_copy(update={"perplexity": (), "kl": False}), last_cut(recipe)
 
     def complete(made: Made, slot: Slot) -> Row:
-        asked = wordings(recipe, prompts_of(recipe, made), settings.prompt)
+        task_wordings = wordings(recipe, prompts_of(recipe, made), settings.prompt)
         return evaluate(
             made.places[base], adapter=made.places[adapter] if adapter else None, tasks=(task,),
-            prompts={task: asked[task]}, data=recipe.data, settings=settings, seed=recipe.seed, out=slot,
+            prompts={task: task_wordings[task]}, data=recipe.data, settings=settings, seed=recipe.seed, out=slot,
         )  # fmt: skip
 
     needs = (base, *([adapter] if adapter else []), *map(tuned, recipe.tasks))

@@ -97,8 +97,8 @@ def _passes(work: Workload, layers: int) -> list[float]:
     """Seconds a token of each pass, for a model with the first so many of the layers."""
     recipe, config = work.recipe, work.weights.config
     shots = work.shots(work.tasks[0], every=True)[0][:SHOTS]
-    asked = work.questions_of(work.tasks[0], tuned=True)[:SHOTS]
-    pairs = [(choice.ids, choice.answer) for question in asked for choice in question.choices]
+    questions = work.questions_of(work.tasks[0], tuned=True)[:SHOTS]
+    pairs = [(choice.ids, choice.answer) for question in questions for choice in question.choices]
     prompts = prompts_of(shots)
     heal = recipe.heal
     length = max(2, min(heal.length + len(prompts[0]) // 2 if heal else 64, config.max_position_embeddings))
@@ -109,7 +109,7 @@ def _passes(work: Workload, layers: int) -> list[float]:
     adapters = heal.lora if heal else tune.lora
 
     stored = _model(work, layers)
-    score = _seconds(lambda: loglikelihoods(stored, pairs)) / tokens_of(asked)
+    score = _seconds(lambda: loglikelihoods(stored, pairs)) / tokens_of(questions)
     written = _seconds(lambda: write_texts(stored, work.tokenizer, prompts, TEXTS, NEW, 0)) / (TEXTS * NEW)
     learn = _trained(_model(work, layers, tune), shots, tune, tune.lora) / tokens_of(shots)
     text = _trained(_model(work, layers, healing), texts, healing, adapters) / (SHOTS * (length - 1))

@@ -102,18 +102,18 @@ def name_of(task: str) -> str:
 
 
 def wordings(recipe: Recipe, prompts: Mapping[str, str], wording: str) -> dict[str, str]:
-    """The prompt in which each scored task is asked; one that lm_eval does not know has no `harness` wording.
+    """The prompt in which each task is scored; one that lm_eval does not know has no `harness` wording.
 
-    A task that is scored but not tailored to has no tuned wording: in `same` it is asked in its stock one.
+    A task that is scored but not tailored to has no tuned wording: in `same` it is scored in its stock one.
     """
-    asked = {}
+    names = {}
     for task in recipe.evaluate.tasks or recipe.tasks:
         stock = load_task(task).stock
         if wording == SAME:
-            asked[task] = prompts.get(task, stock)
+            names[task] = prompts.get(task, stock)
         elif stock == HARNESS:
-            asked[task] = HARNESS
-    return asked
+            names[task] = HARNESS
+    return names
 
 
 def prompts_of(recipe: Recipe, made: Made) -> dict[str, str]:

@@ -84,8 +84,10 @@ def _evaluate(step: Step, work: Workload, speed: Speed) -> float:
     seconds = 0.0
     for task in map(load_task, step.tasks):
         tuned = step.wording == SAME and task.name in {own.name for own in work.tasks}
-        asked = work.questions_of(task, tuned=tuned)
-        each = tokens_of(asked) / len(asked) * (1 + evaluate.fewshot) * speed.score.at(share) + QUESTION
+        questions = work.questions_of(task, tuned=tuned)
+        each = (
+            tokens_of(questions) / len(questions) * (1 + evaluate.fewshot) * speed.score.at(share) + QUESTION
+        )
         if task.kind == "generation":
             each += task.generation.max_new_tokens / 2 * speed.write.at(share)
         seconds += work.questions(task) * each

@@ -39,7 +39,7 @@ class Workload:
         self.bytes = {name: self._bytes(name) for name in self.weights.names()}
         self.left = self._left()
         self._shots: dict[tuple[str, bool], list[list[Shot]]] = {}
-        self._asked: dict[tuple[str, bool], list[Shot]] = {}
+        self._questions: dict[tuple[str, bool], list[Shot]] = {}
 
     def share(self, cuts: int) -> float:
         """The share of the dense model's bytes that is left after so many cuts."""
@@ -70,13 +70,13 @@ class Workload:
 
     def questions_of(self, task: Task, *, tuned: bool) -> list[Shot]:
         """Some training rows as they are scored: all choices, in the first wording that may be taken."""
-        known = self._asked.get((task.name, tuned))
+        known = self._questions.get((task.name, tuned))
         if known is None:
             name = next(iter(self._wordings(task))) if tuned else task.stock
             metric = task.metric if task.kind == "choice" else None
             length = example_length(task, self.weights.config)
             known = encode(self.tokenizer, task.examples(name, self._rows(task)), length, metric)
-            self._asked[task.name, tuned] = known
+            self._questions[task.name, tuned] = known
         return known
 
     def _wordings(self, task: Task) -> list[str]:

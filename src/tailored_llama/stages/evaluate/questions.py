@@ -9,10 +9,10 @@ from tailored_llama.data import Example, Prompt, Task
 from tailored_llama.data.shots import draw, reserved, scored_rows
 from tailored_llama.errors import TaskError
 
-Asked = Literal["scored", "validation", "train"]
+SplitName = Literal["scored", "validation", "train"]
 
 
-def check_split(task: Task, split: Asked) -> None:
+def check_split(task: Task, split: SplitName) -> None:
     """TaskError for the `validation` split of a task that is scored on it: settings chosen by it must not be
     scored on it.
     """
@@ -36,7 +36,7 @@ class Questions:
     @classmethod
     def of(
         cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int,
-        split: Asked = "scored",
+        split: SplitName = "scored",
     ) -> Questions:  # fmt: skip
         """The first `limit` rows of the split, with `fewshot` training rows drawn by `seed` before each, the
         same ones before all; of `train` the rows that are reserved (shots.reserved). Raises TaskError and

@@ -1,4 +1,4 @@
-"""To the hub, when asked for by name and never otherwise."""
+"""Upload to the hub, only on request."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ def push(out: Path, name: str) -> str:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise OutputError(
             f"{out} is exported, but was not pushed to {name}: {reason[:200]}; log in with `hf auth login` "
-            f"or mend the network, and run the same command again"
+            f"or fix the network, and rerun the command"
         ) from None
     return address

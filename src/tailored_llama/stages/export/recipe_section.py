@@ -37,7 +37,7 @@ def section(made: Mapping[str, Json], form: str) -> str:
     return (
         f"## To do it again\n\nSave this as `recipe.json`:\n\n```json\n{text}\n```\n\n"
         f"```sh\npip install tailored-llama\n{command}\n```\n\n"
-        "A name that is no model or data set of the hub was a file of whoever made this."
+        "A name that is not a model or data set of the hub was a local file."
     )
 
 

@@ -17,7 +17,7 @@ from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
 from tailored_llama.training.loss import loss_named, metric_of
 
-Asked = tuple[Task, Sequence[Example]]
+TaskExamples = tuple[Task, Sequence[Example]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def cross_validate(
     settings: Tune,
     *,
     seed: int,
-    others: Sequence[Asked] = (),
+    others: Sequence[TaskExamples] = (),
 ) -> HeldOut:
     """Tune `model` on each half of `examples`, and score the other half and all of the `others`.
 

@@ -98,7 +98,7 @@ def _lacks_dense_tuned(cell: Cell, out: Path) -> bool:
 
 
 def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
-    """Run a cell; False where another process runs it and `wait` is not asked for."""
+    """Run a cell; False if another process runs it and `wait` is false."""
     home, recipe = out / "cells" / cell.name, cell.recipe
     with run_directory(
         home, recipe=recipe.model_dump(mode="json"), settings=recipe_settings(recipe),

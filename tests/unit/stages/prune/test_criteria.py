@@ -109,7 +109,7 @@ def test_a_gradient_that_overflows_names_its_tensor() -> None:
     model = model_of(config_of())
     with torch.no_grad():
         model.model.layers[1].self_attn.o_proj.weight.mul_(1e38)
-    with pytest.raises(CheckpointError, match=r"model\.layers\.\d\..*taylor score is not a finite number"):
+    with pytest.raises(CheckpointError, match=r"model\.layers\.\d\..*taylor score is not finite"):
         channel_scores(ModelWeights(model), Prune(), tokens_of(model.config), seed=0)
 
 

@@ -138,11 +138,11 @@ def test_the_shots_are_those_of_tuning() -> None:
 
 @pytest.mark.parametrize(
     ("more", "error", "words"),
-    [({"criterion": "wanda"}, RecipeError, "criterion wanda takes none"),
+    [({"criterion": "wanda"}, RecipeError, "wanda has none"),
      ({"calibration": {"source": "world"}}, RecipeError, r"\(source world\) has none; set prune\.cal"),
      ({"tokens": torch.zeros(2, 3, dtype=torch.long)}, RecipeError, r"\(token ids\) has none"),
      ({"tasks": []}, DataError, "the recipe has no tasks"),
-     ({"tasks": ["world_tell"]}, DataError, "answers of task world_tell are written"),
+     ({"tasks": ["world_tell"]}, DataError, "answers of task world_tell are generated"),
      ({"calibration": {"source": "task", "samples": 10**6}}, DataError, "1000000 shots requested")],
 )  # fmt: skip
 def test_what_has_no_choices(more: dict[str, Any], error: type[Exception], words: str) -> None:

@@ -72,7 +72,7 @@ def test_of_another_model() -> None:
 @pytest.mark.parametrize(
     ("kept", "says"),
     [
-        ({"mlp": {3: [0]}}, "layer 3, which pico has not"),
+        ({"mlp": {3: [0]}}, "layer 3, which pico does not have"),
         ({"mlp": {0: [24]}}, "below 24"),
         ({"heads": {0: [2]}}, "below 2"),
         ({"mlp": {0: [-1, 4]}}, "below 24"),

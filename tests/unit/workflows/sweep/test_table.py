@@ -45,7 +45,7 @@ def test_intervals_are_those_of_the_binomial_and_grow_with_seeds_that_differ() -
     gain = bootstrap.difference(better, whole).summary()
     assert gain["high"] - gain["low"] < 0.5 * (summary["high"] - summary["low"])
     assert bootstrap.ratio(whole, whole) is not None
-    assert bootstrap.ratio(whole, whole, less=0.9) is None, "below chance there is nothing to recover"
+    assert bootstrap.ratio(whole, whole, offset=0.9) is None, "below chance there is nothing to recover"
 
 
 def finished(home: Path, cell: Any, tuned: list[float]) -> None:
