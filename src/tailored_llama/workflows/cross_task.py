@@ -158,10 +158,10 @@ def _cell(recipe: Recipe, row: str, adapter: str | None, task: str) -> Step:
     settings, base = recipe.evaluate.model_copy(update={"perplexity": (), "kl": False}), last_cut(recipe)
 
     def complete(made: Made, slot: Slot) -> Row:
-        task_wordings = wordings(recipe, prompts_of(recipe, made), settings.prompt)
+        prompts = wordings(recipe, prompts_of(recipe, made), settings.prompt)
         return evaluate(
             made.places[base], adapter=made.places[adapter] if adapter else None, tasks=(task,),
-            prompts={task: task_wordings[task]}, data=recipe.data, settings=settings, seed=recipe.seed, out=slot,
+            prompts={task: prompts[task]}, data=recipe.data, settings=settings, seed=recipe.seed, out=slot,
         )  # fmt: skip
 
     needs = (base, *([adapter] if adapter else []), *map(tuned, recipe.tasks))
