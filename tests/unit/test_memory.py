@@ -146,7 +146,7 @@ def test_the_command_line_says_it_in_one_line(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("tailor: evaluate: this machine is out of memory")
     # What no stage is about.
-    monkeypatch.setattr("tailored_llama.stages.prune.criteria", no_room)
+    monkeypatch.setattr("tailored_llama.stages.prune.criterion.known_criteria", no_room)
     assert execute(["criteria"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line == (

@@ -107,10 +107,8 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE.html", help="The page to write.")],
 ) -> None:
     """Write one page over one or several runs."""
-    from tailored_llama.reporting import check_page
     from tailored_llama.reporting import report as write_report
 
-    check_page(out)
     print(write_report(directories, out))
 
 

@@ -31,6 +31,7 @@ def report(directories: str | Path | Sequence[str | Path], out: str | Path) -> P
     from tailored_llama.reporting.read import read_all
 
     out = Path(out)
+    check_page(out)
     try:
         text = page(*read_all(places))
     except TailorError:
