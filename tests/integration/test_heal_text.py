@@ -41,7 +41,7 @@ def test_pieces_cover_the_text_and_do_not_overlap(tmp_path: Path, base: Path) ->
     with pytest.raises(DataError, match="cannot be rows of tasks"):
         passages("task", 1, 8, words, vocabulary=10**6, seed=1)
     place.write_text("short")
-    with pytest.raises(DataError, match="give a longer text"):
+    with pytest.raises(DataError, match="use a longer text"):
         passages(str(place), 1, 32, words, vocabulary=10**6, seed=1)
 
 

@@ -136,7 +136,7 @@ def test_where_every_cell_diverges_the_sweep_says_so(tmp_path: Path, monkeypatch
         ({"tune.loss": "choice", "tasks": ["world_tell"]}, "choice ranks choices"),
         ({"tune.early_stop": {"share": 0.99}}, "leaves none to train on"),
         ({"tune.replay": {"source": "nofile.txt"}}, "tune.replay.source: nofile.txt does not exist"),
-        ({"tune.replay": {"source": "task"}}, "general text is replayed"),
+        ({"tune.replay": {"source": "task"}}, "general text cannot be rows of tasks"),
         ({"evaluate.perplexity": ["nofile.txt"]}, "nofile.txt is not readable text"),
         ({"evaluate.perplexity": ["wikitext"]}, "did you mean 'wikitext2'"),
         ({"prune.calibration.source": "wrld"}, "unknown source 'wrld'; name one of c4, world, task"),
