@@ -94,7 +94,7 @@ def test_what_cannot_be_healed_is_one_line(
     with pytest.raises(TuneError, match="vocabulary differs"):
         heal(base, teacher="world", tasks=["boolq"], data=data, shots=SHOTS, out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
-    with pytest.raises(RecipeError, match=r"recipe: heal\.rounds: prune\.trajectory: intermediate plans are not"):
+    with pytest.raises(RecipeError, match=r"recipe: heal\.rounds: prune\.trajectory: intermediate plans"):
         load_recipe({"model": "world", "prune": {"trajectory": [0.2]}, "heal": {"rounds": 2}})
     for prune_keys in ({"of": "units"}, {"units": ["layers"]}, {"floor": 0.5}):
         with pytest.raises(RecipeError, match=r"recipe: heal\.rounds: prune\.") as refused:
