@@ -13,22 +13,18 @@ pip=("$place/venv/bin/python" -m pip --quiet --disable-pip-version-check)
 wheel=$(echo "$place"/dist/*.whl)
 echo "built $(basename "$wheel"), $(du -h "$wheel" | cut -f1)"
 
-"$place/venv/bin/python" - "$wheel" <<'PYTHON'
+"$place/venv/bin/python" - "$wheel" "$root/src" <<'PYTHON'
 import sys
 import zipfile
+from pathlib import Path
 
-names = zipfile.ZipFile(sys.argv[1]).namelist()
-packaged = [name for name in names if name.startswith("tailored_llama/")]
-rest = [name for name in names if name not in packaged and ".dist-info/" not in name]
-needed = [
-    "world/model/model.safetensors", "world/rows/boolq-train.jsonl", "world/text/train.txt", "recipes/demo.yaml",
-    "tasks/boolq.yaml", "reporting/page.html.jinja", "reporting/matrix.html.jinja", "shaped.py",
-]
-missing = [name for name in needed if not any(path.endswith(name) for path in packaged)]
-assert not rest, f"the wheel contains more than the package: {rest[:5]}"
-assert not missing, f"the wheel lacks {missing}"
-assert not [name for name in packaged if "/tests/" in name or name.endswith(".pyc")], "tests or bytecode"
-print(f"{len(packaged)} files of the package, none beside it")
+source = Path(sys.argv[2])
+names = set(zipfile.ZipFile(sys.argv[1]).namelist())
+package = {name for name in names if ".dist-info/" not in name}
+files = {path.relative_to(source).as_posix() for path in (source / "tailored_llama").rglob("*") if path.is_file()}
+files = {name for name in files if "__pycache__" not in name}
+assert package == files, f"the wheel and the sources differ: {sorted(package ^ files)[:5]}"
+print(f"{len(package)} files, those of the package and no others")
 PYTHON
 
 "${pip[@]}" install --constraint "$root/constraints.txt" torch
