@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import io
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,7 +63,21 @@ def write_onnx(weights: Weights, directory: Path) -> None:
         _fix_names(program.graph)
         with writing(directory):
             OnnxExporter.save_program(program, directory / "model.onnx")
+            _check_whole(directory / "model.onnx")
     write_config(weights, directory, dtype=torch.float32)
+
+
+def _check_whole(path: Path) -> None:
+    """OSError if the data file is too short: NumPy does not notice a full disk at the end of a file."""
+    import onnx
+
+    for tensor in onnx.load(path, load_external_data=False).graph.initializer:
+        place = {entry.key: entry.value for entry in tensor.external_data}
+        if place:
+            data = path.with_name(place["location"])
+            end = int(place.get("offset", 0)) + int(place.get("length", 0))
+            if data.stat().st_size < end:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(data))
 
 
 def onnx_bytes(weights: Weights) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import gguf
 import numpy as np
@@ -60,8 +61,18 @@ def _write_tensors(writer: GGUFWriter, name: str, tensors: Sequence[FileTensor])
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for tensor in track(tensors, f"writing {name}"):
-        writer.write_tensor_data(tensor.encoded())
+        writer.write_tensor_data(tensor.encoded().view(Checked))
     writer.close()
+
+
+class Checked(np.ndarray[Any, Any]):
+    """An array that the library writes through Python's file. NumPy's own `tofile` writes through a second
+    buffer of the C library and does not notice that a disk is full when it empties it.
+    """
+
+    def tofile(self, file: BinaryIO) -> None:  # type: ignore[override]
+        """Write the values. Raises OSError."""
+        file.write(np.ascontiguousarray(self).data.cast("B"))
 
 
 def _check_place(out: Path, tensors: Sequence[FileTensor]) -> None:
