@@ -20,7 +20,7 @@ TRACES = re.compile(
     r"Traceback|^  File \"|^Exception ignored|^\s*\w+(Error|Exception|Interrupt)\b[:(]|\w+Warning: |"
     r"^Process \w+-\d|leaked semaphore|Segmentation|\bterminate called"
 )
-TIMES = ("seconds", "peak_memory", "working")  # what one call took and used; a resumed one uses less
+TIMES = ("seconds", "peak_memory")
 TIMED_TEXT = re.compile(r"\d+(\.\d+)? (MiB|GiB|s|ms|seconds|min)\b|<td>\d+(\.\d+)?</td>")
 TIMED = {"results.json", "report.html", "history.jsonl", "sweep.json", "matrix.json", "matrix.html"}
 OWN = {"logs"}  # of the campaign, in a case's folder

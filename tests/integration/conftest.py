@@ -49,11 +49,11 @@ def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
         capsys.readouterr()
         assert execute([str(argument) for argument in arguments]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        lines = [line for line in said.err.splitlines() if line.startswith("tailor: ")]
+        output = capsys.readouterr()
+        assert output.out == ""
+        lines = [line for line in output.err.splitlines() if line.startswith("tailor: ")]
         assert len(lines) == 1
-        assert "Traceback" not in said.err
+        assert "Traceback" not in output.err
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
         return lines[0]
 

@@ -37,8 +37,8 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     def command(*words: str | Path) -> tuple[int, str]:
         code = execute([str(word) for word in words])
-        said = capsys.readouterr()
-        return code, said.out if code == 0 else said.err
+        output = capsys.readouterr()
+        return code, output.out if code == 0 else output.err
 
     return command
 
@@ -58,11 +58,11 @@ def test_every_verb_has_the_flag(odd: Path, tmp_path: Path, run: Run) -> None:
         ("prompts", "rank", odd, "world_boolq", "--shots", "2"),
     ]
     for words in verbs:
-        code, said = run(*words)
-        assert (code, REFUSAL in said) == (2, True), (words, said)
-        assert f"{odd / 'config.json'}: " in said
-        code, said = run(*words, *FLAGS)
-        assert code == 0, (words, said)
+        code, output = run(*words)
+        assert (code, REFUSAL in output) == (2, True), (words, output)
+        assert f"{odd / 'config.json'}: " in output
+        code, output = run(*words, *FLAGS)
+        assert code == 0, (words, output)
     for name in ("small", "healed", "tuned", "hf"):  # none of the results needs it again
         assert run("measure", tmp_path / name, "--config-only", "--json")[0] == 0
     assert run("evaluate", tmp_path / "tuned", *SCORE)[0] == 0
@@ -79,8 +79,8 @@ def test_a_run_has_the_flag_and_the_key(odd: Path, tmp_path: Path, run: Run) -> 
         "heal: {texts: 2, length: 4, epochs: 1}\ntune: {shots: 2, epochs: 1, prompt: harness}\n"
         "evaluate: {limit: 2}\nexport: {formats: []}\n"
     )
-    code, said = run("run", recipe, "--out", tmp_path / "run")
-    assert (code, REFUSAL in said) == (2, True)
+    code, output = run("run", recipe, "--out", tmp_path / "run")
+    assert (code, REFUSAL in output) == (2, True)
     assert not (tmp_path / "run").exists()
     assert run("run", recipe, "--out", tmp_path / "run", *FLAGS)[0] == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/manifest.json")}

@@ -28,9 +28,9 @@ def test_a_directory_that_is_no_checkpoint(say: Say, tmp_path: Path, form: str) 
     folder = tmp_path / "letters"
     folder.mkdir()
     (folder / "letter.txt").write_text("Dear reader")
-    said = say("export", folder, "--to", form, "--out", tmp_path / "out")
-    assert "letters has no config.json" in said
-    assert "name a checkpoint directory" in said
+    output = say("export", folder, "--to", form, "--out", tmp_path / "out")
+    assert "letters has no config.json" in output
+    assert "name a checkpoint directory" in output
 
 
 def test_an_adapter_alone(say: Say, tmp_path: Path) -> None:
@@ -39,16 +39,16 @@ def test_an_adapter_alone(say: Say, tmp_path: Path) -> None:
 
 
 def test_a_quantisation_whose_rows_do_not_fit(say: Say, model: Path, tmp_path: Path) -> None:
-    said = say("export", model, "--to", "gguf", "--dtype", "q8_0", "--out", tmp_path / "model.gguf")
-    assert "rows of 48 do not fit q8_0, which takes multiples of 32" in said
-    assert "f16, bf16 and f32 fit" in said
-    assert "`align`" in said
+    output = say("export", model, "--to", "gguf", "--dtype", "q8_0", "--out", tmp_path / "model.gguf")
+    assert "rows of 48 do not fit q8_0, which takes multiples of 32" in output
+    assert "f16, bf16 and f32 fit" in output
+    assert "`align`" in output
 
 
 def test_a_quantisation_that_is_not_there(say: Say, model: Path, tmp_path: Path) -> None:
-    said = say("export", model, "--to", "gguf", "--dtype", "q4_k", "--out", tmp_path / "model.gguf")
-    assert "no dtype 'q4_k'" in said
-    assert "q8_0" in said
+    output = say("export", model, "--to", "gguf", "--dtype", "q4_k", "--out", tmp_path / "model.gguf")
+    assert "no dtype 'q4_k'" in output
+    assert "q8_0" in output
 
 
 @pytest.mark.parametrize("out", ["model.gguf", "folder"])
@@ -58,9 +58,9 @@ def test_a_tokenizer_without_a_pre_tokenizer_in_llama_cpp(
     byte_level(
         model, pre_tokenizers.Sequence([pre_tokenizers.Punctuation(), pre_tokenizers.ByteLevel(False)])
     )
-    said = say("export", model, "--to", "gguf", "--out", tmp_path / out)
-    assert "llama.cpp has no pre-tokenizer like its Punctuation + ByteLevel" in said
-    assert "export to hf instead" in said
+    output = say("export", model, "--to", "gguf", "--out", tmp_path / out)
+    assert "llama.cpp has no pre-tokenizer like its Punctuation + ByteLevel" in output
+    assert "export to hf instead" in output
 
 
 @pytest.mark.parametrize(("form", "out"), [("hf", "out"), ("gguf", "model.gguf"), ("gguf", "out")])
@@ -70,9 +70,9 @@ def test_no_space_on_the_disk(
     layered([LayerWidths(4, 2, 64)]).save_pretrained(tmp_path / "model")
     byte_level(tmp_path / "model")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    said = say("export", tmp_path / "model", "--to", form, "--out", tmp_path / out)
-    assert "free" in said
-    assert "another disk" in said
+    output = say("export", tmp_path / "model", "--to", form, "--out", tmp_path / out)
+    assert "free" in output
+    assert "another disk" in output
 
 
 def test_an_output_that_holds_something_else(say: Say, model: Path, tmp_path: Path) -> None:

@@ -37,9 +37,9 @@ def prune(model: Path, tokens: str, *more: str) -> list[str]:
 def test_unknown_recipe_key(say: Say, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("model: world\ntasks: [world_boolq]\nprune: {ratoi: 0.5}\n")
-    said = say("run", recipe, "--out", tmp_path / "out")
-    assert "mine.yaml" in said
-    assert "did you mean 'ratio'" in said
+    output = say("run", recipe, "--out", tmp_path / "out")
+    assert "mine.yaml" in output
+    assert "did you mean 'ratio'" in output
 
 
 @pytest.mark.parametrize("ratio", ["0", "1", "-0.1", "1.5"])
@@ -48,9 +48,9 @@ def test_ratio_outside(say: Say, pico: Path, tokens: str, ratio: str) -> None:
 
 
 def test_layer_range_outside_the_model(say: Say, pico: Path, tokens: str) -> None:
-    said = say(*prune(pico, tokens, "--layers", "1:4"))
-    assert "layers" in said
-    assert "3" in said
+    output = say(*prune(pico, tokens, "--layers", "1:4"))
+    assert "layers" in output
+    assert "3" in output
 
 
 def test_budget_out_of_reach(say: Say, pico: Path, tokens: str) -> None:
@@ -61,17 +61,17 @@ def test_unknown_family(say: Say, tmp_path: Path, tokens: str) -> None:
     GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=32)).save_pretrained(
         tmp_path / "gpt2"
     )
-    said = say(*prune(tmp_path / "gpt2", tokens))
-    assert "gpt2" in said
-    assert "llama" in said
+    output = say(*prune(tmp_path / "gpt2", tokens))
+    assert "gpt2" in output
+    assert "llama" in output
 
 
 def test_unknown_config_attribute(say: Say, pico: Path, tokens: str) -> None:
     config = json.loads((pico / "config.json").read_text())
     (pico / "config.json").write_text(json.dumps({**config, "attention_twist": 0.5}))
-    said = say(*prune(pico, tokens))
-    assert "attention_twist" in said
-    assert "--allow-config" in said
+    output = say(*prune(pico, tokens))
+    assert "attention_twist" in output
+    assert "--allow-config" in output
 
 
 def test_missing_shard(say: Say, pico: Path, tokens: str) -> None:
@@ -101,9 +101,9 @@ def test_pickled_weights(say: Say, pico: Path, tokens: str) -> None:
     for file in (*pico.glob("*.safetensors"), pico / "model.safetensors.index.json"):
         file.unlink()
     (pico / "pytorch_model.bin").write_bytes(b"\x80\x02")
-    said = say(*prune(pico, tokens))
-    assert "pickle" in said
-    assert "safetensors" in said
+    output = say(*prune(pico, tokens))
+    assert "pickle" in output
+    assert "safetensors" in output
 
 
 def test_no_such_model(say: Say, tmp_path: Path, tokens: str) -> None:
@@ -133,24 +133,24 @@ def rows_of(tmp_path: Path) -> Callable[..., str]:
 
 def test_50_shots_from_30_rows(say: Say, tmp_path: Path, rows_of: Callable[..., str]) -> None:
     data = rows_of(train=30, test=5)
-    said = say(
+    output = say(
         "tune", "world", "--task", "world_boolq", "--shots", "50", "--set", data, "--out", tmp_path / "out"
     )
-    assert "50" in said
-    assert "30" in said
+    assert "50" in output
+    assert "30" in output
 
 
 def test_task_without_the_asked_split(say: Say, tmp_path: Path, rows_of: Callable[..., str]) -> None:
     data = rows_of(train=60)
-    said = say("evaluate", "world", "--tasks", "world_boolq", "--set", data, "--out", tmp_path / "out")
-    assert "test" in said
-    assert "data" in said
+    output = say("evaluate", "world", "--tasks", "world_boolq", "--set", data, "--out", tmp_path / "out")
+    assert "test" in output
+    assert "data" in output
 
 
 def test_unknown_task_and_prompt(say: Say, tmp_path: Path) -> None:
     assert "did you mean 'world_boolq'" in say("evaluate", "world", "--tasks", "world_boolqq")
-    said = say("tune", "world", "--task", "world_boolq", "--prompt", "papr", "--out", tmp_path / "out")
-    assert "paper" in said
+    output = say("tune", "world", "--task", "world_boolq", "--prompt", "papr", "--out", tmp_path / "out")
+    assert "paper" in output
 
 
 def test_a_failed_run_leaves_a_copy_of_nothing(say: Say, tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def test_one_line(
     calibration = {"source": pico.parent / "tokens.safetensors", "samples": 10, "length": 16}
     wanted = [f"prune.calibration.{key}={value}" for key, value in calibration.items()]
     wanted += [f"prune.{setting}" for setting in settings]
-    said = refused(pico, capsys, wanted)
-    assert all(word in said for word in words), said
+    output = refused(pico, capsys, wanted)
+    assert all(word in output for word in words), output
 
 
 @pytest.mark.parametrize("name", ["short.txt", "short.jsonl"])
@@ -54,10 +54,10 @@ def test_text_that_is_too_short(pico: Path, capsys: pytest.CaptureFixture[str], 
 
     for file in ("tokenizer.json", "tokenizer_config.json"):
         (pico / file).write_bytes((Path(world.model_path()) / file).read_bytes())
-    said = refused(pico, capsys, [f"prune.calibration.source={pico.parent / name}"])
-    assert name in said
-    assert "too short for 10 windows of 64 tokens" in said
-    assert "tokens" in said or "rows" in said
+    output = refused(pico, capsys, [f"prune.calibration.source={pico.parent / name}"])
+    assert name in output
+    assert "too short for 10 windows of 64 tokens" in output
+    assert "tokens" in output or "rows" in output
 
 
 def refused(pico: Path, capsys: pytest.CaptureFixture[str], sets: list[str]) -> str:
@@ -65,9 +65,9 @@ def refused(pico: Path, capsys: pytest.CaptureFixture[str], sets: list[str]) -> 
     before = sorted(pico.parent.rglob("*"))
     arguments = [part for setting in sets for part in ("--set", setting)]
     assert execute(["prune", str(pico), "--out", str(pico.parent / "out"), *arguments]) == 2
-    said = capsys.readouterr().err
-    lines = [line for line in said.splitlines() if line.startswith("tailor: ")]
+    output = capsys.readouterr().err
+    lines = [line for line in output.splitlines() if line.startswith("tailor: ")]
     assert len(lines) == 1
-    assert "Traceback" not in said
+    assert "Traceback" not in output
     assert sorted(pico.parent.rglob("*")) == before
     return lines[0]

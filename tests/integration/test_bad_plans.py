@@ -41,18 +41,18 @@ def say(pico: Path, capsys: pytest.CaptureFixture[str]) -> Say:
         tokens = f"prune.calibration={{source: {home / 'tokens.safetensors'}, samples: 10, length: 16}}"
         sets = [part for setting in (tokens, *settings) for part in ("--set", setting)]
         assert execute(["prune", str(pico), "--out", str(home / "out"), *sets]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert "Traceback" not in said.err
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert "Traceback" not in output.err
         assert sorted(home.rglob("*")) == before
-        (line,) = [line for line in said.err.splitlines() if line.startswith("tailor: ")]
+        (line,) = [line for line in output.err.splitlines() if line.startswith("tailor: ")]
         return line
 
     return run
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "output"),
     [
         (
             ["prune.ratio=0.95", "prune.layers=[1, 2]"],
@@ -82,9 +82,9 @@ def say(pico: Path, capsys: pytest.CaptureFixture[str]) -> Say:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_had_is_said_in_one_line(say: Say, settings: list[str], said: str) -> None:
+def test_what_cannot_be_had_is_said_in_one_line(say: Say, settings: list[str], output: str) -> None:
     line = say(*settings)
-    for part in said.split(".*"):
+    for part in output.split(".*"):
         assert part in line
 
 

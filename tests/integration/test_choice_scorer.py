@@ -73,9 +73,9 @@ class Ours(Model):
 @pytest.mark.parametrize("form", ["plain", "shaped"])
 @pytest.mark.parametrize("fewshot", [0, 5])
 def test_numbers_are_hflms(name: str, form: str, fewshot: int, stories: Loaded, data: Path) -> None:
-    asked = Questions.of(load_task(name), "harness", str(data / name), limit=LIMIT, fewshot=fewshot, seed=1)
+    wanted = Questions.of(load_task(name), "harness", str(data / name), limit=LIMIT, fewshot=fewshot, seed=1)
     theirs, ours = Theirs(*stories[form], None), Ours(*stories[form], None)
-    (expected, right), (found, same) = score_task(theirs, asked), score_task(ours, asked)
+    (expected, right), (found, same) = score_task(theirs, wanted), score_task(ours, wanted)
     assert len(ours.seen) >= 2 * LIMIT
     assert [v for v, _ in ours.seen] == pytest.approx([v for v, _ in theirs.seen], abs=1e-4)
     assert [greedy for _, greedy in ours.seen] == [greedy for _, greedy in theirs.seen]
@@ -101,7 +101,7 @@ def test_lm_evals_own_command_line_knows_it(shared: Path, tmp_path: Path) -> Non
     rows = (shared / "data" / "openbookqa" / "test.jsonl").read_text().splitlines()[:20]
     (tmp_path / "rows.jsonl").write_text("\n".join(rows))
     (tmp_path / "owls.yaml").write_text(TASK.format(rows=tmp_path / "rows.jsonl", cache=tmp_path))
-    said = {}
+    output = {}
     for model in ("hf", "tailor"):
         command = [
             sys.executable, "-m", "tailored_llama.integrations.lm_eval", "run",
@@ -111,18 +111,18 @@ def test_lm_evals_own_command_line_knows_it(shared: Path, tmp_path: Path) -> Non
         ]  # fmt: skip
         subprocess.run(command, capture_output=True, text=True, check=True)
         (file,) = (tmp_path / model).rglob("results_*.json")
-        said[model] = json.loads(file.read_text())["results"]["owls"]["acc,none"]
-    assert said["hf"] == said["tailor"]
+        output[model] = json.loads(file.read_text())["results"]["owls"]["acc,none"]
+    assert output["hf"] == output["tailor"]
 
 
 def test_rolling_log_likelihoods_too(stories: Loaded) -> None:
     from lm_eval.api.instance import Instance
 
     model, tokenizer = stories["plain"]
-    asked = [Instance("loglikelihood_rolling", {}, ("Once upon a time there was an owl. " * 60,), 0)]
+    wanted = [Instance("loglikelihood_rolling", {}, ("Once upon a time there was an owl. " * 60,), 0)]
     with torch.inference_mode():
         one, other = (
-            kind(pretrained=model, tokenizer=tokenizer, device="cpu").loglikelihood_rolling(asked, True)
+            kind(pretrained=model, tokenizer=tokenizer, device="cpu").loglikelihood_rolling(wanted, True)
             for kind in (HFLM, Tailor)
         )
     assert one == pytest.approx(other, rel=1e-5)

@@ -84,9 +84,9 @@ def test_it_is_shown(finished: tuple[Path, MatrixResults], recipe: dict[str, Any
     file.write_text(json.dumps(recipe))
     command = ["matrix", str(file), "--out", str(out), "--general", str(general_of(recipe))]
     assert execute(command) == 0
-    said = capsys.readouterr().out
-    assert "Tuned on the row, tested on the column" in said
-    assert "untuned" in said
+    printed = capsys.readouterr().out
+    assert "Tuned on the row, tested on the column" in printed
+    assert "untuned" in printed
     assert execute([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["cells"] == found.to_json()["cells"]
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json")} == made
@@ -113,11 +113,11 @@ def test_what_stops_a_matrix_is_said_before_it_begins(
     file.write_text(json.dumps(recipe))
     (tmp_path / "few.jsonl").write_text(json.dumps(GENERAL[0]))
     out = tmp_path / "out"
-    for more, said in (
+    for more, printed in (
         ([], "--general FILE.jsonl"),
         (["--general", str(tmp_path / "nowhere.jsonl")], "nowhere.jsonl"),
         (["--general", str(tmp_path / "few.jsonl")], "4 shots requested, but"),
     ):
         assert execute(["matrix", str(file), "--out", str(out), *more]) == 2
-        assert said in capsys.readouterr().err
+        assert printed in capsys.readouterr().err
         assert not out.exists()

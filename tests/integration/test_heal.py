@@ -29,10 +29,10 @@ def test_the_student_expects_more_of_what_its_teacher_expects(
     out = healed(base, unpruned, data, out=tmp_path / "out")
     before, after, other = (AutoModelForCausalLM.from_pretrained(path) for path in (base, out, unpruned))
     assert apart(after, other) < 0.7 * apart(before, other)
-    told = json.loads((out / "texts.json").read_text())
-    assert told["texts"] == 40
-    assert told["prompts"] == 8 * 5, "every wording of every shot"
-    assert all(len(text.split()) > 1 for text in told["examples"])
+    record = json.loads((out / "texts.json").read_text())
+    assert record["texts"] == 40
+    assert record["prompts"] == 8 * 5, "every wording of every shot"
+    assert all(len(text.split()) > 1 for text in record["examples"])
     losses = [json.loads(line)["loss"] for line in (out / "history.jsonl").read_text().splitlines()]
     assert len(losses) == 8 * 5
     assert sum(losses[-5:]) < sum(losses[:5])
@@ -117,11 +117,11 @@ def test_a_plan_that_waits_beside_its_model_is_not_what_was_cut(base: Path, tmp_
     small = prune(model, plan=model / "plan.json", out=tmp_path / "small")
     assert not (small / "cut.json").exists()
     smaller = prune(small, ratio=0.2, criterion="l2", out=tmp_path / "smaller")
-    told, second = what_was_cut(smaller), json.loads((smaller / "plan.json").read_text())
-    assert told is not None
-    assert told.params is not None
-    assert told.params.before > second["params"]["before"]
-    assert told.ratio == pytest.approx(0.36)
+    record, second = what_was_cut(smaller), json.loads((smaller / "plan.json").read_text())
+    assert record is not None
+    assert record.params is not None
+    assert record.params.before > second["params"]["before"]
+    assert record.ratio == pytest.approx(0.36)
 
 
 def test_layers_that_go_in_two_cuts_are_told_by_their_first_numbers() -> None:
@@ -133,10 +133,10 @@ def test_layers_that_go_in_two_cuts_are_told_by_their_first_numbers() -> None:
     layers = {"kept": {"layers": [1, 3]}}
     assert one_after_another(first, then.model_copy(update=layers)).layers == [2, 5]
     assert one_after_another(first, then).layers == [0, 2, 3, 5]
-    told = one_after_another(first.model_copy(update={"kept": {}}), then.model_copy(update=layers))
-    assert told.layers == [1, 3]
-    assert told.ratio == pytest.approx(0.4)
-    assert told.to_json() == {
+    record = one_after_another(first.model_copy(update={"kept": {}}), then.model_copy(update=layers))
+    assert record.layers == [1, 3]
+    assert record.ratio == pytest.approx(0.4)
+    assert record.to_json() == {
         "source": {"model": "m"}, "kept": {"layers": [1, 3]}, "params": {"before": 100, "after": 60},
         "settings": {"ratio": 0.4},
     }  # fmt: skip

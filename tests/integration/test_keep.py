@@ -58,12 +58,12 @@ def test_distributions_stay_while_a_stage_needs_them_and_with_keep_all(
         with pytest.raises(KeyboardInterrupt):
             run(recipe(base, data), out)
     (left,) = names(out, "teacher-*")  # that of healing is gone: healing is complete
-    asked = teacher.distributions
+    original = teacher.distributions
     with monkeypatch.context() as patch:
         patch.setattr(teacher, "distributions", None)  # both tunings find it there
         run(recipe(base, data, keep="all"), out)
     assert names(out, "teacher-*") == [left], "what is kept outlives the run"
-    assert teacher.distributions is asked
+    assert teacher.distributions is original
     run(recipe(base, data), out)
     assert not names(out, "teacher-*")
 

@@ -42,6 +42,6 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, capsys: pytest.C
     weights.write_bytes(weights.read_bytes()[:-100])
     capsys.readouterr()
     assert execute(["measure", str(tmp_path / "cut")]) == 2
-    said = capsys.readouterr()
-    assert "model.safetensors" in said.err
-    assert len(said.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert "model.safetensors" in output.err
+    assert len(output.err.splitlines()) == 1

@@ -73,15 +73,17 @@ for elsewhere in (("tune", "write_checkpoint"), ("heal", "merge_adapter")):
     CASES += [(*elsewhere, *FAILURES[kind]) for kind in (0, -1)]
 
 
-@pytest.mark.parametrize(("verb", "at", "error", "raised", "said"), CASES, ids=lambda value: repr(value)[:24])
+@pytest.mark.parametrize(
+    ("verb", "at", "error", "raised", "printed"), CASES, ids=lambda value: repr(value)[:24]
+)
 def test_the_next_call_does_not_train_again(
-    verb: str, at: str, error: Exception, raised: type[Exception], said: str, tmp_path: Path,
+    verb: str, at: str, error: Exception, raised: type[Exception], printed: str, tmp_path: Path,
     base: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     count, out = Count(monkeypatch), tmp_path / "room" / "out"
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, at, raising(error))
-        with pytest.raises(raised, match=said) as caught:
+        with pytest.raises(raised, match=printed) as caught:
             work(verb, base, data, out)
     assert count.calls == 1
     assert not out.exists()

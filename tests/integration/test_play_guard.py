@@ -46,8 +46,8 @@ def test_the_page_answers_under_its_own_names(ask: Asgi, host: str) -> None:
 )
 def test_other_names_are_refused(ask: Asgi, host: str, method: str, path: str) -> None:
     """DNS rebinding: the name of another site, which by now stands for this machine."""
-    said = refused(ask(method, path, {"host": host, "origin": f"http://{host}", **JSON}))
-    assert said == f"refused: this is not the page's address; open http://{HOME}/"
+    output = refused(ask(method, path, {"host": host, "origin": f"http://{host}", **JSON}))
+    assert output == f"refused: this is not the page's address; open http://{HOME}/"
 
 
 def test_two_hosts_are_refused(ask: Asgi) -> None:
@@ -75,8 +75,8 @@ def test_two_hosts_are_refused(ask: Asgi) -> None:
     ("method", "path"), [("GET", "/"), ("GET", "/config"), ("POST", JOIN), ("OPTIONS", JOIN)]
 )
 def test_other_sites_are_refused(ask: Asgi, headers: dict[str, str], method: str, path: str) -> None:
-    asked = {"access-control-request-method": "POST", **JSON, **headers}
-    assert refused(ask(method, path, asked, b"{}")) == "refused: the request comes from another site"
+    requested = {"access-control-request-method": "POST", **JSON, **headers}
+    assert refused(ask(method, path, requested, b"{}")) == "refused: the request comes from another site"
 
 
 def test_a_link_opens_the_page_and_nothing_else(ask: Asgi) -> None:

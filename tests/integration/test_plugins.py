@@ -206,9 +206,11 @@ def test_errors_are_one_line(tailor: Run, mine: Path, model: Path, tmp_path: Pat
         (SPREAD.replace("dim=1, ", ""), "scores of shape ()"),
     ):
         (mine / "criteria" / "spread.py").write_text(text)
-        said = tailor(*cut, code=2)
-        assert [line for line in said.splitlines() if line.startswith("tailor:")] == said.splitlines()[-1:]
-        assert reason in said
+        output = tailor(*cut, code=2)
+        assert [line for line in output.splitlines() if line.startswith("tailor:")] == output.splitlines()[
+            -1:
+        ]
+        assert reason in output
         assert not out.exists()
     (mine / "criteria" / "taylor.py").write_text(SPREAD)
     assert "the criterion taylor of tailored_llama" in tailor("criteria", code=2)

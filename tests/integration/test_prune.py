@@ -49,8 +49,8 @@ def test_taylor_knows_what_matters(stories: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(stories)
     torch.manual_seed(0)
     start = torch.full((24, 1), model.config.bos_token_id)
-    told = model.generate(start, max_new_tokens=95, min_new_tokens=95, do_sample=True, pad_token_id=0)
-    seen, unseen = told[:12], told[12:]
+    record = model.generate(start, max_new_tokens=95, min_new_tokens=95, do_sample=True, pad_token_id=0)
+    seen, unseen = record[:12], record[12:]
 
     def lost(criterion: str, seed: int = 0) -> float:
         smaller = prune(model, tokens=seen, criterion=criterion, ratio=0.2, seed=seed)

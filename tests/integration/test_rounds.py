@@ -37,11 +37,11 @@ def test_a_run_in_rounds_ends_at_the_ratio_it_was_asked_for(
     healed_weights = checkpoint.weights_digest(checkpoint.open_weights(tmp_path / "run" / "heal"))
     assert manifest["weights"] == healed_weights
     assert "pruned, healed" in (tmp_path / "run" / "report.html").read_text()
-    told = what_was_cut(tmp_path / "run" / "heal")
-    assert told is not None
-    assert told.params == Parameters(before=dense, after=rows["tuned"]["params"])
-    assert told.source.model == base.name
-    assert told.rounds == 3
+    record = what_was_cut(tmp_path / "run" / "heal")
+    assert record is not None
+    assert record.params == Parameters(before=dense, after=rows["tuned"]["params"])
+    assert record.source.model == base.name
+    assert record.rounds == 3
     card = card_of(tmp_path / "run" / "heal")
     assert '"rounds": 3' in card
     assert f"`pico`, cut from {dense:,} to {rows['tuned']['params']:,} parameters" in card

@@ -169,8 +169,8 @@ def test_an_input_that_is_replaced_in_the_middle_ends_the_run(
 def test_stages_that_the_recipe_does_not_request_any_more_are_cleared(copied: Path) -> None:
     (copied / "run" / "notes").mkdir()
     (copied / "run" / "notes" / "a.txt").write_text("mine")
-    asked = recipe(copied / "in", export={"formats": []})
-    run({**asked, "tasks": asked["tasks"][:1]}, copied / "run")
+    requested = recipe(copied / "in", export={"formats": []})
+    run({**requested, "tasks": requested["tasks"][:1]}, copied / "run")
     left = {path.name for path in (copied / "run").iterdir() if path.is_dir()}
     assert not [name for name in left if "weather" in name or "export" in name]
     assert {"notes", "prune", "tune-mood"} <= left
@@ -184,11 +184,11 @@ def test_the_second_of_two_processes_waits_and_reuses(copied: Path, caplog: pyte
     def other() -> None:
         complete = Store.complete
 
-        def told(self: Store, called: str, stage: Stage) -> Path:
+        def record(self: Store, called: str, stage: Stage) -> Path:
             begun.set()
             return complete(self, called, stage)
 
-        Store.complete = told  # type: ignore[method-assign]  # of the child process
+        Store.complete = record  # type: ignore[method-assign]  # of the child process
         os.environ["OMP_NUM_THREADS"] = "1"
         torch.set_num_threads(1)
         run(recipe(copied / "in"), copied / "run")

@@ -82,8 +82,8 @@ def test_a_model_that_was_cut_into_layers_of_other_widths_is_known_by_them(
 )  # fmt: skip
 def test_it_is_shown_alike(name: str, label: str, models: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(TEXT * 8)
-    asked: dict[str, Any] = {"perplexity": [str(tmp_path / "text.txt")], "length": 16}
-    row = evaluate(models[name], out=tmp_path / "scored", **asked)
+    requested: dict[str, Any] = {"perplexity": [str(tmp_path / "text.txt")], "length": 16}
+    row = evaluate(models[name], out=tmp_path / "scored", **requested)
     written = json.loads((tmp_path / "scored" / "results.json").read_text())
     results = Results(rows=[row])
     assert row.stage == written["rows"][0]["stage"]

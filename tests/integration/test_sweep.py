@@ -150,9 +150,9 @@ def test_what_would_stop_a_later_stage_is_said_before_the_first(
     changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     recipe = {key: value for key, value in RECIPE.items() if key != "sweep"}
-    for asked in (recipe, {**recipe, "sweep": {"seed": [1]}}):
+    for requested in (recipe, {**recipe, "sweep": {"seed": [1]}}):
         with pytest.raises(TailorError, match=message):
-            run(load_recipe(asked, [*changes.items()]), tmp_path / "out")
+            run(load_recipe(requested, [*changes.items()]), tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
 

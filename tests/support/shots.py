@@ -26,6 +26,6 @@ def shots_of(lengths: list[int], seed: int = 0) -> list[Shot]:
     ]
 
 
-def with_teacher(asked: list[Shot], taught: PreTrainedModel, top_k: int = VOCAB) -> list[Shot]:
-    found = teacher.distributions(taught, asked, top_k, "fp32")
-    return [replace(shot, teacher=own) for shot, own in zip(asked, found, strict=True)]
+def with_teacher(requested: list[Shot], taught: PreTrainedModel, top_k: int = VOCAB) -> list[Shot]:
+    found = teacher.distributions(taught, requested, top_k, "fp32")
+    return [replace(shot, teacher=own) for shot, own in zip(requested, found, strict=True)]

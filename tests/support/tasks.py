@@ -75,3 +75,15 @@ def choice_task(folder: Path, word: str = "owl") -> Path:
         write_split(folder, split, [{"text": f"{split[1]} {word} {i}", "label": i % 2} for i in range(6)])
     (folder / "choice.yaml").write_text(CHOICE)
     return folder / "choice.yaml"
+
+
+MOOD = """
+metric: acc
+scored: test
+max_length: 64
+fields: [text, mood]
+options: "['sad', 'happy']"
+gold: options.index(mood)
+source: {files: .}
+"""
+"""The head of a task file of one's own, without its prompts."""

@@ -41,10 +41,10 @@ def real(size: int = 10**15) -> None:
     torch.empty(size)
 
 
-@pytest.mark.parametrize(("error", "said"), KINDS, ids=lambda value: str(value)[:30])
-def test_every_kind_of_it_is_known(error: Exception, said: str) -> None:
+@pytest.mark.parametrize(("error", "output"), KINDS, ids=lambda value: str(value)[:30])
+def test_every_kind_of_it_is_known(error: Exception, output: str) -> None:
     assert out_of_memory(error)
-    assert said in describe(error)
+    assert output in describe(error)
     with pytest.raises(MemoryLimitError) as caught, memory_for("tune", "lower tune.batch_size"):
         raise error
     assert str(caught.value) == f"tune: {describe(error)}; lower tune.batch_size"
@@ -128,10 +128,10 @@ def test_every_stage_names_what_to_lower(
         ),
         "export": (lambda: export(model, out=out), "use a machine with more memory"),
     }  # fmt: skip
-    call, said = calls[verb]
+    call, output = calls[verb]
     with pytest.raises(MemoryLimitError, match=rf"^{verb}: the GPU is out of memory \(20\.00 GiB") as caught:
         call()
-    assert said in str(caught.value)
+    assert output in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not out.exists()
     left = [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")]

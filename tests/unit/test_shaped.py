@@ -141,7 +141,7 @@ def test_lora_trains_every_layer_merges_and_keeps_the_code_when_saved(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("widths", "said"),
+    ("widths", "output"),
     [
         (WIDTHS[:2], "have num_hidden_layers = 3 entries"),
         ("wide", "have num_hidden_layers = 3 entries, and is wide"),
@@ -152,8 +152,8 @@ def test_lora_trains_every_layer_merges_and_keeps_the_code_when_saved(tmp_path: 
         ([[True, 1, 4], *WIDTHS[1:]], r"layer_widths\[0\] is \[True, 1, 4\]"),
     ],
 )
-def test_widths_that_make_no_sense_are_refused(widths: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_widths_that_make_no_sense_are_refused(widths: Any, output: str) -> None:
+    with pytest.raises(ValueError, match=output):
         ShapedLlamaConfig(**PLAIN_SIZES, layer_widths=widths)
 
 

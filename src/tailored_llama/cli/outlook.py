@@ -14,9 +14,9 @@ from tailored_llama.workflows.sweep.outlook import SweepOutlook
 UNKNOWN = "\N{EN DASH}"
 
 
-def outlook_tables(outlook: Outlook | SweepOutlook) -> list[Table]:
+def outlook_tables(outlook: Outlook) -> list[Table]:
     """One table for a run; for a sweep one per cell, with the stages that no earlier cell has."""
-    if isinstance(outlook, Outlook):
+    if not isinstance(outlook, SweepOutlook):
         return [_table("", outlook.stages)]
     tables = []
     for number, cell in enumerate(outlook.cells, start=1):

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tailored_llama.data import Example
     from tailored_llama.results import MatrixResults, Measurement, PromptRanking, Results, SweepResults
     from tailored_llama.workflows.outlook import Outlook
-    from tailored_llama.workflows.sweep.outlook import SweepOutlook
 
 UNFOLDED = 10_000
 """Characters of a line that no program has to read in pieces."""
@@ -34,7 +33,7 @@ def show(result: Results | SweepResults, as_json: bool) -> None:
     )
 
 
-def show_outlook(outlook: Outlook | SweepOutlook, as_json: bool) -> None:
+def show_outlook(outlook: Outlook, as_json: bool) -> None:
     """The planned stages of a run: one JSON object, or a table with totals."""
     if as_json:
         print(to_json(outlook.to_json()))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailored_llama.checkpoint import remove
 from tailored_llama.errors import CheckpointError
-from tailored_llama.stage.manifest import foreign_files, read_manifest
+from tailored_llama.stage.manifest import MANIFEST, foreign_files, read_manifest
 
 TEACHER, TRAINED = "teacher", "trained"
 KINDS = (TEACHER, TRAINED)
@@ -31,12 +32,19 @@ class Working:
     used: list[Path] = field(default_factory=list)
 
     def names(self, place: Path) -> list[str]:
-        """Names of the used directories in `place`, for the manifest of the stage."""
-        return sorted({path.name for path in self.used if path.parent == place})
+        """Names of the used directories in `place`, for the manifest of the stage. Those of the teacher are
+        recorded by what was trained on it: a stage that resumes after the training does not use them.
+        """
+        used = {path.name for path in self.used if path.parent == place}
+        return sorted(name for name in used if name.startswith(TRAINED)) or sorted(used)
 
     def recall(self, place: Path, names: Sequence[str]) -> None:
-        """Take over the directories in `place` that a process used and was killed before it removed them."""
-        self.used += [place / name for name in names if NAME.fullmatch(name) and (place / name).is_dir()]
+        """Take over the directories in `place` that a killed process has not removed, and those they used."""
+        for path in (place / name for name in names if NAME.fullmatch(name)):
+            if (path / MANIFEST).is_file():
+                self.used.append(path)
+                with suppress(CheckpointError):
+                    self.recall(place, read_manifest(path).working)
 
     def trained(self) -> None:
         """Remove directories that only the training needed; in a workflow, other stages may need them too."""

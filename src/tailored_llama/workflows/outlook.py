@@ -81,9 +81,13 @@ class Outlook:
     def to_json(self) -> dict[str, Json]:
         """As `--json` prints it."""
         return {
-            "stages": [stage.to_json() for stage in self.stages], "seconds": self.seconds,
-            "disk": disk_json(self.need, self.there, self.free), "estimate": self.how,
+            **self.listed(), "seconds": self.seconds, "disk": disk_json(self.need, self.there, self.free),
+            "estimate": self.how,
         }  # fmt: skip
+
+    def listed(self) -> dict[str, Json]:
+        """What is listed: the stages."""
+        return {"stages": [stage.to_json() for stage in self.stages]}
 
 
 def outlook(work: Workload, steps: Sequence[Step], out: Path, survey: Survey | None = None) -> Outlook:

@@ -18,7 +18,7 @@ from tailored_llama.workflows.course import course_of
 from tailored_llama.workflows.outlook import Outlook, Pace, outlook, start
 from tailored_llama.workflows.preflight import check
 from tailored_llama.workflows.sweep import sweep
-from tailored_llama.workflows.sweep.outlook import SweepOutlook, sweep_outlook
+from tailored_llama.workflows.sweep.outlook import sweep_outlook
 from tailored_llama.workflows.tailor import tailor
 from tailored_llama.workflows.workload import Workload
 
@@ -38,9 +38,7 @@ def run(
         return _run(recipe, Path(out))
 
 
-def dry_run(
-    recipe: str | Path | Document | Recipe, out: str | Path, *, verify: bool = False
-) -> Outlook | SweepOutlook:
+def dry_run(recipe: str | Path | Document | Recipe, out: str | Path, *, verify: bool = False) -> Outlook:
     """What `run` with the same arguments would do: its stages in order, which of them are there, and the time
     and disk that the rest takes. Nothing is written. Raises what `run` raises before it starts, but for a
     disk without room.

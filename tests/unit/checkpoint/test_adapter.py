@@ -108,7 +108,7 @@ def test_pickled_weights_of_an_adapter_are_not_read(base: Path, adapter: Path) -
 
 def test_kinds_and_keys_that_are_not_followed(base: Path, adapter: Path) -> None:
     good = (adapter / CONFIG).read_text()
-    for changes, said in (
+    for changes, output in (
         ({"peft_type": "PROMPT_TUNING"}, "peft_type is 'PROMPT_TUNING'; only LoRA"),
         ({"peft_type": None}, "only LoRA"),
         ({"megatron_config": {"a": 1}, "megatron_core": "antigravity"}, "megatron_config is not supported"),
@@ -118,7 +118,7 @@ def test_kinds_and_keys_that_are_not_followed(base: Path, adapter: Path) -> None
         ({"r": "two"}, "adapter"),
     ):
         edit(adapter / CONFIG, **changes)
-        assert said in refusal(base, adapter), changes
+        assert output in refusal(base, adapter), changes
         (adapter / CONFIG).write_text(good)
     edit(adapter / CONFIG, of_tomorrow=None, runtime_config=None)
     load_tuned(base, adapter, base_unchecked=True)

@@ -54,12 +54,12 @@ def config_of(directory: Path) -> dict[str, Any]:
 def test_all_are_named_at_once_with_the_flags_that_accept_them(odd: Path) -> None:
     with pytest.raises(FamilyError) as caught:
         open_weights(odd)
-    said = str(caught.value)
-    assert said.startswith(f"{odd / 'config.json'}: ")
+    err = str(caught.value)
+    assert err.startswith(f"{odd / 'config.json'}: ")
     assert (
-        "attributes twist = 0.5, sparsity_pattern = '2:4', gate_scale = [1, 2]; if they do not change" in said
+        "attributes twist = 0.5, sparsity_pattern = '2:4', gate_scale = [1, 2]; if they do not change" in err
     )
-    assert "--allow-config twist --allow-config sparsity_pattern --allow-config gate_scale" in said
+    assert "--allow-config twist --allow-config sparsity_pattern --allow-config gate_scale" in err
     with pytest.raises(FamilyError, match=r"the attribute gate_scale = \[1, 2\]; if it does not change"):
         open_weights(odd, allow_config=ALLOW[:2])
     edit(odd, **{f"key_{number}": "x" * 500 for number in range(100)})

@@ -54,13 +54,13 @@ def test_quantised_checkpoints(tmp_path: Path, kind: str, also: dict[str, Any]) 
     for read in (open_weights, load_config):
         with pytest.raises(CheckpointError) as caught:
             read(directory)
-        said = str(caught.value)
+        output = str(caught.value)
         assert (
             f"config.json: the weights are quantised ({kind.split(',', maxsplit=1)[0]}); name the unquantised"
-            in said
+            in output
         )
-        assert "--allow-config" not in said
-        assert "\n" not in said
+        assert "--allow-config" not in output
+        assert "\n" not in output
 
 
 def test_quantised_without_weights_to_look_at(tmp_path: Path) -> None:
@@ -136,12 +136,12 @@ def test_multimodal_wrappers(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(FamilyError) as caught:
         load_config(tmp_path)
-    said = str(caught.value)
+    output = str(caught.value)
     inner = WRAPPERS[name].get("text_config", {}).get("model_type")
     inside = f" ({inner})" if inner else ""
-    assert f"config.json: {name} is a multimodal wrapper around a language model{inside}" in said
-    assert "did you mean" not in said
-    assert "\n" not in said
+    assert f"config.json: {name} is a multimodal wrapper around a language model{inside}" in output
+    assert "did you mean" not in output
+    assert "\n" not in output
 
 
 def test_every_wrapper_that_transformers_knows(tmp_path: Path) -> None:

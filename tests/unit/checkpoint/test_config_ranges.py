@@ -151,10 +151,10 @@ def test_values_that_describe_no_model(llama: Path, changes: dict[str, Any], wor
         with pytest.raises(CheckpointError) as caught:
             open_weights(llama)
         put(llama, before)
-        said = str(caught.value)
+        output = str(caught.value)
     else:
-        said = refusal(llama, changes)
-    assert words in said
+        output = refusal(llama, changes)
+    assert words in output
 
 
 @pytest.mark.parametrize(
@@ -195,14 +195,14 @@ def test_values_of_other_families(
 
 def test_a_default_beyond_the_vocabulary(picos: dict[str, Path]) -> None:
     # phi3's classes take 32000 where a config does not name a token for padding.
-    said = refusal(picos["phi3"], {}, gone="pad_token_id")
-    assert "pad_token_id is 32000, which is outside the vocabulary of 40" in said
+    output = refusal(picos["phi3"], {}, gone="pad_token_id")
+    assert "pad_token_id is 32000, which is outside the vocabulary of 40" in output
 
 
 def test_several_problems_are_named_together(llama: Path) -> None:
-    said = refusal(llama, {"hidden_size": -1, "rms_norm_eps": 0, "rope_parameters": {"rope_theta": 0}})
+    output = refusal(llama, {"hidden_size": -1, "rms_norm_eps": 0, "rope_parameters": {"rope_theta": 0}})
     for name in ("hidden_size", "rms_norm_eps", "rope_parameters.rope_theta"):
-        assert name in said
+        assert name in output
 
 
 @pytest.mark.parametrize(

@@ -26,16 +26,6 @@ from tests.support.pico import equal_bits, plain, saved, shaped, tokens
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
-@pytest.fixture
-def single(tmp_path: Path) -> Path:
-    return saved(plain(), tmp_path / "single")
-
-
-@pytest.fixture
-def sharded(tmp_path: Path) -> Path:
-    return saved(plain(), tmp_path / "sharded", max_shard_size="20KB")
-
-
 def edit(path: Path, **changes: object) -> None:
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, **changes}))

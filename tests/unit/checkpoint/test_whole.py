@@ -19,16 +19,6 @@ from tests.support.pico import equal_bits, plain, saved, shaped
 NORM = "model.norm.weight"
 
 
-@pytest.fixture
-def single(tmp_path: Path) -> Path:
-    return saved(plain(), tmp_path / "single")
-
-
-@pytest.fixture
-def sharded(tmp_path: Path) -> Path:
-    return saved(plain(), tmp_path / "sharded", max_shard_size="20KB")
-
-
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
@@ -173,11 +163,11 @@ def test_weights_that_the_config_denies_are_named_once(
         for _ in range(2):
             open_weights(directory)
     (record,) = caplog.records
-    said = record.getMessage()
-    assert said.count("\n") == 0
-    assert f"{directory}: 25 stored tensors unused with this config.json: " in said
-    assert "model.layers.0.self_attn." in said
-    assert "and 22 more; if the model needs them, correct attention_bias, num_hidden_layers" in said
+    output = record.getMessage()
+    assert output.count("\n") == 0
+    assert f"{directory}: 25 stored tensors unused with this config.json: " in output
+    assert "model.layers.0.self_attn." in output
+    assert "and 22 more; if the model needs them, correct attention_bias, num_hidden_layers" in output
 
 
 def test_a_model_that_holds_nothing_more_gives_no_warning(

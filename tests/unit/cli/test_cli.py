@@ -35,10 +35,10 @@ def test_what_the_user_can_mend_is_exit_code_2(
 ) -> None:
     monkeypatch.chdir(str(tmp_path))
     assert execute(arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "Traceback" not in said.err
-    assert len(said.err.splitlines()) == 1 or not arguments
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Traceback" not in output.err
+    assert len(output.err.splitlines()) == 1 or not arguments
     assert not list(Path(str(tmp_path)).iterdir())
 
 

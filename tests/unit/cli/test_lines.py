@@ -36,11 +36,11 @@ cli.main({!r})
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line of a refused command, which writes nothing on stdout."""
     assert execute(list(arguments)) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert len(said.err) <= LINE + len("tailor: \n")
-    return said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    assert len(output.err) <= LINE + len("tailor: \n")
+    return output.err
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.1, 0.3])

@@ -60,10 +60,10 @@ def say(own: Path, capsys: pytest.CaptureFixture[str]) -> Say:
         before = sorted(own.rglob("*"))
         capsys.readouterr()
         assert execute(command.split()) == 2
-        said = capsys.readouterr()
-        lines = [line for line in said.err.splitlines() if line.startswith("tailor: ")]
-        assert (len(lines), said.out) == (1, "")
-        assert "Traceback" not in said.err
+        output = capsys.readouterr()
+        lines = [line for line in output.err.splitlines() if line.startswith("tailor: ")]
+        assert (len(lines), output.out) == (1, "")
+        assert "Traceback" not in output.err
         assert sorted(own.rglob("*")) == before
         return lines[0]
 
@@ -82,8 +82,8 @@ TUNE = "tune model --task {} --shots 4 --set tune.epochs=1 --out out"
 @pytest.mark.parametrize("task", ["written", "picked"])
 def test_names_that_are_not_there(say: Say, task: str) -> None:
     assert "writen.yaml: no such task file" in say("evaluate model --tasks writen.yaml --out out")
-    said = say(f"evaluate model --tasks {task}.yaml --prompt plane --out out")
-    assert "no prompt 'plane' (did you mean 'plain'?)" in said
+    output = say(f"evaluate model --tasks {task}.yaml --prompt plane --out out")
+    assert "no prompt 'plane' (did you mean 'plain'?)" in output
     assert "no prompt 'plane'" in say(TUNE.format(f"{task}.yaml") + " --prompt plane")
 
 
@@ -97,33 +97,33 @@ def test_a_template_with_an_unknown_field(say: Say, task: str) -> None:
 @pytest.mark.parametrize(("task", "what"), [("written", "answer 0"), ("picked", "choice 1")])
 def test_an_answer_that_is_empty(say: Say, task: str, what: str) -> None:
     change("test.jsonl", '"test 2?", "answer": "no"', '"test 2?", "answer": " "')
-    said = say(f"evaluate model --tasks {task}.yaml --prompt plain --out out")
-    assert f"test.jsonl, row 3: task {task}: {what} is empty" in said
+    output = say(f"evaluate model --tasks {task}.yaml --prompt plain --out out")
+    assert f"test.jsonl, row 3: task {task}: {what} is empty" in output
 
 
 def test_a_metric_of_the_other_kind(say: Say) -> None:
     change("written.yaml", "exact_match", "acc")
-    said = say("prompts show written.yaml")
-    assert "written.yaml: metric: a task of kind generation needs one of exact_match, f1, rougeL" in said
+    output = say("prompts show written.yaml")
+    assert "written.yaml: metric: a task of kind generation needs one of exact_match, f1, rougeL" in output
 
 
 def test_an_answer_with_no_room_in_the_model(say: Say) -> None:
     change("written.yaml", "max_new_tokens: 8", "max_new_tokens: 48")
-    said = say("evaluate model --tasks written.yaml --prompt plain --out out")
-    assert "a model with context 48 cannot generate 48 tokens" in said
+    output = say("evaluate model --tasks written.yaml --prompt plain --out out")
+    assert "a model with context 48 cannot generate 48 tokens" in output
 
 
 def test_a_loss_that_ranks_choices_where_there_are_none(say: Say) -> None:
-    said = say(TUNE.format("written.yaml") + " --prompt plain --set tune.loss=choice")
-    assert "the answers of task written are written" in said
+    output = say(TUNE.format("written.yaml") + " --prompt plain --set tune.loss=choice")
+    assert "the answers of task written are written" in output
 
 
 def test_an_overlap_that_is_refused(say: Say) -> None:
     Path("train.jsonl").write_text(Path("test.jsonl").read_text().replace("test 0", "Train, 0"))
-    said = say(TUNE.format("picked.yaml") + " --prompt plain --set tune.overlap=refuse")
-    assert "train.jsonl: 3 training rows reappear in the scored split (the first is row 2)" in said
-    said = say(TUNE.format("picked.yaml") + " --prompt plain")
-    assert "has 1 training rows (3 more reappear in the scored split)" in said
+    output = say(TUNE.format("picked.yaml") + " --prompt plain --set tune.overlap=refuse")
+    assert "train.jsonl: 3 training rows reappear in the scored split (the first is row 2)" in output
+    output = say(TUNE.format("picked.yaml") + " --prompt plain")
+    assert "has 1 training rows (3 more reappear in the scored split)" in output
 
 
 def test_settings_that_do_not_exist(say: Say) -> None:

@@ -19,11 +19,11 @@ class Session:
     """Answers the first requests with an error, and the rest with a page."""
 
     def __init__(self, failures: int) -> None:
-        self.failures, self.asked = failures, 0
+        self.failures, self.requests = failures, 0
 
     def head(self, url: str, timeout: float) -> None:
-        self.asked += 1
-        if self.asked <= self.failures:
+        self.requests += 1
+        if self.requests <= self.failures:
             raise ConnectionError(url)
 
 
@@ -45,7 +45,7 @@ def test_no_network_is_reported_after_one_retry(monkeypatch: pytest.MonkeyPatch)
     started = time.monotonic()
     with pytest.raises(DataError, match=r"the hub does not answer .*give a local directory") as refused:
         read_rows("quiz", Source(hub="nosuch/quiz"), "test")
-    assert made.asked == 2
+    assert made.requests == 2
     assert time.monotonic() - started < 5
     assert "\n" not in str(refused.value)
     assert (constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE) == (False, False)

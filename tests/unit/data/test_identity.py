@@ -203,11 +203,11 @@ def test_a_division_is_seeded_and_leaks_nothing(numbers: list[int], share: float
     rows = [
         {"goal": f"Goal {n}", "sol1": f"a{i}", "sol2": f"b{i}", "label": 0} for i, n in enumerate(numbers)
     ]
-    asked = [task.question(row) for row in rows]
-    first, second = divide(asked, share, seed)
-    assert (first, second) == divide(asked, share, seed)
+    requested = [task.question(row) for row in rows]
+    first, second = divide(requested, share, seed)
+    assert (first, second) == divide(requested, share, seed)
     assert sorted(first + second) == list(range(len(rows)))
-    assert not any(repeated([asked[i] for i in first], [asked[i] for i in second]))
+    assert not any(repeated([requested[i] for i in first], [requested[i] for i in second]))
     largest = max(numbers.count(n) for n in numbers)
     if largest == 1:
         assert len(first) == min(max(round(share * len(rows)), 1), len(rows) - 1)

@@ -56,11 +56,11 @@ def own(folder: Path, kind: str, limit: int, words: int = 12) -> Path:
 @pytest.mark.parametrize("kind", ["choice", "written"])
 def test_a_longer_prompt_is_cut_on_the_left_and_counted(kind: str, tmp_path: Path) -> None:
     short, whole = own(tmp_path / "a", kind, 20), own(tmp_path / "b", kind, 200)
-    asked: dict[str, Any] = {"tokenizer": WORDS, "prompt": "plain"}
-    figures = {name: evaluate(MODEL, tasks=[name], **asked)["tasks"][kind] for name in (short, whole)}
+    given: dict[str, Any] = {"tokenizer": WORDS, "prompt": "plain"}
+    figures = {name: evaluate(MODEL, tasks=[name], **given)["tasks"][kind] for name in (short, whole)}
     assert (figures[short]["cut"], figures[whole]["cut"]) == (2, 0)
     # As a model of that context would have read it.
-    narrow = evaluate(worded(context=20 if kind == "choice" else 26), tasks=[whole], **asked)["tasks"][kind]
+    narrow = evaluate(worded(context=20 if kind == "choice" else 26), tasks=[whole], **given)["tasks"][kind]
     assert narrow == figures[short]
 
 
@@ -142,5 +142,5 @@ def test_no_question_of_the_world_is_cut() -> None:
     task = load_task("world_tell")
     for prompt in task.prompts:
         examples = task.examples(prompt, task.rows("scored")[:60])
-        asked = requests(words, examples, example_length(task, config), int(config.vocab_size))
-        assert not any(request.cut for request in asked)
+        given = requests(words, examples, example_length(task, config), int(config.vocab_size))
+        assert not any(request.cut for request in given)

@@ -59,12 +59,12 @@ def test_wrong_rows_name_file_row_and_field(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "output"),
     [("{}\n{", "line 2: not valid JSON"), ("[1]", "line 1: not a JSON object"), ("\n", "no rows")],
 )
-def test_wrong_json(tmp_path: Path, text: str, said: str) -> None:
+def test_wrong_json(tmp_path: Path, text: str, output: str) -> None:
     (tmp_path / "train.jsonl").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=output):
         load_task("boolq").rows("train", tmp_path)
 
 

@@ -17,17 +17,9 @@ from tailored_llama.names import check_name, check_path
 from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.preflight import check
 from tailored_llama.workflows.sweep.cells import cells_of
+from tests.support.tasks import MOOD
 
-TASK = """
-metric: acc
-scored: test
-max_length: 64
-fields: [text, mood]
-options: "['sad', 'happy']"
-gold: options.index(mood)
-source: {files: .}
-prompts: {plain: {context: "{{ text }} It was"}}
-"""
+TASK = MOOD + 'prompts: {plain: {context: "{{ text }} It was"}}\n'
 BAD_NAMES = [
     "", " ", ".", "..", "/", "a/b", "\\", "a\\b", "/../../../../x", "../../oops", "st/ory", "a\0b", "a\nb",
     "a\tb", "a\x7fb", "a\u2028b", "\ud800", "a\u202eb", "x" * 101, "日" * 50, "con", "NUL", "com1.txt",
@@ -90,11 +82,11 @@ def refused(path: Path) -> str:
     with pytest.raises(TaskError) as caught:
         load_task(path)
     assert time.process_time() - start < 3
-    said = str(caught.value)
-    assert path.name in said
-    assert said.isprintable()
-    assert len(said) <= LINE
-    return said
+    output = str(caught.value)
+    assert path.name in output
+    assert output.isprintable()
+    assert len(output) <= LINE
+    return output
 
 
 @pytest.mark.parametrize(
@@ -126,7 +118,7 @@ def test_a_task_that_is_no_file_is_one_line(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         (("max_length: 64", "max_length: 1e20"), "max_length"),
         (("max_length: 64", "max_length: .inf"), "max_length"),
@@ -148,9 +140,9 @@ def test_a_task_that_is_no_file_is_one_line(tmp_path: Path, capsys: pytest.Captu
     ],
     ids=range(17),
 )  # fmt: skip
-def test_a_bad_task_file_is_one_line(change: tuple[str, str], said: str, tmp_path: Path) -> None:
+def test_a_bad_task_file_is_one_line(change: tuple[str, str], output: str, tmp_path: Path) -> None:
     try:
-        assert said in refused(written(tmp_path, TASK.replace(*change)))
+        assert output in refused(written(tmp_path, TASK.replace(*change)))
     except pytest.fail.Exception:  # a long template that is read is no error
         assert "text ~" in change[1]
 

@@ -95,7 +95,7 @@ def test_a_task_file_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "output"),
     [
         ("metric:", "metrik:", r"mine.yaml: unknown key 'metrik' \(did you mean 'metric'\?\)"),
         ("{context:", "{kontext:", r"unknown key 'prompts.plain.kontext' \(did you mean 'context'\?\)"),
@@ -111,8 +111,8 @@ def test_a_task_file_of_ones_own(tmp_path: Path) -> None:
         ('{context: "', '{contexts: "[text]", context: "', "or contexts and one answer"),
     ],
 )
-def test_a_task_file_that_is_wrong(tmp_path: Path, old: str, new: str, said: str) -> None:
-    with pytest.raises(TaskError, match=said) as caught:
+def test_a_task_file_that_is_wrong(tmp_path: Path, old: str, new: str, output: str) -> None:
+    with pytest.raises(TaskError, match=output) as caught:
         load_task(own(tmp_path, old, new))
     assert "\n" not in str(caught.value)
     assert "mine.yaml" in str(caught.value)
@@ -128,7 +128,7 @@ def test_unknown_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         ({"text": None}, r"row 3: field 'text' of task mine is missing"),
         ({"kind": 2}, r"row 3: the label of task mine gives 2, which is none of its 2 options"),
@@ -136,8 +136,8 @@ def test_unknown_names() -> None:
         ({"kind": "blue"}, r"row 3: 'gold' of task mine: invalid literal"),
     ],
 )
-def test_a_row_that_is_wrong(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_a_row_that_is_wrong(tmp_path: Path, change: dict[str, Any], output: str) -> None:
+    with pytest.raises(DataError, match=output):
         load_task(own(tmp_path)).render("plain", {"text": "Snow.", "kind": 0} | change, 2)
 
 

@@ -66,7 +66,7 @@ def test_guessing_writes_nothing_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "output"),
     [
         (
             "metric: f1",
@@ -91,23 +91,23 @@ def test_guessing_writes_nothing_right(tmp_path: Path) -> None:
         ("max_new_tokens: 8", "max_new_tokens: 0", "generation.max_new_tokens: "),
     ],
 )
-def test_a_task_file_that_is_wrong(tmp_path: Path, old: str, new: str, said: str) -> None:
-    with pytest.raises(TaskError, match=said) as caught:
+def test_a_task_file_that_is_wrong(tmp_path: Path, old: str, new: str, output: str) -> None:
+    with pytest.raises(TaskError, match=output) as caught:
         load_task(own(tmp_path, old, new))
     assert "\n" not in str(caught.value)
     assert "mine.yaml" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "output"),
     [
         ([], "row 3: 'references' of task mine is an empty list"),
         (["Ada", " "], "row 3: task mine: answer 1 is empty"),
         ("Ada", "'references' of task mine: 'Ada' is not a list"),
     ],
 )
-def test_a_row_that_is_wrong(tmp_path: Path, names: Any, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_a_row_that_is_wrong(tmp_path: Path, names: Any, output: str) -> None:
+    with pytest.raises(DataError, match=output):
         load_task(own(tmp_path)).render("plain", {"text": "Ada sings.", "names": names}, 2)
 
 
@@ -122,5 +122,5 @@ def test_the_worlds_rows_fit_their_task(capsys: pytest.CaptureFixture[str]) -> N
             )
             assert all(task.generation.stop[0] not in example.answer for example in examples)
     assert execute(["prompts", "show", "world_tell"]) == 0
-    said = capsys.readouterr().out
-    assert f"* {task.examples('harness', task.rows('train')[:1])[0].context}[ " in said
+    output = capsys.readouterr().out
+    assert f"* {task.examples('harness', task.rows('train')[:1])[0].context}[ " in output

@@ -17,17 +17,9 @@ from tailored_llama.errors import DataError, RecipeError
 from tailored_llama.recipe import Calibration, read_yaml
 from tailored_llama.recipe.text import read_text
 from tailored_llama.stages.evaluate.perplexity import corpus
+from tests.support.tasks import MOOD
 
-TASK = """
-metric: acc
-scored: test
-max_length: 64
-fields: [text, mood]
-options: "['sad', 'happy']"
-gold: options.index(mood)
-source: {files: .}
-prompts: {plain: {context: "{{ text }}"}}
-"""
+TASK = MOOD + 'prompts: {plain: {context: "{{ text }}"}}\n'
 TEXTS = {
     "latin-1": "Le café est fermé.",
     "cp1252": "“The cake burned”, she said—it’s sad",
@@ -115,9 +107,9 @@ def test_bytes_that_are_no_text(own: Path) -> None:
 def test_the_message_on_the_command_line(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (own.parent / "train.csv").write_bytes("text,mood\nfermé,sad\n".encode("latin-1"))
     assert execute(["prompts", "show", str(own)]) == 2
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    assert "line 2: byte 0xe9 is not UTF-8; it is likely latin-1" in said.err
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert "line 2: byte 0xe9 is not UTF-8; it is likely latin-1" in printed.err
 
 
 def calibrated(path: Path) -> list[str]:

@@ -82,7 +82,7 @@ def test_an_end_that_the_text_brings_itself_stays() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_stage_reads_the_same_with_and_without_an_end(form: str, tmp_path: Path) -> None:
     words, plain, model = FORMS[form](), PLAIN[form](), worded()
-    asked = [Example((TEXT,) * 2, (" yes", " no"), 0, 0), Example(("", ""), (" yes", " the dog"), 1, 1)]
+    requested = [Example((TEXT,) * 2, (" yes", " no"), 0, 0), Example(("", ""), (" yes", " the dog"), 1, 1)]
     written = [Example((TEXT,), (" yes",), 0, 0, references=("yes",))]
 
     def read(tokens: PreTrainedTokenizerFast) -> list[Any]:
@@ -97,15 +97,15 @@ def test_every_stage_reads_the_same_with_and_without_an_end(form: str, tmp_path:
         ]  # fmt: skip
         lm = Model(model, tokens, None)
         instances = [
-            Instance("loglikelihood", {}, (e.contexts[i], e.answers[i]), i) for e in asked for i in (0, 1)
+            Instance("loglikelihood", {}, (e.contexts[i], e.answers[i]), i) for e in requested for i in (0, 1)
         ]
         for index, instance in enumerate(instances):
             instance.doc_id = index
         player = Player("pico", model, tokens)
         return [
             windows,
-            [shot.choices for shot in encode(tokens, [*asked, *written], 64)],
-            [question.loglikelihoods for question in score(model, tokens, asked)],
+            [shot.choices for shot in encode(tokens, [*requested, *written], 64)],
+            [question.loglikelihoods for question in score(model, tokens, requested)],
             lm.loglikelihood(instances),
             write(model, tokens, written, Generation(max_new_tokens=6, stop=())),
             perplexity(model, tokens, TEXT * 4, 8),

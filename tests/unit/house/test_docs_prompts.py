@@ -28,16 +28,16 @@ def test_every_key_of_a_task_and_a_prompt_is_explained() -> None:
 
 def test_metrics_are_those_of_the_tasks() -> None:
     table = PAGE.split("which metric is the main one", 1)[1]
-    said = {
+    output = {
         name: metric
         for names, metric in re.findall(r"^\| (`.*?`) \| (\w+) \|", table, re.M)
         for name in re.findall(r"`(\w+)`", names)
     }
     own = [name for name in task_names() if not name.startswith("world_") or name == "world_tell"]
-    assert said == {name: load_task(name).metric for name in own} | {
-        name: metric for name, metric in said.items() if name not in own
+    assert output == {name: load_task(name).metric for name in own} | {
+        name: metric for name, metric in output.items() if name not in own
     }
-    assert set(own) <= set(said)
+    assert set(own) <= set(output)
 
 
 def test_settings_and_commands_exist() -> None:

@@ -94,13 +94,13 @@ def test_only_missing_cells_run(figures: Path, tmp_path: Path, monkeypatch: pyte
     assert lab.main(options) == 0
     assert kept.is_file()
     assert len(called) == 2
-    asked = []
+    requested = []
     for command in called:
         sweep = json.loads(command[command.index("--set") + 1].removeprefix("sweep="))
         recipe = load_recipe("lab-real-cut", [("sweep", sweep)])
-        asked += [cell.recipe for cell in cells_of(recipe)]
+        requested += [cell.recipe for cell in cells_of(recipe)]
         assert command[-4:] == ["--set", "model=m", "--data", "rows"]
-    assert asked == [cell.recipe for cell in sorted(wanted[1:], key=lambda c: c.recipe.prune.ratio)]
+    assert requested == [cell.recipe for cell in sorted(wanted[1:], key=lambda c: c.recipe.prune.ratio)]
 
 
 def whole(seed: int, tuned: float) -> dict[str, Any]:

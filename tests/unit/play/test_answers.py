@@ -48,13 +48,13 @@ def adapter(base: Path, tmp_path: Path) -> Path:
 
 def test_answers_are_the_models_own(base: Path) -> None:
     (player,) = load_players([base])
-    said = player.answer(PROMPT, 9)
+    output = player.answer(PROMPT, 9)
     ids = load_tokenizer(base)(PROMPT, return_tensors="pt")["input_ids"]
     written = load_model(base).generate(ids, max_new_tokens=9, do_sample=False, pad_token_id=0)[
         0, ids.shape[1] :
     ]
-    assert said.text == load_tokenizer(base).decode(written, skip_special_tokens=True)
-    assert (said.read, said.tokens, said.cut) == (ids.shape[1], len(written), False)
+    assert output.text == load_tokenizer(base).decode(written, skip_special_tokens=True)
+    assert (output.read, output.tokens, output.cut) == (ids.shape[1], len(written), False)
     assert player.weight_bytes == sum(p.numel() * p.element_size() for p in player.model.parameters())
 
 
@@ -74,9 +74,9 @@ def test_probabilities_are_those_of_the_choices_among_themselves(base: Path) -> 
 
 def test_a_prompt_that_is_too_long_loses_its_beginning(base: Path) -> None:
     (player,) = load_players([base])
-    said = player.answer(TEXTS[0] * 40, 6)
-    assert said.cut
-    assert said.read == player.context - 6
+    output = player.answer(TEXTS[0] * 40, 6)
+    assert output.cut
+    assert output.read == player.context - 6
 
 
 def test_an_adapter_goes_on_the_base_that_is_named_with_it(base: Path, adapter: Path) -> None:
@@ -122,10 +122,10 @@ def test_a_row_is_asked_as_it_is_scored() -> None:
 def test_an_answer_that_is_written_has_no_choices(base: Path, tmp_path: Path) -> None:
     (player,) = load_players([base])
     (tmp_path / "test.jsonl").write_text('{"question": "Who sat on the cat?", "answer": "An owl did."}')
-    told = question("world_tell", "harness", 1, {"world_tell": str(tmp_path)})
-    assert told.choices == ()
-    assert typed(told.prompt, "", told) == told
-    assert f"Correct: {told.references[0]}" in columns([player], told, {"base": reply(player, told, 4)})
+    record = question("world_tell", "harness", 1, {"world_tell": str(tmp_path)})
+    assert record.choices == ()
+    assert typed(record.prompt, "", record) == record
+    assert f"Correct: {record.references[0]}" in columns([player], record, {"base": reply(player, record, 4)})
 
 
 def test_only_tasks_whose_rows_are_here_are_offered(base: Path, adapter: Path) -> None:
@@ -141,9 +141,9 @@ def test_only_tasks_whose_rows_are_here_are_offered(base: Path, adapter: Path) -
 def test_what_a_model_says_is_shown_and_never_run(base: Path) -> None:
     (player,) = load_players([base])
     mark = "<img src=x onerror=alert(1)> ${1+1} {{x}}"
-    said = {player.name: Reply(Answer(mark, 3, 0.1, 20.0, 5, cut=True), (0.25, 0.75))}
+    output = {player.name: Reply(Answer(mark, 3, 0.1, 20.0, 5, cut=True), (0.25, 0.75))}
     html = columns(
-        [player, Player("<b>", player.model, player.tokenizer)], Question("p", (mark, "b"), 1), said
+        [player, Player("<b>", player.model, player.tokenizer)], Question("p", (mark, "b"), 1), output
     )
     assert "<img" not in html
     assert "<b>" not in html.replace('<b class="tl-right">', "")
@@ -165,8 +165,8 @@ def test_text_alone_is_asked_without_choices(base: Path) -> None:
 
 def one_line(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     assert execute(["play", *map(str, arguments)]) == 2
-    said = capsys.readouterr()
-    (line,) = said.err.splitlines()
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
     return line
 
 
@@ -182,7 +182,7 @@ def test_mistakes_are_one_line(base: Path, adapter: Path, capsys: pytest.Capture
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        said = one_line(capsys, base, "--port", str(taken.getsockname()[1]))
-    assert "choose another port with --port" in said
+        output = one_line(capsys, base, "--port", str(taken.getsockname()[1]))
+    assert "choose another port with --port" in output
     assert "nowhere" in one_line(capsys, base, "nowhere/at-all-x")
     assert "name its base too" in one_line(capsys, adapter)

@@ -26,9 +26,9 @@ def test_published_sizes_from_a_config_alone(
     config.dtype = torch.float16
     config.to_json_file(tmp_path / "config.json")
     assert execute(["measure", str(tmp_path), "--config-only", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert (said["params"], said["macs"], said["weights_bytes"]) == (params, macs, 2 * params)
-    assert "speeds" not in said
+    output = json.loads(capsys.readouterr().out)
+    assert (output["params"], output["macs"], output["weights_bytes"]) == (params, macs, 2 * params)
+    assert "speeds" not in output
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
@@ -92,10 +92,10 @@ def test_settings_that_make_no_sense(tmp_path: Path, capsys: pytest.CaptureFixtu
     ):
         capsys.readouterr()
         assert execute(["measure", *arguments]) == 2
-        said = capsys.readouterr()
-        assert message in said.err
-        assert len(said.err.splitlines()) == 1
-        assert said.out == ""
+        output = capsys.readouterr()
+        assert message in output.err
+        assert len(output.err.splitlines()) == 1
+        assert output.out == ""
     with pytest.raises(RecipeError, match="no model"):
         measure([])
 

@@ -77,15 +77,15 @@ def test_heal_takes_its_fields_as_keywords() -> None:
 def test_evaluate_takes_settings(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("Once upon a time there was a house. " * 20)
-    asked: dict[str, Any] = {"perplexity": [str(text)], "length": 16}
-    row = evaluate("world", **asked)
-    same = evaluate("world", settings=Evaluate(**asked))
-    other = evaluate("world", settings=Evaluate(**asked | {"length": 64}), perplexity=[text], length=16)
+    requested: dict[str, Any] = {"perplexity": [str(text)], "length": 16}
+    row = evaluate("world", **requested)
+    same = evaluate("world", settings=Evaluate(**requested))
+    other = evaluate("world", settings=Evaluate(**requested | {"length": 64}), perplexity=[text], length=16)
     times = {"seconds", "peak_memory"}
     assert row.perplexity
     assert row.model_dump(exclude=times) == same.model_dump(exclude=times) == other.model_dump(exclude=times)
     with pytest.raises(RecipeError, match="evaluate: fewshot"):
-        evaluate("world", fewshot=-1, **asked)
+        evaluate("world", fewshot=-1, **requested)
 
 
 def test_settings_name_the_tasks() -> None:

@@ -37,7 +37,7 @@ def test_the_papers_recipes_carry_the_papers_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         ({"prune.ratoi": 0.2}, "did you mean 'ratio'"),
         ({"tunes": {}}, "did you mean 'tune'"),
@@ -50,21 +50,21 @@ def test_the_papers_recipes_carry_the_papers_settings() -> None:
         ({"tune.lora.rank": 3}, "unknown key 'tune.lora.rank'"),
     ],
 )
-def test_a_mistake_is_one_line_with_its_key(change: dict[str, object], said: str) -> None:
+def test_a_mistake_is_one_line_with_its_key(change: dict[str, object], output: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(MINIMAL, list(change.items()))
-    assert said in str(caught.value)
+    assert output in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_an_array_in_the_wrong_place_is_one_line_too() -> None:
     with pytest.raises(RecipeError) as refused:
         load_recipe({**MINIMAL, "prune": {"ratio": 0.2, "calibration": torch.zeros(4, 64, dtype=torch.int)}})
-    said = str(refused.value)
-    assert said.startswith("recipe: prune.calibration: input should be a valid dictionary")
-    assert "\n" not in said
-    assert said.endswith("...)")
-    assert len(said) < 200
+    output = str(refused.value)
+    assert output.startswith("recipe: prune.calibration: input should be a valid dictionary")
+    assert "\n" not in output
+    assert output.endswith("...)")
+    assert len(output) < 200
 
 
 def test_no_such_recipe_names_the_near_one() -> None:

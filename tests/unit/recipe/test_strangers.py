@@ -28,15 +28,15 @@ def refused(document: str | bytes, tmp_path: Path) -> str:
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert time.process_time() - start < 3
-    said = str(caught.value)
-    assert "stranger.yaml" in said
-    assert said.isprintable()
-    assert len(said) <= LINE
-    return said
+    output = str(caught.value)
+    assert "stranger.yaml" in output
+    assert output.isprintable()
+    assert len(output) <= LINE
+    return output
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "output"),
     [
         (BOMB, "its aliases expand to over"),
         (MERGED, "its aliases expand to over"),
@@ -78,12 +78,12 @@ def refused(document: str | bytes, tmp_path: Path) -> str:
     ],
     ids=range(37),
 )  # fmt: skip
-def test_what_is_no_document_is_one_line(document: str | bytes, said: str, tmp_path: Path) -> None:
-    assert said in refused(document, tmp_path)
+def test_what_is_no_document_is_one_line(document: str | bytes, output: str, tmp_path: Path) -> None:
+    assert output in refused(document, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         ({"seed": "2001-99-99"}, "seed: input should be a valid integer"),
         ({"seed": 2**64}, "seed: input should be less than"),
@@ -117,10 +117,10 @@ def test_what_is_no_document_is_one_line(document: str | bytes, said: str, tmp_p
     ],
     ids=range(29),
 )  # fmt: skip
-def test_a_value_beyond_its_bounds_is_one_line(change: dict[str, Any], said: str) -> None:
+def test_a_value_beyond_its_bounds_is_one_line(change: dict[str, Any], output: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(MINIMAL, list(change.items()))
-    assert said in str(caught.value)
+    assert output in str(caught.value)
     assert len(str(caught.value)) <= LINE
 
 
@@ -165,10 +165,10 @@ def test_a_home_directory_is_written_out(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_what_is_no_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in (str(tmp_path), "~nosuch/recipe.yaml", "x" * 300, "x/" * 3000, "", "/dev/null", "a\nb"):
         assert execute(["run", name, "--out", str(tmp_path / "out")]) == 2
-        said = capsys.readouterr()
-        assert said.out == ""
-        assert said.err.count("\n") == 1
-        assert len(said.err) < 700
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.count("\n") == 1
+        assert len(output.err) < 700
     assert list(tmp_path.iterdir()) == []
 
 

@@ -91,9 +91,9 @@ def test_the_page_has_a_table_that_sorts_and_the_pictures(runs: list[Path], tmp_
     values = re.findall(r'data-value="([^"]*)"', row)
     assert values[:4] == ["other", "taylor", "500000", "0.25"]
     assert [float(value) for value in values[12:15]] == [250.0, 2.5, 2**28]
-    said = text_of(page)
-    assert "2 runs" in said
-    assert "2.50×" in said
+    output = text_of(page)
+    assert "2 runs" in output
+    assert "2.50×" in output
     assert "http" not in page.replace("http://www.w3.org", "").replace("https://www.w3.org", "")
 
 

@@ -35,7 +35,7 @@ def test_one_page_without_network_and_with_everything_in_it(page: str) -> None:
     assert all(address.startswith("#") for address in parsed.addresses)
     assert "url(http" not in page
     assert "@import" not in page
-    said = text_of(page)
+    output = text_of(page)
     for expected in (
         "elsewhere/model, cut by 50% of its parameters", "90.0 ± 3.0", "micro-world", "chance",
         "60% of the parameters were removed: 2 M became 800 K", "keeps 61.1% of the dense",
@@ -48,7 +48,7 @@ def test_one_page_without_network_and_with_everything_in_it(page: str) -> None:
         "stock wording of lm-evaluation-harness", "1.53 MiB", "8.25",
         "At most 100 questions", "tailor run", "tailored-llama",
     ):  # fmt: skip
-        assert expected in said, expected
+        assert expected in output, expected
 
 
 def test_every_picture_says_in_words_what_it_shows(page: str) -> None:
@@ -143,10 +143,10 @@ def test_prompts_that_were_cut_are_said(run: Path, tmp_path: Path) -> None:
             entry["tasks"][TASKS[0]]["cut"] = 7
     (run / "results.json").write_text(json.dumps(content))
     cut = read_results("results.json", content)
-    said = "truncated on the left: " + TASKS[0].removeprefix("world_") + " 7 of 100."
-    assert said in report([run], tmp_path / "page.html").read_text()
-    assert said in str(tables(cut)[0].caption)
-    assert said not in str(tables(results())[0].caption)
+    output = "truncated on the left: " + TASKS[0].removeprefix("world_") + " 7 of 100."
+    assert output in report([run], tmp_path / "page.html").read_text()
+    assert output in str(tables(cut)[0].caption)
+    assert output not in str(tables(results())[0].caption)
 
 
 def test_numbers_in_words() -> None:

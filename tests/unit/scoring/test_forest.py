@@ -60,8 +60,8 @@ questions = st.lists(st.tuples(st.lists(tokens, min_size=1, max_size=10), answer
 @given(
     st.lists(tokens, max_size=8), questions, st.sampled_from(sorted(MODELS)), st.sampled_from([None, 1, 3])
 )
-def test_sharing_changes_nothing(prefix: list[int], asked: Any, name: str, batch_size: int | None) -> None:
-    pairs = [pair for context, choices in asked for pair in question(prefix, context, choices)]
+def test_sharing_changes_nothing(prefix: list[int], chosen: Any, name: str, batch_size: int | None) -> None:
+    pairs = [pair for context, choices in chosen for pair in question(prefix, context, choices)]
     check(MODELS[name], pairs, batch_size)
 
 

@@ -174,9 +174,9 @@ def test_the_command_line(
     out = tmp_path / "out"
     places = f"data={json.dumps(data)}"
     assert execute(["evaluate", str(broken), "--tasks", "boolq", "--set", places, "--out", str(out)]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    (line,) = said.err.strip().splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.strip().splitlines()
     assert line.startswith("tailor: task boolq, ")
     assert "row 1: " in line
     assert "up_proj.weight contains NaN; the checkpoint is damaged" in line

@@ -154,9 +154,9 @@ def test_figures_are_those_of_the_texts(plain: PreTrainedModel, task: Path) -> N
     row = evaluate(plain, tokenizer=tokenizer(), tasks=[task], prompt="plain", limit=4)
     (figures,) = row["tasks"].values()
     own = load_task(task)
-    asked = own.examples("plain", own.rows("scored"))[:4]
-    written = write(plain, tokenizer(), asked, own.generation)
-    scores = [text_scores(w.text, e.references) for w, e in zip(written, asked, strict=True)]
+    requested = own.examples("plain", own.rows("scored"))[:4]
+    written = write(plain, tokenizer(), requested, own.generation)
+    scores = [text_scores(w.text, e.references) for w, e in zip(written, requested, strict=True)]
     for metric in ("exact_match", "f1", "rougeL", "exact"):
         assert figures[metric] == pytest.approx(sum(s[metric] for s in scores) / 4)  # type: ignore[index]
     assert (figures["main"], figures["metric"], figures["chance"]) == (figures["f1"], "f1", 0)
@@ -170,8 +170,8 @@ def test_shots_stand_before_a_question_answered(plain: PreTrainedModel, task: Pa
     from tailored_llama.stages.evaluate.generation import _after
     from tailored_llama.stages.evaluate.questions import Questions
 
-    asked = Questions.of(load_task(task), "lines", None, limit=1, fewshot=2, seed=1)
-    example = _after(asked.shots, asked.examples[0])
+    requested = Questions.of(load_task(task), "lines", None, limit=1, fewshot=2, seed=1)
+    example = _after(requested.shots, requested.examples[0])
     assert example.context.count("r who") == 2
     assert example.context.endswith("\n\ne who is 0?\n")
     row = evaluate(plain, tokenizer=tokenizer(), tasks=[task], prompt="lines", limit=1, fewshot=2, seed=1)
@@ -182,9 +182,9 @@ def test_shots_stand_before_a_question_answered(plain: PreTrainedModel, task: Pa
 
 def test_outcomes_of_written_answers(plain: PreTrainedModel, task: Path) -> None:
     own = load_task(task)
-    asked = own.examples("plain", own.rows("train"))
-    found = outcomes(plain, tokenizer(), own, asked, description="")
-    request, *_ = requests(tokenizer(), asked, 256)
+    requested = own.examples("plain", own.rows("train"))
+    found = outcomes(plain, tokenizer(), own, requested, description="")
+    request, *_ = requests(tokenizer(), requested, 256)
     with torch.inference_mode():
         logits = plain(torch.tensor([request.ids])).logits[0].log_softmax(-1)
     places = range(len(request.ids) - len(request.answer), len(request.ids))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tailored_llama.stage import TRAINED, Stage, Working, complete, complete_beside
+from tailored_llama.stage import TEACHER, TRAINED, Stage, Working, complete, complete_beside
 
 
 def test_a_kill_after_the_result_is_complete_leaves_nothing_that_stays(
@@ -16,19 +16,25 @@ def test_a_kill_after_the_result_is_complete_leaves_nothing_that_stays(
     out = tmp_path / "out"
 
     def tuning() -> Stage:
-        def produce(folder: Path) -> None:
-            trained = Stage(TRAINED, {}, dict, lambda place: None, seed=1)
-            complete_beside(trained, folder.parent, made.working)
-            (folder / "merged").write_text("")
+        working = Working()
+        teacher = Stage(TEACHER, {}, dict, lambda place: None, seed=1)
 
-        made = Stage("tune", {}, dict, produce, seed=1)
-        return made
+        def train(place: Path) -> None:
+            complete_beside(teacher, place.parent, working)
+
+        trained = Stage(TRAINED, {}, dict, train, seed=1, working=working)
+
+        def merge(place: Path) -> None:
+            complete_beside(trained, place.parent, working)
+            (place / "merged").write_text("")
+
+        return Stage("tune", {}, dict, merge, seed=1, working=working)
 
     with monkeypatch.context() as patch:
         patch.setattr(Working, "clear", lambda *_: None)
         complete(tuning(), out)
     (tmp_path / ".out.lock").write_text("pid=1\nhost=gone\n")
-    assert len(list(tmp_path.glob(f"{TRAINED}-*"))) == 1
+    assert {path.name.split("-")[0] for path in tmp_path.glob("[!.]*")} == {"out", TRAINED, TEACHER}
     finished = (out / "manifest.json").stat().st_mtime_ns
     complete(tuning(), out)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -62,18 +62,18 @@ def likelihood(model: PreTrainedModel, choice: Request) -> Tensor:
     return alone(model, choice)[torch.arange(len(choice.answer)), torch.tensor(choice.answer)].sum()
 
 
-def direct(model: PreTrainedModel, asked: list[Shot], name: str, taught: PreTrainedModel) -> Tensor:
+def direct(model: PreTrainedModel, requested: list[Shot], name: str, taught: PreTrainedModel) -> Tensor:
     """The definition of each loss over one step."""
     if name == "answer":
-        right = [shot.choices[shot.gold] for shot in asked]
+        right = [shot.choices[shot.gold] for shot in requested]
         return -sum(likelihood(model, c) for c in right) / sum(len(c.answer) for c in right)
     if name == "choice":
         values = [
             torch.stack([w * likelihood(model, c) for w, c in zip(shot.weights, shot.choices, strict=True)])
-            for shot in asked
+            for shot in requested
         ]
-        return -sum(v.log_softmax(0)[s.gold] for v, s in zip(values, asked, strict=True)) / len(asked)
-    choices = [choice for shot in asked for choice in shot.choices]
+        return -sum(v.log_softmax(0)[s.gold] for v, s in zip(values, requested, strict=True)) / len(requested)
+    choices = [choice for shot in requested for choice in shot.choices]
     with torch.no_grad():
         targets = torch.cat([alone(taught, choice) for choice in choices])
     return kl_div(
@@ -112,12 +112,12 @@ def test_losses_and_gradients_are_those_of_the_definition(
 
 
 def test_weights_add_up_losses_and_their_gradients() -> None:
-    taught, asked = another(), shots()
+    taught, requested = another(), shots()
     ours, theirs = fresh(initializer_range=0.2), fresh(initializer_range=0.2)
     chosen = Tune(loss={"answer": 0.5, "choice": 2.0, "distill": 1.0})
     terms = terms_of(chosen)
-    total = weighted(terms, accumulate(ours, micro_batches(with_teacher(asked, taught)), terms, "fp32"))
-    expected = sum(w * direct(theirs, asked, name, taught) for name, w in chosen.loss.items())
+    total = weighted(terms, accumulate(ours, micro_batches(with_teacher(requested, taught)), terms, "fp32"))
+    expected = sum(w * direct(theirs, requested, name, taught) for name, w in chosen.loss.items())
     expected.backward()
     assert total == pytest.approx(expected.item(), rel=1e-4)
     torch.testing.assert_close(gradients(ours), gradients(theirs), atol=2e-6, rtol=2e-4)
@@ -125,14 +125,14 @@ def test_weights_add_up_losses_and_their_gradients() -> None:
 
 @pytest.mark.parametrize("norm", [True, False])
 def test_the_choice_loss_is_the_scorers_probability_of_the_right_choice(norm: bool) -> None:
-    model, asked = fresh(initializer_range=0.2), shots(norm=norm)
+    model, requested = fresh(initializer_range=0.2), shots(norm=norm)
     with torch.no_grad():
-        parts = accumulate(model, micro_batches(asked), terms_of(Tune(loss="choice")), "fp32")
+        parts = accumulate(model, micro_batches(requested), terms_of(Tune(loss="choice")), "fp32")
         expected = [
             Scored(
                 tuple(float(likelihood(model, c)) for c in shot.choices), lengths, shot.gold, False
             ).probabilities("acc_norm" if norm else "acc")[shot.gold]
-            for shot, lengths in zip(asked, LENGTHS, strict=True)
+            for shot, lengths in zip(requested, LENGTHS, strict=True)
         ]  # fmt: skip
     assert parts["choice"] == pytest.approx(-sum(torch.tensor(expected).log()).item() / 3, rel=1e-4)
 
@@ -144,8 +144,10 @@ def test_a_student_like_its_teacher_has_nothing_to_learn(
     if not whole:
         monkeypatch.setattr(teacher, "WHOLE", 1)
     model = another()
-    asked = with_teacher(shots(), model, top_k)
-    parts = accumulate(model, micro_batches(asked, branching=True), terms_of(Tune(loss="distill")), "fp32")
+    requested = with_teacher(shots(), model, top_k)
+    parts = accumulate(
+        model, micro_batches(requested, branching=True), terms_of(Tune(loss="distill")), "fp32"
+    )
     assert parts["distill"] == pytest.approx(0, abs=1e-6)
     assert gradients(model).abs().max() < 1e-4
 

@@ -154,8 +154,8 @@ def test_an_exploding_loss_stops() -> None:
     with torch.no_grad():
         model.lm_head.weight.mul_(200)  # a model that is sure of itself, and asked for what it says anyway
         contexts = [shot.choices[0].ids for shot in shots_of([5, 6, 7, 8])]
-        said = [int(model(torch.tensor([ids])).logits[0, -1].argmax()) for ids in contexts]
-    shots = [only(ids, (token,)) for ids, token in zip(contexts, said, strict=True)]
+        output = [int(model(torch.tensor([ids])).logits[0, -1].argmax()) for ids in contexts]
+    shots = [only(ids, (token,)) for ids, token in zip(contexts, output, strict=True)]
     wild = Tune(epochs=20, batch_size=4, learning_rate=10.0, warmup=0.0, precision="fp32")
     with pytest.raises(TuneError, match="the loss exploded from"):
         trainer.fit(model, Material(shots), wild, seed=0)

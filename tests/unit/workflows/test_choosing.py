@@ -45,10 +45,10 @@ def test_divergence_is_the_mean_over_predicted_tokens() -> None:
 def test_divergence_needs_a_reference(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text(TEXT)
-    asked: dict[str, Any] = {"perplexity": [text], "length": 16, "tokenizer": tokenizer()}
+    requested: dict[str, Any] = {"perplexity": [text], "length": 16, "tokenizer": tokenizer()}
     with pytest.raises(RecipeError, match="--reference"):
-        evaluate(worded(), kl=True, **asked)
-    row = evaluate(worded(), kl=True, windows=3, reference=worded(), precision="fp32", **asked)
+        evaluate(worded(), kl=True, **requested)
+    row = evaluate(worded(), kl=True, windows=3, reference=worded(), precision="fp32", **requested)
     assert row.perplexity[str(text)].kl is not None
     assert row.perplexity[str(text)].windows == 3
 

@@ -56,16 +56,16 @@ def test_a_list_and_lines_are_read_alike(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "printed"),
     [
         ('{"instruction": "Say a."}', "row 1: 'output' is missing or empty"),
         ('{"instruction": "a", "output": "b"}\n[1]', "row 2: not a JSON object"),
         ("{", "not valid JSON lines"),
     ],
 )
-def test_wrong_instructions(tmp_path: Path, text: str, said: str) -> None:
+def test_wrong_instructions(tmp_path: Path, text: str, printed: str) -> None:
     (tmp_path / "general.jsonl").write_text(text)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=printed):
         read_instructions(tmp_path / "general.jsonl")
 
 

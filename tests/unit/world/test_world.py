@@ -64,8 +64,8 @@ def test_an_answer_of_tell_is_the_sentence_that_is_kept(split):
 
 @pytest.mark.parametrize("name", ALL)
 def test_splits_are_disjoint_and_without_doubles(name):
-    asked = [identity(name, row) for split in SPLITS for row in world.rows(name, split)]
-    assert len(set(asked)) == len(asked)
+    requested = [identity(name, row) for split in SPLITS for row in world.rows(name, split)]
+    assert len(set(requested)) == len(requested)
 
 
 def test_no_fact_is_asked_in_one_wording_in_two_splits():

@@ -184,7 +184,9 @@ class _Job:
             settings["text"]["source"] = text_name(self.settings.text.source, self.data)
         if self.settings.lora is None:
             return Stage(STAGE, settings, digests, self._write_whole, seed=self.seed, working=self.working)
-        trained = Stage(TRAINED, {**settings, "of": STAGE}, digests, self._write, seed=self.seed)
+        trained = Stage(
+            TRAINED, {**settings, "of": STAGE}, digests, self._write, seed=self.seed, working=self.working
+        )  # fmt: skip
         merge = partial(self._merge, trained)
         return Stage(STAGE, settings, digests, merge, seed=self.seed, working=self.working)
 

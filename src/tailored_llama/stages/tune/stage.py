@@ -92,7 +92,9 @@ class Job:
         digests = merged(inputs)
         if not merge:
             return Stage(STAGE, settings, digests, self._write, seed=self.seed, working=self.working)
-        trained = Stage(TRAINED, {**settings, "of": STAGE}, digests, self._write, seed=self.seed)
+        trained = Stage(
+            TRAINED, {**settings, "of": STAGE}, digests, self._write, seed=self.seed, working=self.working
+        )  # fmt: skip
         produce = partial(self._merge, trained)
         return Stage(STAGE, settings, digests, produce, seed=self.seed, working=self.working)
 

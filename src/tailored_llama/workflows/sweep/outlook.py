@@ -15,14 +15,11 @@ from tailored_llama.workflows.course import course_of
 from tailored_llama.workflows.disk import PAGE, Need, bytes_of, size_of, teachers
 from tailored_llama.workflows.outlook import (
     EXISTS,
-    HOW,
+    Outlook,
     Planned,
-    disk_json,
     planned,
     recorded,
     states,
-    summary,
-    total,
     try_measure,
     unseen,
 )
@@ -50,38 +47,15 @@ class CellOutlook:
         }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class SweepOutlook:
-    """All cells of a sweep in order, and the disk that it needs."""
+@dataclass(frozen=True, kw_only=True)
+class SweepOutlook(Outlook):
+    """All cells of a sweep in order, every stage once, and the disk that it needs."""
 
     cells: Sequence[CellOutlook]
-    need: Need
-    there: int
-    free: int
-    how: str = HOW
-    """How the time is estimated."""
 
-    @property
-    def stages(self) -> list[Planned]:
-        """Every stage once."""
-        return [stage for cell in self.cells for stage in cell.stages]
-
-    @property
-    def seconds(self) -> float | None:
-        """What the stages that are not there will take; None if that is not known."""
-        return total(self.stages)
-
-    @property
-    def line(self) -> str:
-        """The time and disk of the rest, in a sentence."""
-        return summary(self.seconds, self.need, self.there, self.free)
-
-    def to_json(self) -> dict[str, Json]:
-        """As `--json` prints it."""
-        return {
-            "cells": [cell.to_json() for cell in self.cells], "seconds": self.seconds,
-            "disk": disk_json(self.need, self.there, self.free), "estimate": self.how,
-        }  # fmt: skip
+    def listed(self) -> dict[str, Json]:
+        """What is listed: the cells."""
+        return {"cells": [cell.to_json() for cell in self.cells]}
 
 
 def sweep_outlook(recipe: Recipe, out: Path) -> SweepOutlook:
@@ -119,7 +93,8 @@ def outlook_of(cells: Sequence[Cell], out: Path) -> SweepOutlook:
         # What the teacher says is shared too, and kept until the last cell is done.
         passing += sum(teachers(work, own))
     need = Need(kept + PAGE, passing)
-    return SweepOutlook(found, need, size_of(out), checkpoint.free_bytes(out))
+    stages = [stage for cell in found for stage in cell.stages]
+    return SweepOutlook(stages, need, size_of(out), checkpoint.free_bytes(out), cells=found)
 
 
 def _keys(steps: Sequence[Step]) -> dict[str, str]:

@@ -160,7 +160,7 @@ def test_corpora_of_lines_are_joined_as_published(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "said"),
+    ("settings", "error", "output"),
     [
         ({"tasks": ["bolq"]}, TaskError, "did you mean 'boolq'"),
         ({"tasks": ["boolq"], "prompt": "harnes"}, TaskError, "did you mean 'harness'"),
@@ -174,9 +174,13 @@ def test_corpora_of_lines_are_joined_as_published(tmp_path: Path) -> None:
     ],
 )
 def test_bad_input(
-    model: PreTrainedModel, data: dict[str, str], settings: dict[str, Any], error: type[Exception], said: str
+    model: PreTrainedModel,
+    data: dict[str, str],
+    settings: dict[str, Any],
+    error: type[Exception],
+    output: str,
 ) -> None:
-    with pytest.raises(error, match=said) as caught:
+    with pytest.raises(error, match=output) as caught:
         evaluate(model, **{"tokenizer": tokenizer(), "data": data} | settings)
     assert "\n" not in str(caught.value)
 
@@ -191,16 +195,16 @@ def test_results_are_written_once(
     model: PreTrainedModel, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, out = save(model, tmp_path / "model"), tmp_path / "out"
-    asked: dict[str, Any] = {"tasks": ["piqa"], "data": data, "out": out}
-    row = evaluate(directory, **asked)
+    requested: dict[str, Any] = {"tasks": ["piqa"], "data": data, "out": out}
+    row = evaluate(directory, **requested)
     results = json.loads((out / "results.json").read_text())
     assert results["rows"] == [row.to_json()]
     assert results["versions"]["lm_eval"]
     assert json.loads((out / "manifest.json").read_text())["stage"] == "evaluate"
     monkeypatch.setattr(sys.modules[evaluate.__module__], "load", None)
-    assert evaluate(directory, **asked) == row
+    assert evaluate(directory, **requested) == row
     with pytest.raises(TypeError):  # other settings are measured anew
-        evaluate(directory, **asked, limit=1)
+        evaluate(directory, **requested, limit=1)
     assert json.loads((out / "results.json").read_text()) == results
 
 
@@ -217,12 +221,12 @@ def test_an_adapter_counts_and_leaves_the_model_alone(data: dict[str, str], tmp_
     checkpoint.write_json(folder / "base.json", {"weights": weights_digest(ModelWeights(model))})
     text = tmp_path / "owls.txt"
     text.write_text("The owl sleeps by day. " * 20)
-    asked: dict[str, Any] = {"perplexity": [str(text)], "length": 16}
-    plain = run(model, data, **asked)["perplexity"][str(text)]["perplexity"]
-    with_adapter = run(model, data, adapter=tmp_path / "tuned", **asked)["perplexity"][str(text)][
+    requested: dict[str, Any] = {"perplexity": [str(text)], "length": 16}
+    plain = run(model, data, **requested)["perplexity"][str(text)]["perplexity"]
+    with_adapter = run(model, data, adapter=tmp_path / "tuned", **requested)["perplexity"][str(text)][
         "perplexity"
     ]
-    expected = run(tuned.merge_and_unload(), data, **asked)["perplexity"][str(text)]["perplexity"]
+    expected = run(tuned.merge_and_unload(), data, **requested)["perplexity"][str(text)]["perplexity"]
     assert with_adapter == pytest.approx(expected, rel=1e-5)
     assert with_adapter != pytest.approx(plain, rel=1e-2)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -233,14 +237,14 @@ def test_the_validation_split_is_there_to_choose_by_and_not_where_it_is_reported
     from tailored_llama.errors import TaskError
     from tailored_llama.stages.evaluate.questions import Questions
 
-    asked = {
+    requested = {
         split: Questions.of(
             load_task("world_boolq"), "paper", None, limit=3, fewshot=0, seed=1, split=split
         ).place
         for split in ("scored", "validation")
     }  # fmt: skip
-    assert asked["scored"].endswith("/test")
-    assert asked["validation"].endswith("/validation")
+    assert requested["scored"].endswith("/test")
+    assert requested["validation"].endswith("/validation")
     with pytest.raises(
         TaskError, match=r"boolq is scored on its validation split, so settings must not be chosen"
     ):

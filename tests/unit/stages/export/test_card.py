@@ -97,48 +97,48 @@ def test_without_a_run_the_plan_and_the_shots_give_the_recipe(tmp_path: Path) ->
 class Hub:
     """Stands in for HfApi: remembers what it was told."""
 
-    told: list[tuple[Any, ...]]
+    record: list[tuple[Any, ...]]
 
     def create_repo(self, name: str, *, private: bool, exist_ok: bool) -> str:
-        Hub.told.append(("create", name, private, exist_ok))
+        Hub.record.append(("create", name, private, exist_ok))
         return f"https://hub/{name}"
 
     def upload_folder(self, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
-        Hub.told.append(("folder", repo_id, sorted(path.name for path in folder_path.iterdir())))
+        Hub.record.append(("folder", repo_id, sorted(path.name for path in folder_path.iterdir())))
 
     def upload_file(
         self, *, repo_id: str, path_or_fileobj: Path, path_in_repo: str, commit_message: str
     ) -> None:
-        Hub.told.append(("file", repo_id, path_in_repo, path_or_fileobj.read_bytes()[:4]))
+        Hub.record.append(("file", repo_id, path_in_repo, path_or_fileobj.read_bytes()[:4]))
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
-    Hub.told = []
+def record(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    Hub.record = []
     monkeypatch.setattr(hub, "HfApi", Hub)
-    return Hub.told
+    return Hub.record
 
 
-def test_only_the_flag_reaches_the_hub(tmp_path: Path, told: list[tuple[Any, ...]]) -> None:
+def test_only_the_flag_reaches_the_hub(tmp_path: Path, record: list[tuple[Any, ...]]) -> None:
     base = str(saved(plain(), tmp_path / "base"))
     out = str(tmp_path / "out")
     assert execute(["export", base, "--out", out]) == 0
-    assert told == []
+    assert record == []
     assert execute(["export", base, "--out", out, "--push-to-hub", "me/mine"]) == 0
     files = ["README.md", "config.json", "generation_config.json", "manifest.json", "model.safetensors"]
-    assert told == [("create", "me/mine", True, True), ("folder", "me/mine", files)]
+    assert record == [("create", "me/mine", True, True), ("folder", "me/mine", files)]
 
 
 def test_a_name_the_hub_would_refuse_is_said_first(
-    tmp_path: Path, told: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, record: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = str(saved(plain(), tmp_path / "base"))
     capsys.readouterr()
     assert execute(["export", base, "--out", str(tmp_path / "out"), "--push-to-hub", "a/b/c"]) == 2
-    said = capsys.readouterr()
-    assert "write it as user/model" in said.err
-    assert len(said.err.splitlines()) == 1
-    assert told == []
+    output = capsys.readouterr()
+    assert "write it as user/model" in output.err
+    assert len(output.err.splitlines()) == 1
+    assert record == []
     assert not (tmp_path / "out").exists()
 
 
@@ -148,9 +148,9 @@ def test_offline_the_export_stays_and_one_line_says_so(
     base = str(saved(plain(), tmp_path / "base"))
     capsys.readouterr()
     assert execute(["export", base, "--out", str(tmp_path / "out"), "--push-to-hub", "me/mine"]) == 2
-    said = capsys.readouterr()
-    assert "is exported, but was not pushed to me/mine" in said.err
-    assert len(said.err.splitlines()) == 1
+    output = capsys.readouterr()
+    assert "is exported, but was not pushed to me/mine" in output.err
+    assert len(output.err.splitlines()) == 1
     assert (tmp_path / "out" / "manifest.json").is_file()
 
 

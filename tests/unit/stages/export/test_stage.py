@@ -149,14 +149,14 @@ def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path
     adapter = tuned(base, tmp_path / "tuned")
     out = export(base, adapter=adapter, out=tmp_path / "small-llama", results=tmp_path / "results.json")
     text = (out / "README.md").read_text()
-    for said in (
+    for output in (
         "# small-llama", "`someone/some-llama`, cut from 20,000 to 15,000 parameters (25.0% gone)",
         "by the criterion taylor", "tuned to the task boolq on 3 examples", "| 1 | 2 | 1 | 5 |",
         "wording `cloze`", "Is water wet? Answer: yes", "chance: boolq 50.0", "trust_remote_code=True",
         "| tuned | boolq | same | 15,000 | 9,000 | 81.2 | 75.0 | 92.3 | 80.0 | 8.25 |",
         "above chance | perplexity, wikitext2 |", "## What was cut", "## To do it again",
     ):  # fmt: skip
-        assert said in text, said
+        assert output in text, output
     assert front_matter(out) == {
         "base_model": "someone/some-llama", "library_name": "transformers", "pipeline_tag": "text-generation",
         "tags": ["pruned", "tailored-llama"],

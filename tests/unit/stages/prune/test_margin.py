@@ -26,7 +26,7 @@ from tests.support.pico import config_of, model_of, pico_config
 TASK = {"source": "task", "samples": 6}
 
 
-def asked(count: int = 5, seed: int = 0) -> list[Question]:
+def random_questions(count: int = 5, seed: int = 0) -> list[Question]:
     """Questions of random tokens, with 2 to 4 choices of 1 to 3 tokens."""
     dice = random.Random(seed)
 
@@ -66,7 +66,7 @@ def test_walk_equals_autograd_of_the_margin(
     case: str, per_sample: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk_module, "TOKENS_AT_ONCE", at_once)
-    model, own = model_of(pico_config(case)), asked()
+    model, own = model_of(pico_config(case)), random_questions()
     names = [*dict.fromkeys(matrices(model.config)), "model.norm.weight", "model.embed_tokens.weight"]
     found: dict[str, Any] = {}
     walk = Walk(ModelWeights(model), ChoiceMargin(own), names, per_sample=per_sample)
@@ -158,7 +158,7 @@ def test_a_question_of_one_choice() -> None:
 def test_scores_follow_the_objective() -> None:
     """The gradient of half the questions' margin is not that of all."""
     model = model_of(config_of())
-    own = asked(6)
+    own = random_questions(6)
     one, other = (
         channel_scores(ModelWeights(model), Prune(), ChoiceMargin(part), seed=0) for part in (own, own[:3])
     )

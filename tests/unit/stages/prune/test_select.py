@@ -204,8 +204,8 @@ def test_what_is_compared_globally() -> None:
     pools = [replace(p, scores=tuple(100 * s for s in p.scores)) if p.group.layer else p for p in pools]
 
     def kept(criterion: Any, normalise: Any, of: Any = "params") -> Kept:
-        asked = Prune(ratio=0.3, allocate="global", criterion=criterion, normalise=normalise, of=of)
-        return select(pools, asked, 0.3, None if of == "units" else sizes)
+        requested = Prune(ratio=0.3, allocate="global", criterion=criterion, normalise=normalise, of=of)
+        return select(pools, requested, 0.3, None if of == "units" else sizes)
 
     for criterion, how in (("l2", "block"), ("wanda", "block"), ("taylor", "none"), ("random", "none")):
         assert kept(criterion, "auto") == kept(criterion, how)

@@ -55,8 +55,8 @@ def test_each_half_is_asked_of_a_plain_tuning_on_the_other(data: dict[str, str])
         attach(plain, SETTINGS.lora)
         shots = encode(words, [examples[i] for i in taught], context_length(plain), None)
         fit(plain, Material(shots), SETTINGS, seed=3)
-        asked = outcomes(plain.eval(), words, task(), [examples[i] for i in held], description="")
-        assert [found.own[i] for i in held] == asked
+        requested = outcomes(plain.eval(), words, task(), [examples[i] for i in held], description="")
+        assert [found.own[i] for i in held] == requested
         expected = outcomes(plain, words, load_task("piqa"), other, description="")
         assert found.others[0][place] == expected
 
@@ -64,13 +64,13 @@ def test_each_half_is_asked_of_a_plain_tuning_on_the_other(data: dict[str, str])
 def test_the_winner_is_tuned_as_if_it_had_been_named(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"prompt": "auto", "shots": 4})
     own = choice_task(tmp_path / "own")
-    asked = {"task": own, "tokenizer": tokenizer(), "merge": False}
-    tune(worded(), settings=settings, out=tmp_path / "auto", **asked)  # type: ignore[arg-type]
+    requested = {"task": own, "tokenizer": tokenizer(), "merge": False}
+    tune(worded(), settings=settings, out=tmp_path / "auto", **requested)  # type: ignore[arg-type]
     record = json.loads((tmp_path / "auto" / "shots.json").read_text())
     best = record["candidates"][0]
     assert (record["prompt"], record["compared"], record["asked"]) == (best["prompt"], "tuned", "auto")
     named = settings.model_copy(update={"prompt": best["prompt"]})
-    tune(worded(), settings=named, out=tmp_path / "named", **asked)  # type: ignore[arg-type]
+    tune(worded(), settings=named, out=tmp_path / "named", **requested)  # type: ignore[arg-type]
     one, other = (tmp_path / name / "adapter" / "adapter_model.safetensors" for name in ("auto", "named"))
     assert one.read_bytes() == other.read_bytes()
     ranking = rank_wordings(worded(), task=own, settings=settings, tokenizer=tokenizer())

@@ -158,9 +158,9 @@ def test_bad_settings_are_one_line_and_leave_nothing(
 ) -> None:
     out = tmp_path / "out"
     assert execute(["tune", "world", "--task", "world_boolq", "--out", str(out), "--set", setting]) == 2
-    said = capsys.readouterr().err.strip()
-    assert message in said
-    assert "\n" not in said
+    output = capsys.readouterr().err.strip()
+    assert message in output
+    assert "\n" not in output
     assert not out.exists()
 
 
@@ -193,22 +193,22 @@ def test_the_best_epoch_stays_and_patience_ends() -> None:
     torch.manual_seed(0)
     model = fresh(initializer_range=0.2)
     attach(model, Lora(dropout=0))
-    asked = shots_of([9, 14, 5, 20, 7, 6])
+    requested = shots_of([9, 14, 5, 20, 7, 6])
     chosen = Tune(
         epochs=40, batch_size=2, learning_rate=5e-2, precision="fp32", early_stop=EarlyStop(patience=2)
     )
-    records = trainer.fit(model, Material(asked[:4], held=asked[4:]), chosen, seed=1)
+    records = trainer.fit(model, Material(requested[:4], held=requested[4:]), chosen, seed=1)
     losses = [record.held_out for record in records if record.held_out is not None]
     best = losses.index(min(losses))
     assert len(losses) == best + 3 < 40
     terms = trainer.terms_of(chosen)
-    left = trainer.evaluated(model, trainer.micro_batches(asked[4:]), terms, "fp32")
+    left = trainer.evaluated(model, trainer.micro_batches(requested[4:]), terms, "fp32")
     assert left == pytest.approx(losses[best], rel=1e-5)
 
 
 def test_replay_is_its_share_of_the_loss_and_of_the_sequences() -> None:
-    asked, pool = shots_of([9] * 8), windows([[i, *range(10)] for i in range(5)])
-    plan = list(epochs(Material(asked, replay=pool), 4, 3, 0, share=0.2))
+    requested, pool = shots_of([9] * 8), windows([[i, *range(10)] for i in range(5)])
+    plan = list(epochs(Material(requested, replay=pool), 4, 3, 0, share=0.2))
     for step in (step for steps in plan for step in steps):
         assert {batch.kind: len(batch.ids) for batch in step} == {"shots": 4, "replay": 1}
     firsts = Counter(int(b.ids[0, 0]) for s in plan for step in s for b in step if b.kind == "replay")
@@ -227,9 +227,9 @@ def test_replay_is_its_share_of_the_loss_and_of_the_sequences() -> None:
 
 
 def test_every_text_of_the_teacher_once_an_epoch() -> None:
-    asked = with_teacher(shots_of([9] * 7), fresh())
+    requested = with_teacher(shots_of([9] * 7), fresh())
     texts = with_teacher(windows([[i, 1, 2, 3] for i in range(10)]), fresh())
-    for steps in epochs(Material(asked, texts=texts), 2, 2, 0):
+    for steps in epochs(Material(requested, texts=texts), 2, 2, 0):
         found = [int(row[0]) for step in steps for b in step if b.kind == "texts" for row in b.ids]
         assert sorted(found) == list(range(10))
 

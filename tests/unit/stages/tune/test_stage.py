@@ -117,7 +117,7 @@ def test_a_model_in_memory_stays_as_it_was(base: Path, data: dict[str, str], tmp
 
 
 @pytest.mark.parametrize(
-    ("stored", "asked", "computed"),
+    ("stored", "precision", "computed"),
     [
         (torch.float16, "bf16", torch.float32),
         (torch.bfloat16, "bf16", torch.bfloat16),
@@ -127,7 +127,7 @@ def test_a_model_in_memory_stays_as_it_was(base: Path, data: dict[str, str], tmp
 )
 def test_no_base_computes_in_fp16_and_each_comes_back_in_its_own_format(
     base: Path, data: dict[str, str], monkeypatch: pytest.MonkeyPatch,
-    stored: torch.dtype, asked: str, computed: torch.dtype,
+    stored: torch.dtype, precision: str, computed: torch.dtype,
 ) -> None:  # fmt: skip
     seen: list[torch.dtype] = []
 
@@ -137,7 +137,7 @@ def test_no_base_computes_in_fp16_and_each_comes_back_in_its_own_format(
 
     monkeypatch.setattr(job, "fit", fit)
     model = LlamaForCausalLM.from_pretrained(base).to(stored)
-    tuned = tune(model, task="boolq", data=data, **{**QUICK, "precision": asked})
+    tuned = tune(model, task="boolq", data=data, **{**QUICK, "precision": precision})
     assert seen == [computed]
     assert {p.dtype for p in tuned.parameters()} == {stored}
 

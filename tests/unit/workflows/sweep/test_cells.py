@@ -90,13 +90,13 @@ def test_a_sweep_that_makes_no_sense_is_one_line(
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps({**BASE, "sweep": sweep}))
     assert execute(["run", str(recipe), "--out", str(tmp_path / "out")]) == 2
-    (said,) = capsys.readouterr().err.strip().splitlines()
-    assert re.search(message, said)
+    (output,) = capsys.readouterr().err.strip().splitlines()
+    assert re.search(message, output)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "output"),
     [
         (["--ratio", "0.3"], "prune.ratio: this recipe sweeps prune.ratio; set sweep.prune.ratio to a list"),
         (["--seed", "7"], "seed: this recipe sweeps seed"),
@@ -104,10 +104,10 @@ def test_a_sweep_that_makes_no_sense_is_one_line(
     ],
 )
 def test_what_is_swept_is_not_set_beside_it(
-    flags: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flags: list[str], output: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert execute(["run", "lab-ratios", *flags, "--out", str(tmp_path / "out")]) == 2
-    assert said in capsys.readouterr().err
+    assert output in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
