@@ -10,7 +10,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def places_in(folder: Path) -> dict[str, str]:
-    """{name of a task or text: where it is} for each sub-directory of `folder`.
+    """{name of a task or text: its directory} for each sub-directory of `folder`.
 
     A sub-directory that holds a `.jsonl`, `.csv` or `.parquet` file named by a split is a task's; else the
     one `.txt` or `.jsonl` file in it is a text (`wikitext2/test.txt`, `c4/demo.jsonl`). Others are left out.

@@ -1,4 +1,4 @@
-"""What a run will do, before it starts: its stages, which are there, and the time and disk of the rest.
+"""What a run will do, before it starts: its stages, which of them exist, and the time and disk of the rest.
 
 `tailor run` prints the sum before it starts, `tailor run --dry-run` prints all of it.
 """
@@ -70,7 +70,7 @@ class Outlook:
 
     @property
     def seconds(self) -> float | None:
-        """What the stages that are not there will take; None if that is not known."""
+        """The seconds that the missing stages will take; None if unknown."""
         return total(self.stages)
 
     @property
@@ -91,9 +91,7 @@ class Outlook:
 
 
 def outlook(work: Workload, steps: Sequence[Step], out: Path, survey: Survey | None = None) -> Outlook:
-    """The stages `steps` of a run in `out`. Nothing is written, and of an `out` that is not there yet nothing
-    is looked at.
-    """
+    """The stages `steps` of a run in `out`. Writes nothing, and does not read an `out` that is missing."""
     store = survey or Survey(out)
     found = states(steps, store) if out.is_dir() else unseen(steps)
     speed = None if all(state == EXISTS for state in found.values()) else try_measure(work)
@@ -102,13 +100,13 @@ def outlook(work: Workload, steps: Sequence[Step], out: Path, survey: Survey | N
 
 
 def unseen(steps: Sequence[Step]) -> dict[str, str]:
-    """The states of `steps` of which none is there."""
+    """The states of `steps` if none of them exists."""
     return {step.name: f"depends on {step.needs[0]}" if step.needs else TO_DO for step in steps}
 
 
 def states(steps: Sequence[Step], store: Survey, made: Made | None = None) -> dict[str, str]:
-    """What is there of `steps`, by name: EXISTS, TO_DO, or `depends on NAME` where it cannot be known before
-    the stage NAME is there.
+    """The states of `steps` by name: EXISTS, TO_DO, or `depends on NAME` if the state is only known when the
+    stage NAME is complete.
     """
     made, found = made or Made(), {}
     with quietly():
@@ -126,7 +124,7 @@ def states(steps: Sequence[Step], store: Survey, made: Made | None = None) -> di
 
 
 def recorded(found: Mapping[str, str], store: Survey) -> dict[str, float]:
-    """The seconds that the stages which are there took, by name, as their manifests say."""
+    """The seconds that the existing stages took, by name, from their manifests."""
     places = {name: store.found[name] for name, state in found.items() if state == EXISTS}
     return {name: read_manifest(place).seconds for name, place in places.items()}
 

@@ -65,8 +65,8 @@ def sweep_outlook(recipe: Recipe, out: Path) -> SweepOutlook:
 
 
 def outlook_of(cells: Sequence[Cell], out: Path) -> SweepOutlook:
-    """The same of checked cells. Stages are the same where all that decides them is: settings, and the stages
-    that they read. Two that turn out the same only once they are computed count twice.
+    """The outlook of checked cells. Two stages are equal if their settings and the stages that they read are
+    equal. Stages that turn out to be equal only when they are computed count twice.
     """
     work = Workload(cells[0].recipe)
     seen: set[str] = set()
