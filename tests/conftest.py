@@ -11,8 +11,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import ROOT
+
+# The same examples on every machine and in every run, so that a failure is of the change at hand;
+# HYPOTHESIS_PROFILE=random draws others. The campaign draws its own, by seed.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("random")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 CACHE = tempfile.TemporaryDirectory()  # digests of test files are no business of the user's own cache

@@ -87,7 +87,7 @@ def outcome(read: Callable[[], T]) -> T | None:
 
 
 @pytest.mark.parametrize("case", [*OWN, "shaped"])
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_changed_config_is_read_or_refused_in_one_line(
     picos: dict[str, Path], case: str, data: st.DataObject
@@ -102,7 +102,7 @@ def test_a_changed_config_is_read_or_refused_in_one_line(
 
 
 @pytest.mark.parametrize("name", HUB)
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_changed_config_alone_is_read_or_refused_in_one_line(
     tmp_path: Path, name: str, data: st.DataObject

@@ -94,7 +94,7 @@ class ChoiceMargin:
             labels[row, end - len(choice.answer) : end] = torch.tensor(choice.answer)
             answers[row, end - len(choice.answer) : end] = True
         by_choice = torch.split(likelihoods(labels, answers).cpu(), answers.sum(dim=1).tolist())
-        weights = torch.zeros(len(choices))
+        weights = torch.zeros(len(choices), dtype=torch.float64)
         first = 0
         for question in batch_questions:
             choice_values = by_choice[first : first + len(question.choices)]

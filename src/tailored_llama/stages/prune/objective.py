@@ -68,6 +68,6 @@ class LanguageModel:
     def targets(self, batch: int, likelihoods: Likelihoods) -> Targets:
         tokens = self._read[batch]
         labels = functional.pad(tokens[:, 1:], (0, 1))
-        weights = torch.full(tokens.shape, 1 / self.tokens[:, 1:].numel())
+        weights = torch.full(tokens.shape, 1 / self.tokens[:, 1:].numel(), dtype=torch.float64)
         weights[:, -1] = 0  # the last token has no target
         return Targets(labels, weights)

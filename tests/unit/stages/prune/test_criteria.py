@@ -17,6 +17,7 @@ from tailored_llama.stages.prune import scores as measure
 from tailored_llama.stages.prune.criterion import known_criteria
 from tailored_llama.stages.prune.reduce import over_members
 from tailored_llama.stages.prune.scores import channel_scores
+from tests.support.double import InDouble, close
 from tests.support.pico import config_of, model_of, tokens_of
 
 FORMULAS: dict[str, Any] = {
@@ -50,8 +51,9 @@ def by_hand(model: Any, tokens: Tensor, criterion: str, module: str, queries: in
 
 @pytest.mark.parametrize("queries", [1, 2])
 @pytest.mark.parametrize("criterion", list(FORMULAS))
+@InDouble()
 def test_formula(criterion: str, queries: int) -> None:
-    model = model_of(config_of(queries, num_hidden_layers=2))
+    model = model_of(config_of(queries, num_hidden_layers=2)).double()
     tokens = tokens_of(model.config)
     members = {
         "heads": ["self_attn.q_proj", "self_attn.o_proj", "self_attn.v_proj", "self_attn.k_proj"],
@@ -65,7 +67,7 @@ def test_formula(criterion: str, queries: int) -> None:
         each = torch.stack([by_hand(model, tokens, criterion, m, queries) for m in members[kind]])
         # Magnitudes average their members whatever the recipe says.
         expected = each.mean(0) if criterion in ("l1", "l2") else each.amax(0)
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6 * float(expected.max()))
+        close(found, expected)
 
 
 def test_members_that_share_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,15 +13,17 @@ from torch import Tensor
 from tailored_llama import checkpoint, families
 from tailored_llama.families import Group, Kept, Slice
 from tailored_llama.stages.prune import CutWeights, surgery
+from tests.support.double import InDouble, close
 from tests.support.masking import masked, some_units
 from tests.support.pico import SHAPES, config_of, model_of, tokens_of, weights_of
 
 
 @settings(max_examples=20, deadline=None)
 @given(shape=SHAPES, data=st.data())
+@InDouble()
 def test_cut_equals_masked(shape: dict[str, Any], data: st.DataObject) -> None:
     config = config_of(**shape)
-    model = model_of(config)
+    model = model_of(config).double()
     kept = some_units(config, data.draw)
     weights = CutWeights(checkpoint.ModelWeights(model), kept)
     cut = checkpoint.load_model(weights)
@@ -32,7 +34,7 @@ def test_cut_equals_masked(shape: dict[str, Any], data: st.DataObject) -> None:
     tokens = tokens_of(config)
     with torch.no_grad():
         expected, found = masked(model, kept)(tokens).logits, cut(tokens).logits
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    close(found, expected)
 
 
 def test_cuts_compose() -> None:

@@ -21,6 +21,7 @@ from tailored_llama.results import Results
 from tailored_llama.stages.prune import CutWeights, Plan, make_plan, make_plans, prune
 from tailored_llama.stages.prune.scores import channel_scores
 from tailored_llama.stages.prune.surgery import config_after
+from tests.support.double import InDouble, close
 from tests.support.masking import masked
 from tests.support.pico import OWN, config_of, family_of, model_of, pico_config, tokens_of, weights_of
 from tests.support.results import row
@@ -30,10 +31,9 @@ TOKENS = tokens_of(pico_config("llama"), length=9)
 
 
 def logits(model: Any) -> torch.Tensor:
-    """In double precision: what is compared is the cut, not the rounding of a product of another width."""
     model.set_attn_implementation("eager")
     with torch.no_grad():
-        found: torch.Tensor = model.double()(TOKENS).logits
+        found: torch.Tensor = model(TOKENS).logits
     return found
 
 
@@ -46,8 +46,9 @@ APART = ["llama", "qwen2 with windows", "phi3, long", "gemma3_text"]
     [*((case, KINDS) for case in OWN), *((case, [kind]) for case in APART for kind in KINDS)],
     ids=str,
 )
+@InDouble()
 def test_every_kind_in_every_family(case: str, kinds: list[Any], tmp_path: Path) -> None:
-    model = model_of(pico_config(case))
+    model = model_of(pico_config(case)).double()
     plan = make_plan(model, ratio=0.5, of="units", units=tuple(kinds), criterion="random", seed=1)
     assert set(plan.kept) == {*kinds}
     again = Plan.from_json(plan.to_json())
@@ -63,8 +64,7 @@ def test_every_kind_in_every_family(case: str, kinds: list[Any], tmp_path: Path)
     loaded = checkpoint.load_model(tmp_path / "cut")
     generated = loaded.generate(TOKENS[:1], max_new_tokens=2, pad_token_id=0)
     assert generated.shape[1] > TOKENS.shape[1]
-    found, expected = logits(loaded), logits(masked(model, plan.kept))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    close(logits(loaded), logits(masked(model, plan.kept)))
 
 
 @pytest.mark.parametrize("case", ["qwen2 with windows", "gemma2", "gemma3_text"])
@@ -202,12 +202,13 @@ def test_the_page_of_a_model_with_fewer_layers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["llama 3, tied", "qwen2", "phi3", "gemma2", "gemma3_text"])
+@InDouble()
 def test_scores_of_residual_channels_written_out(case: str) -> None:
     """Every number that a channel owns, times its gradient; in Gemma's norms the number is one more."""
-    model = model_of(pico_config(case))
+    model = model_of(pico_config(case)).double()
     d, tokens = model.config.hidden_size, tokens_of(model.config, length=9)
     model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
-    expected = torch.zeros(d)
+    expected = torch.zeros(d, dtype=torch.float64)
     for name, parameter in model.named_parameters():
         if name.endswith("bias") or "q_norm" in name or "k_norm" in name:
             continue
@@ -217,4 +218,4 @@ def test_scores_of_residual_channels_written_out(case: str) -> None:
     weights = checkpoint.ModelWeights(model)
     found = channel_scores(weights, Prune(units=("hidden",)), tokens, 0)["hidden", MODEL].flatten()
     expected = expected.detach()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+    close(found, expected)

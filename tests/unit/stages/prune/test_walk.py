@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from tailored_llama import families
 from tailored_llama.checkpoint import Checkpoint, ModelWeights
 from tailored_llama.families import LayerWidths
 from tailored_llama.stages.prune import walk as walk_module
 from tailored_llama.stages.prune.walk import Walk
+from tests.support.double import InDouble, close
 from tests.support.pico import SHAPES, config_of, model_of, pico_config, tokens_of
 
 Found = dict[str, tuple[Tensor, Tensor | None]]
@@ -47,43 +46,27 @@ def whole(model: Any, tokens: Tensor, names: Any) -> tuple[dict[str, Tensor], fl
     return dict(zip(names, gradients, strict=True)), loss.item()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def norms_in_the_precision_of_their_input() -> Iterator[None]:
-    """transformers computes norms in single precision also in a model in double."""
-
-    def forward(self: LlamaRMSNorm, hidden: Tensor) -> Tensor:
-        scale = torch.rsqrt(hidden.square().mean(-1, keepdim=True) + self.variance_epsilon)
-        return self.weight * hidden * scale
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LlamaRMSNorm, "forward", forward)
-        yield
-
-
 def double(config: Any) -> PreTrainedModel:
     """A model in double precision, where any order of summation gives the same."""
     return model_of(config).double()
 
 
-def close(ours: Tensor, theirs: Tensor) -> None:
-    """AssertionError where gradients differ by more than rounding, which is another on each processor."""
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6 * float(theirs.abs().max()) + 1e-12)
-
-
 @settings(max_examples=12, deadline=None)
 @given(shape=SHAPES)
+@InDouble()
 def test_equals_the_whole_models_backward(shape: dict[str, Any]) -> None:
     config = config_of(**shape)
     model, tokens = double(config), tokens_of(config)
     found, loss = walked(model, tokens, range(config.num_hidden_layers))
     expected, expected_loss = whole(model, tokens, found)
-    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert loss == pytest.approx(expected_loss, rel=1e-12)
     assert len(found) == 7 * config.num_hidden_layers
     for name, (gradient, squares) in found.items():
         assert squares is None
         close(gradient, expected[name])
 
 
+@InDouble()
 def test_squares_are_of_each_samples_own_loss() -> None:
     config = config_of()
     model, tokens = double(config), tokens_of(config)
@@ -102,6 +85,7 @@ AROUND = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"]
 @pytest.mark.parametrize("case", ["llama", "qwen2", "gemma2", "gemma3_text"])
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("per_sample", [False, True])
+@InDouble()
 def test_parameters_around_the_layers(case: str, tied: bool, per_sample: bool) -> None:
     model = double(pico_config(case, tie_word_embeddings=tied))
     model.set_attn_implementation("eager")
@@ -132,6 +116,7 @@ def test_products_in_bf16_are_near() -> None:
         assert 0 < error < 0.05, name
 
 
+@InDouble()
 def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_of()
     model, tokens = double(config), tokens_of(config, samples=5)
@@ -143,6 +128,7 @@ def test_pieces_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         close(in_pieces[name][0], gradient)
 
 
+@InDouble()
 def test_only_the_chosen_layers() -> None:
     model = double(config_of(num_hidden_layers=4))
     found, _ = walked(model, tokens_of(model.config), range(1, 3))
@@ -152,6 +138,7 @@ def test_only_the_chosen_layers() -> None:
         close(gradient, expected[name])
 
 
+@InDouble()
 def test_layers_of_different_widths() -> None:
     unlike = [LayerWidths(4, 2, 24), LayerWidths(2, 1, 5), LayerWidths(2, 1, 24)]
     model = double(families.with_widths(config_of(), unlike))
@@ -161,6 +148,7 @@ def test_layers_of_different_widths() -> None:
         close(gradient, expected[name])
 
 
+@InDouble()
 def test_tied_embeddings_from_the_disk_and_a_padding_id(tmp_path: Path) -> None:
     model = double(config_of(tie_word_embeddings=True, pad_token_id=39))
     model.save_pretrained(tmp_path / "tied")
@@ -174,6 +162,7 @@ def test_tied_embeddings_from_the_disk_and_a_padding_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rope", ["linear", "dynamic", "llama3"])
+@InDouble()
 def test_scaled_positions(rope: str) -> None:
     scaling = {"rope_type": rope, "factor": 2.0, "rope_theta": 1e4}
     if rope == "llama3":
@@ -202,4 +191,5 @@ def test_half_precision_is_scored_in_single() -> None:
     expected, _ = whole(single, tokens_of(model.config), found)
     for name, gradient in found.items():
         assert gradient.dtype == torch.float32
-        close(gradient, expected[name])
+        error = (gradient - expected[name]).norm() / expected[name].norm()
+        assert error < 1e-4, name  # in bf16: 1e-2
