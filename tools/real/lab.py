@@ -21,7 +21,6 @@ from tailored_llama import checkpoint
 from tailored_llama.recipe import bundled_recipes, load_recipe
 from tailored_llama.results import Row, read_results
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
-from tools.real.majority import majority
 from tools.real.page import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,8 +54,8 @@ def harvest(recipe: str, work: Path) -> None:
                 "recipe": recipe, "cell": cell.name, "seed": cell.seed, "chosen": cell.chosen,
                 "rows": [small(row) for row in results.rows], "versions": results.versions,
             }  # fmt: skip
-            if cell.tuned:
-                kept["majority"] = majority(load_recipe(results.recipe))
+            if results.majority:
+                kept["majority"] = {name: entry.main for name, entry in results.majority.tasks.items()}
             target = FIGURES / recipe / f"{cell.name}.json"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

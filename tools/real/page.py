@@ -124,10 +124,19 @@ def whole_table(cells: Sequence[Kept], ratio: float) -> str:
             figures = [compared(cell, name) for cell in own]
             cells_of_row = [spread([figure[key] for figure in figures]) for key in figures[0]]
             rows.append([f"{way}: {name.replace('_', ', ')}", str(len(own)), *cells_of_row])
-        floor = [100 * sum(cell["majority"].values()) / len(cell["majority"]) for cell in own]
-        rows.append([f"{way}: majority", str(len(own)), spread(floor), *[DASH] * 5])
+        floors = [list(cell["majority"].values()) for cell in own if "majority" in cell]
+        floor = spread([100 * sum(values) / len(values) for values in floors])
+        rows.append([f"{way}: majority", str(len(own)), floor, *[DASH] * 5])
     columns = ["row", "seeds", "mean", "of dense", "above chance", "above chance, of dense, tuned"]
-    return table([*columns, "of dense, without BoolQ", "perplexity, times dense"], rows)
+    dropped = sorted({name for own in ways.values() for cell in own for name in below_chance(cell)})
+    columns.append(f"of dense, without {', '.join(dropped)}" if dropped else "of dense, dense above chance")
+    return table([*columns, "perplexity, times dense"], rows)
+
+
+def below_chance(cell: Kept) -> list[str]:
+    """The tasks on which the unpruned model is below chance."""
+    dense = next(row for row in cell["rows"] if row["stage"] == "dense")
+    return [name for name, task in dense["tasks"].items() if task["main"] < task["chance"]]
 
 
 def compared(cell: Kept, name: str) -> dict[str, float | None]:
@@ -135,8 +144,10 @@ def compared(cell: Kept, name: str) -> dict[str, float | None]:
     rows = {row["stage"]: row for row in cell["rows"] if row["task_tuned"] is None}
     own, dense, tuned = rows[name], rows["dense"], rows.get("dense_tuned")
 
+    dropped = below_chance(cell)
+
     def mean(row: Kept) -> float:
-        values = [task["main"] for task_name, task in row["tasks"].items() if task_name != "boolq"]
+        values = [task["main"] for task_name, task in row["tasks"].items() if task_name not in dropped]
         return float(sum(values) / len(values))
 
     def above(other: Kept | None) -> float | None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tailored_llama.reporting import formatting, overview, pictures, scatter
+from tailored_llama.reporting import formatting, overview, pictures, scatter, totals
 from tailored_llama.reporting.read import Run
 from tailored_llama.reporting.templating import render
-from tailored_llama.results import MeasuredModel
+from tailored_llama.results import MeasuredModel, Results
 from tailored_llama.strict_json import to_json
 
 
@@ -69,6 +69,7 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
         "pruned": run.plan is not None,
         "prune": pruning,
         "tune": tuning,
+        "totals": {w: _totals(results, w) for w in results.wordings},
         "accuracy": {w: _picture(pictures.accuracies(results, w), f"{anchor}-{w}") for w in results.wordings},
         "widths": _picture(pictures.widths(*run.widths), f"{anchor}-widths") if run.widths else None,
         "residual": run.residual,
@@ -80,6 +81,17 @@ def section(run: Run, name: str, anchor: str) -> dict[str, Any]:
         "command": f"tailor run {run.directory / 'recipe.json'} --out another/directory",
         "reproducible": (run.directory / "recipe.json").is_file(),
     }
+
+
+def _totals(results: Results, wording: str) -> dict[str, Any]:
+    """The rows below the table of a wording, and the sentences about them."""
+    stages = results.stages(wording)
+    tasks = next(iter(stages.values())).tasks
+    notes = [totals.left_out(stages), totals.majority_note(results, tasks)]
+    return {
+        "rows": totals.totals(results, wording), "majority": totals.shows_majority(results, tasks),
+        "notes": [note for note in notes if note],
+    }  # fmt: skip
 
 
 def _sizes(run: Run) -> list[dict[str, Any]]:

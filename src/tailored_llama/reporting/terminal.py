@@ -23,6 +23,7 @@ from tailored_llama.reporting.formatting import (
     windows,
     wording,
 )
+from tailored_llama.reporting.totals import left_out, majority_note, shows_majority, totals
 from tailored_llama.results import Results, Row, TaskFigures
 
 
@@ -38,18 +39,24 @@ def _accuracies(results: Results, name: str, width: int) -> list[Table]:
     stages = results.stages(name)
     any_row = next(iter(stages.values()))
     noun = quantity(stages.values()).capitalize()
+    with_majority = shows_majority(results, any_row.tasks)
     rows: list[list[str] | None] = []
     for task in results.tasks:
         figures: list[TaskFigures | None] = [row.tasks.get(task) for row in stages.values()]
         example = next(entry for entry in figures if entry)
-        rows.append([named(task, example), bare(example.chance), *(points(f) for f in figures)])
-    rows += [None, ["mean", bare(any_row.chance), *(bare(row.mean) for row in stages.values())]]
-    if len(stages) > 1:
-        for title, key in (("recovery", "recovery"), ("above chance", "recovery_above_chance")):
-            rows.append([title, "", *(percent(row.get(key)) for row in stages.values())])
-    notes = [cut_prompts(any_row), *(_of(stage, unended(row)) for stage, row in stages.items())]
+        floor = [bare(results.majority_of(task))] if with_majority else []
+        rows.append([named(task, example), bare(example.chance), *floor, *(points(f) for f in figures)])
+    rows.append(None)
+    for total in totals(results, name, percent):
+        baselines = [total.chance, total.majority] if with_majority else [total.chance]
+        rows.append([total.title, *baselines, *total.stages])
+    notes = [
+        left_out(stages), majority_note(results, any_row.tasks), cut_prompts(any_row),
+        *(_of(stage, unended(row)) for stage, row in stages.items()),
+    ]  # fmt: skip
+    baselines = ["chance", "majority"] if with_majority else ["chance"]
     return fold(
-        f"{noun}, %. {wording(name)}", ["task", "chance", *(LABELS[stage] for stage in stages)], rows,
+        f"{noun}, %. {wording(name)}", ["task", *baselines, *(LABELS[stage] for stage in stages)], rows,
         repeated=2, caption="\n".join(filter(None, notes)) or None, width=width,
     )  # fmt: skip
 

@@ -10,20 +10,20 @@ from tailored_llama.results.measured import (
     SpeedRatios,
 )
 from tailored_llama.results.records import Record, SideFile, parse
+from tailored_llama.results.relative import combine, mean, recovery, results_of
 from tailored_llama.results.rows import (
     SCHEMA,
     STAGES,
     CorpusFigures,
+    Majority,
+    MajorityFigures,
     Results,
     Row,
     Sample,
     StageName,
     TaskFigures,
-    combine,
-    mean,
+    WithoutTasks,
     read_results,
-    recovery,
-    results_of,
 )
 from tailored_llama.results.sweeps import (
     CellState,
@@ -52,6 +52,8 @@ __all__ = [
     "Effectiveness",
     "Estimate",
     "HealingTexts",
+    "Majority",
+    "MajorityFigures",
     "MatrixResults",
     "MeasureSettings",
     "MeasuredModel",
@@ -76,6 +78,7 @@ __all__ = [
     "SweepResults",
     "TaskFigures",
     "TrainingStep",
+    "WithoutTasks",
     "combine",
     "mean",
     "parse",

@@ -7,7 +7,7 @@ objects.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
@@ -78,6 +78,16 @@ class CorpusFigures(Record):
     )
 
 
+class WithoutTasks(Record):
+    """Figures of a row without some of its tasks."""
+
+    tasks: list[str] = Field(description="The tasks that are left out.")
+    mean: float | None = Field(description="Mean of the other tasks' main metric; null without others.")
+    chance: float | None
+    recovery: float | None
+    recovery_above_chance: float | None
+
+
 class Row(Record):
     """One model on a set of tasks in one wording."""
 
@@ -99,6 +109,39 @@ class Row(Record):
     recovery_above_chance: float | None = Field(
         None, description="(mean - chance) / (dense mean - chance); null for a dense model at chance."
     )
+    above_chance_of_dense_tuned: float | None = Field(
+        None,
+        description="(mean - chance) / (mean of dense_tuned - chance), on the same tasks and prompts; null "
+        "if dense_tuned was not scored on all of them, or is at chance.",
+    )
+    without_below_chance: WithoutTasks | None = Field(
+        None, description="The figures without tasks on which the dense model is below chance, if any."
+    )
+
+
+class MajorityFigures(Record):
+    """The score of one constant answer on one task."""
+
+    main: float = Field(description="Its score; `chance` for a task without fixed labels.")
+    label: str | None = Field(
+        description="The commonest label of the shots; of several, the one that scores best. Null where the "
+        "options differ between questions, or the task was not tuned."
+    )
+    n: int = Field(description="Questions.")
+
+
+class Majority(Record):
+    """What always giving the commonest label of the shots scores: a baseline that reads no question."""
+
+    tasks: dict[str, MajorityFigures]
+    mean: float
+
+    def mean_of(self, tasks: Iterable[str]) -> float | None:
+        """The mean over `tasks`; None if one of them is missing, or there are none."""
+        names = list(tasks)
+        if not names or any(name not in self.tasks for name in names):
+            return None
+        return sum(self.tasks[name].main for name in names) / len(names)
 
 
 class Results(Record):
@@ -107,6 +150,9 @@ class Results(Record):
     file: ClassVar[str] = "results.json"
     schema_version: int = Field(1, alias="schema")
     rows: list[Row] = Field(min_length=1)
+    majority: Majority | None = Field(
+        None, description="A baseline beside the rows: the commonest label of the shots as every answer."
+    )
     recipe: dict[str, JsonValue] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
 
@@ -144,6 +190,11 @@ class Results(Record):
         """The first row's figures of `task`; chance and metric are the same in all rows."""
         return next(row.tasks[task] for row in self.main_rows if task in row.tasks)
 
+    def majority_of(self, task: str) -> float | None:
+        """What the constant answer scores on `task`; None if that is not known."""
+        known = self.majority.tasks.get(task) if self.majority else None
+        return known.main if known else None
+
     @property
     def corpora(self) -> list[str]:
         """All texts whose perplexity was measured."""
@@ -175,18 +226,6 @@ class Results(Record):
         return any(figures.synthetic for row in self.rows for figures in row.tasks.values())
 
 
-def results_of(
-    rows: Sequence[Row], recipe: Mapping[str, Json], versions: Mapping[str, str], *, relative: bool = True
-) -> Results:
-    """The content of a results.json; with `relative`, rows get figures relative to the dense model in their
-    wording.
-    """
-    if relative:
-        dense = {row.prompt: row for row in rows if row.stage == "dense"}
-        rows = [row.model_copy(update=recovery(row, dense[row.prompt])) for row in rows]
-    return Results(schema_version=SCHEMA, rows=list(rows), recipe=dict(recipe), versions=dict(versions))
-
-
 def read_results(path: str | Path, content: Mapping[str, Json]) -> Results:
     """Validate the `content` of the results.json at `path`. Raises CheckpointError with an invalid key."""
     results = parse(Results, path, content)
@@ -197,52 +236,3 @@ def read_results(path: str | Path, content: Mapping[str, Json]) -> Results:
             path,
         )
     return results
-
-
-def combine(rows: Sequence[Row]) -> Row:
-    """Combine the rows of several adapters of one base: each task is taken from its own adapter.
-
-    Sizes are those of the shared base, seconds are summed, memory is the maximum, and a perplexity is the
-    mean over the adapters.
-    """
-    tasks = {name: figures for row in rows for name, figures in row.tasks.items()}
-    corpora = rows[0].perplexity
-    gpu = [row.peak_gpu_memory for row in rows if row.peak_gpu_memory is not None]
-    return rows[0].model_copy(
-        update={
-            "task_tuned": None,
-            "tasks": tasks,
-            "mean": mean(figures.main for figures in tasks.values()),
-            "chance": mean(figures.chance for figures in tasks.values()),
-            "perplexity": {
-                name: corpora[name].model_copy(
-                    update={"perplexity": mean(row.perplexity[name].perplexity for row in rows)}
-                )
-                for name in corpora
-            },
-            "seconds": sum(row.seconds for row in rows),
-            "peak_memory": max(row.peak_memory for row in rows),
-            **({"peak_gpu_memory": max(gpu)} if gpu else {}),
-        }
-    )
-
-
-def recovery(row: Row, dense: Row) -> dict[str, float | None]:
-    """`recovery` = mean / dense mean; `recovery_above_chance` = (mean - chance) / (dense mean - chance).
-
-    Both are over the row's tasks. The second is None if the dense model is at chance.
-    """
-    assert row.mean is not None
-    assert row.chance is not None
-    reference = mean(dense.tasks[name].main for name in row.tasks)
-    above = reference - row.chance
-    return {
-        "recovery": row.mean / reference if reference else None,
-        "recovery_above_chance": (row.mean - row.chance) / above if above > 0 else None,
-    }
-
-
-def mean(values: Iterable[float]) -> float:
-    """Arithmetic mean of at least one value."""
-    numbers = list(values)
-    return sum(numbers) / len(numbers)

@@ -16,6 +16,7 @@ from tailored_llama.stages.export import export
 from tailored_llama.stages.heal import heal
 from tailored_llama.stages.prune import prune
 from tailored_llama.stages.tune import tune
+from tailored_llama.workflows.majority import majority
 from tailored_llama.workflows.steps import (
     HARNESS,
     SAME,
@@ -74,7 +75,9 @@ def results_from(recipe: Recipe, course: Course, made: Made) -> Results:
     for evaluation in course.evaluations:
         own = [made.rows[step.name] for step in evaluation.steps]
         rows += [*own, combine(own)] if evaluation.combined else own
-    return results_of(rows, recipe.model_dump(mode="json"), versions())
+    if course.tunings and made.majority is None:  # the same for every export that quotes the results
+        made.majority = majority(recipe, {name: row.tasks[name] for row in rows for name in row.tasks})
+    return results_of(rows, recipe.model_dump(mode="json"), versions(), majority=made.majority)
 
 
 def cut_steps(recipe: Recipe) -> list[Step]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tailored_llama.data import load_task
 from tailored_llama.data.shots import AUTO
 from tailored_llama.recipe import Prune, Recipe
-from tailored_llama.results import Row
+from tailored_llama.results import Majority, Row
 from tailored_llama.stage import Slot
 from tailored_llama.stages.tune import chosen_prompt
 
@@ -24,6 +24,8 @@ class Made:
 
     places: dict[str, Path] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
+    majority: Majority | None = None
+    """Computed once, when the rows are complete."""
 
     def add(self, name: str, result: Path | Row) -> None:
         """Note the result of the stage `name`."""

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 
-from tailored_llama.data import load_task
-from tailored_llama.data.shots import draw_shots
 from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.sweep.cells import cells_of
 from tests.support import ROOT
 from tools.real import lab
-from tools.real.majority import majority
 from tools.real.page import FIRST_LOOK, render, whole_table
 
 
@@ -108,7 +105,8 @@ def whole(seed: int, tuned: float) -> dict[str, Any]:
     means = {"dense": 0.6, "dense_tuned": 0.7, "pruned": 0.4, "tuned": tuned}
     rows = [
         row(stage, 0.0) | {
-            "mean": mean, "tasks": {"boolq": {"main": 0.2}, "piqa": {"main": mean}},
+            "mean": mean,
+            "tasks": {"boolq": {"main": 0.2, "chance": 0.5}, "piqa": {"main": mean, "chance": 0.5}},
             "perplexity": {"wikitext2": {"perplexity": 100 * (1 - mean)}},
         }
         for stage, mean in means.items()
@@ -128,15 +126,5 @@ def test_whole_runs_are_compared_with_dense_and_dense_tuned_above_chance() -> No
     assert without == of_dense
     assert times == "1.23 ± 0.03"
     assert "| recipe: majority | 2 | 56.00 ± 0.00 |" in "\n".join(lines)
+    assert "of dense, without boolq |" in "\n".join(lines)
     assert "No cell" in whole_table([], 0.39)
-
-
-def test_majority_answers_the_commonest_place_of_the_shots() -> None:
-    recipe = load_recipe(
-        {"model": "world", "tasks": ["world_boolq"], "tune": {"shots": 5}, "evaluate": {"limit": 40}}
-    )
-    task = load_task("world_boolq")
-    drawn = draw_shots(task, recipe.tune, seed=recipe.seed, data=None).rows
-    label = int(sum(task.label(one) for one in drawn) > 2)
-    right = [task.label(one) == label for one in task.rows("scored")[:40]]
-    assert majority(recipe) == {"world_boolq": sum(right) / 40}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -16,9 +17,10 @@ from tailored_llama.recipe import load_recipe
 from tailored_llama.reporting import formatting as words
 from tailored_llama.reporting import pictures, report, tables
 from tailored_llama.reporting.read import read_run
-from tailored_llama.results import read_results
+from tailored_llama.results import Majority, MajorityFigures, Results, read_results, results_of
 from tests.support.reports import TASKS, Page, results, row, text_of, write_run
 from tests.support.results import assembled
+from tests.support.results import row as made
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +174,64 @@ def test_mistakes_are_one_line(run: Path, tmp_path: Path) -> None:
             report(directories, out)
         assert "\n" not in str(raised.value)
     assert not (tmp_path / "r.html").exists()
+
+
+def baselined(below: float = 0.4) -> Results:
+    """Four stages; the dense model is below chance on boolq, which alone has fixed labels."""
+    rows = [
+        made("dense", {"boolq": below, "piqa": 0.9}), made("dense_tuned", {"boolq": 0.7, "piqa": 0.9}),
+        made("pruned", {"boolq": 0.45, "piqa": 0.6}), made("tuned", {"boolq": 0.6, "piqa": 0.8}),
+    ]  # fmt: skip
+    known = Majority(
+        tasks={
+            "boolq": MajorityFigures(main=0.62, label="yes", n=100),
+            "piqa": MajorityFigures(main=0.5, label=None, n=100),
+        },
+        mean=0.56,
+    )  # fmt: skip
+    recipe = load_recipe({"model": "m", "tasks": ["boolq", "piqa"]}).model_dump(mode="json")
+    return results_of(rows, recipe, {}, majority=known)
+
+
+TOTALS = {
+    "mean": ["50.0", "56.0", "65.0", "80.0", "52.5", "70.0"],
+    "recovery": ["86.2%", "100.0%", "123.1%", "80.8%", "107.7%"],
+    "of dense, tuned": ["20.0%", "50.0%", "100.0%", "8.3%", "66.7%"],
+    "mean*": ["50.0", "50.0", "90.0", "90.0", "60.0", "80.0"],
+    "recovery*": ["55.6%", "100.0%", "100.0%", "66.7%", "88.9%"],
+}
+
+
+def test_baseline_and_shares_are_in_the_terminal() -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    for table in tables(baselined(), 120):
+        console.print(table)
+    text = console.export_text()
+    assert re.search(r"boolq +50.0 +62.0 +40.0 ± 3.0", text)
+    shares = {key: cells for key, cells in TOTALS.items() if key != "of dense, tuned"}
+    for title, cells in shares.items():
+        assert [title, *cells] in [line.split() for line in text.splitlines()], title
+    assert ["above", "chance,", *TOTALS["of dense, tuned"]] in [line.split() for line in text.splitlines()]
+    flat = " ".join(text.split())
+    assert "* Without tasks on which the dense model is below chance: boolq." in flat
+    assert "(boolq “yes”); chance for tasks without fixed labels." in flat
+
+
+def test_baseline_and_shares_are_on_the_page(run: Path, tmp_path: Path) -> None:
+    (run / "results.json").write_text(json.dumps(baselined().to_json()))
+    text = text_of(report([run], tmp_path / "page.html").read_text())
+    assert "task chance majority dense" in text
+    for title in ("recovery", "above chance, of dense, tuned", "recovery*"):
+        cells = " ".join(TOTALS[title.removeprefix("above chance, ")]).replace("%", "")
+        assert f" {title} {cells} " in text, title
+    assert f" mean* {' '.join(TOTALS['mean*'])} " in text
+    assert "* Without tasks on which the dense model is below chance: boolq." in text
+
+
+def test_a_baseline_without_fixed_labels_is_a_sentence() -> None:
+    own = baselined()
+    entry = own.majority.tasks["piqa"]  # type: ignore[union-attr]
+    bare = own.model_copy(update={"majority": Majority(tasks={"boolq": entry, "piqa": entry}, mean=0.5)})
+    (table, *_) = tables(bare)
+    assert "majority" not in [column.header for column in table.columns]
+    assert "No task has fixed labels" in str(table.caption)

@@ -30,6 +30,43 @@ def test_recovery_above_a_dense_model_at_chance_is_undefined() -> None:
     assert recovery(row("tuned", {"a": 0.6}), row("dense", {"a": 0.5}))["recovery_above_chance"] is None
 
 
+def test_the_share_above_chance_of_the_tuned_dense_model() -> None:
+    rows = [
+        row("dense", {"a": 0.8, "b": 0.6}),
+        row("dense_tuned", {"a": 0.9}, task_tuned="a"), row("dense_tuned", {"b": 0.7}, task_tuned="b"),
+    ]  # fmt: skip
+    rows.append(combine(rows[1:]))
+    rows += [row("tuned", {"a": 0.7}, task_tuned="a"), row("tuned", {"a": 0.7, "b": 0.6})]
+    dense, *_, own, both = assembled(rows, RECIPE).rows
+    assert own.above_chance_of_dense_tuned == pytest.approx(0.2 / 0.4)
+    assert both.above_chance_of_dense_tuned == pytest.approx(0.15 / 0.3)
+    assert dense.above_chance_of_dense_tuned == pytest.approx(0.2 / 0.3)
+    (*_, alone) = assembled([rows[0], rows[1], row("tuned", {"a": 0.7, "b": 0.6})], RECIPE).rows
+    assert alone.above_chance_of_dense_tuned is None, "dense_tuned has no score on b"
+
+
+def test_the_mean_without_tasks_on_which_the_dense_model_is_below_chance() -> None:
+    rows = [row("dense", {"a": 0.4, "b": 0.9}), row("pruned", {"a": 0.6, "b": 0.7})]
+    dense, pruned = assembled(rows, RECIPE).rows
+    assert pruned.mean == pytest.approx(0.65), "the plain figures stay"
+    rest = pruned.without_below_chance
+    assert rest is not None
+    assert rest.tasks == ["a"]
+    assert (rest.mean, rest.chance) == (pytest.approx(0.7), 0.5)
+    assert rest.recovery == pytest.approx(0.7 / 0.9)
+    assert rest.recovery_above_chance == pytest.approx(0.2 / 0.4)
+    assert dense.without_below_chance is not None
+    assert dense.without_below_chance.mean == pytest.approx(0.9)
+
+
+def test_no_task_is_left_out_where_the_dense_model_is_at_chance_or_above() -> None:
+    (first, *_) = assembled([row("dense", {"a": 0.5, "b": 0.9})], RECIPE).rows
+    assert "without_below_chance" not in first.to_json()
+    (alone,) = assembled([row("dense", {"a": 0.4})], RECIPE).rows
+    assert alone.without_below_chance is not None
+    assert alone.without_below_chance.mean is None
+
+
 def test_wordings_are_never_mixed() -> None:
     rows = [
         row("dense", {"a": 0.8}), row("dense", {"a": 0.6}, prompt="harness"),

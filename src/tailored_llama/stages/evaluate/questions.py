@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tailored_llama.data import Example, Prompt, Task
+from tailored_llama.data.rows import Rows
 from tailored_llama.data.shots import draw, reserved, scored_rows
 from tailored_llama.errors import TaskError
 
@@ -21,6 +22,15 @@ def check_split(task: Task, split: SplitName) -> None:
             f"task {task.name} is scored on its {split} split, so settings must not be chosen by it; "
             "leave evaluate.split at 'scored'"
         )
+
+
+def scored_questions(task: Task, data: str | None, split: SplitName) -> Rows:
+    """All rows of the split; of `train` the rows that are reserved (shots.reserved). Raises TaskError and
+    DataError as Task and `check_split` do.
+    """
+    check_split(task, split)
+    rows = task.rows(split, data)
+    return reserved(task, rows, scored_rows(task, data)) if split == "train" else rows
 
 
 @dataclass(frozen=True)
@@ -39,14 +49,10 @@ class Questions:
         split: SplitName = "scored",
     ) -> Questions:  # fmt: skip
         """The first `limit` rows of the split, with `fewshot` training rows drawn by `seed` before each, the
-        same ones before all; of `train` the rows that are reserved (shots.reserved). Raises TaskError and
-        DataError as Task and `check_split` do.
+        same ones before all. Raises what `scored_questions` raises.
         """
-        check_split(task, split)
-        rows = task.rows(split, data)
+        rows = scored_questions(task, data, split)
         reserve = split == "train"
-        if reserve:
-            rows = reserved(task, rows, scored_rows(task, data))
         shots: list[Example] = []
         if fewshot:
             drawn = draw(task, task.rows("train", data), fewshot, seed, scored=rows, reserve=reserve)

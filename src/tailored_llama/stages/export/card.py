@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -189,33 +189,57 @@ def _tuning(shots: ShotsRecord | None) -> str:
 
 def _results(results: Results | None) -> str:
     rows = results.rows if results else ()
-    if not rows:
+    if results is None or not rows:
         return ""
     tasks = list(dict.fromkeys(task for row in rows for task in row.tasks))
     corpora = list(dict.fromkeys(text for row in rows for text in row.perplexity))
+    columns: dict[str, Callable[[Row], float | None]] = {"mean": lambda row: row.mean}
+    if any(row.without_below_chance for row in rows):
+        columns["mean without"] = _mean_without
+    columns |= {"recovery": lambda row: row.recovery, "above chance": lambda row: row.recovery_above_chance}
+    if any(row.above_chance_of_dense_tuned is not None for row in rows):
+        columns["above chance, of dense, tuned"] = lambda row: row.above_chance_of_dense_tuned
     head = (
-        "model", "tuned to", "wording", "parameters", "MACs", *tasks, "mean", "recovery", "above chance",
+        "model", "tuned to", "wording", "parameters", "MACs", *tasks, *columns,
         *(f"perplexity, {without_places(text)}" for text in corpora),
     )  # fmt: skip
-    body = [
-        (
-            row.stage.replace("_", ", "),
-            row.task_tuned or "",
-            row.prompt,
-            f"{row.params:,}",
-            f"{row.macs:,}",
-            *(_percent(row.tasks[task].main if task in row.tasks else None) for task in tasks),
-            _percent(row.mean),
-            _percent(row.recovery),
-            _percent(row.recovery_above_chance),
-            *(_perplexity(row, text) for text in corpora),
-        )
-        for row in rows
-    ]
+    body = []
+    for row in rows:
+        line = [row.stage.replace("_", ", "), row.task_tuned or "", row.prompt]
+        line += [f"{row.params:,}", f"{row.macs:,}"]
+        line += [_percent(row.tasks[task].main if task in row.tasks else None) for task in tasks]
+        line += [_percent(value(row)) for value in columns.values()]
+        body.append([*line, *(_perplexity(row, text) for text in corpora)])
+    if results.majority:
+        scores = [_percent(results.majority_of(task)) for task in tasks]
+        line = ["majority", *[""] * 4, *scores, _percent(results.majority.mean)]
+        body.append(line + [""] * (len(head) - len(line)))
+    return f"## Results\n\n{table(head, body)}\n\n{_notes(results)}"
+
+
+def _mean_without(row: Row) -> float | None:
+    return row.without_below_chance.mean if row.without_below_chance else row.mean
+
+
+def _notes(results: Results) -> str:
+    """What the figures are of: chance, the baseline, and the tasks that one mean leaves out."""
     note = "Each task by its main metric, in per cent; chance: "
-    chances = {task: figures.chance for row in rows for task, figures in row.tasks.items()}
+    chances = {task: figures.chance for row in results.rows for task, figures in row.tasks.items()}
     note += ", ".join(f"{inline(task)} {_percent(chance)}" for task, chance in chances.items()) + "."
-    return f"## Results\n\n{table(head, body)}\n\n{note}"
+    if results.majority:
+        note += " Majority: the commonest label of the shots as every answer, or chance without fixed labels."
+    for wording in dict.fromkeys(row.prompt for row in results.rows):
+        names = {
+            name for row in results.rows
+            if row.prompt == wording and row.without_below_chance for name in row.without_below_chance.tasks
+        }  # fmt: skip
+        if names:
+            listed = ", ".join(inline(task) for task in chances if task in names)
+            note += (
+                f" Mean without, in the wording {inline(wording)}: without {listed}, where the dense model"
+            )
+            note += " is below chance."
+    return note
 
 
 def _perplexity(row: Row, text: str) -> str:

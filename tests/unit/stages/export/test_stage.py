@@ -14,9 +14,10 @@ from peft import PeftModel
 from tailored_llama import export
 from tailored_llama.checkpoint import load_model, write_json
 from tailored_llama.errors import CheckpointError, OutputError, TailorError, TuneError
+from tailored_llama.results import Majority, MajorityFigures, results_of
 from tests.support.exported import cut, tuned
 from tests.support.pico import equal_bits, plain, saved, shaped, tokens
-from tests.support.results import figures
+from tests.support.results import figures, row
 
 
 def front_matter(out: Path) -> dict[str, Any]:
@@ -117,6 +118,31 @@ def test_an_output_that_holds_something_else(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("")
     with pytest.raises(TailorError, match=r"contains other files \(x\.txt\): name an empty or new directory"):
         export(plain(), out=tmp_path)
+
+
+def test_the_card_has_the_baseline_and_the_shares(tmp_path: Path) -> None:
+    rows = [
+        row("dense", {"boolq": 0.4, "piqa": 0.9}), row("dense_tuned", {"boolq": 0.7, "piqa": 0.9}),
+        row("tuned", {"boolq": 0.6, "piqa": 0.8}),
+    ]  # fmt: skip
+    known = Majority(
+        tasks={
+            "boolq": MajorityFigures(main=0.62, label="yes", n=9),
+            "piqa": MajorityFigures(main=0.5, label=None, n=9),
+        },
+        mean=0.56,
+    )  # fmt: skip
+    text = (
+        export(plain(), out=tmp_path / "m", results=results_of(rows, {}, {}, majority=known)) / "README.md"
+    ).read_text()
+    assert (
+        "| boolq | piqa | mean | mean without | recovery | above chance | above chance, of dense, tuned |"
+        in text
+    )
+    assert "| tuned |  | same | 1,000 | 2,000 | 60.0 | 80.0 | 70.0 | 80.0 | 107.7 | 133.3 | 66.7 |" in text
+    assert "| majority |  |  |  |  | 62.0 | 50.0 | 56.0 |  |  |  |  |" in text
+    assert "in the wording same: without boolq, where the dense model is below chance." in text
+    assert "Majority: the commonest label of the shots" in text
 
 
 def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path) -> None:
