@@ -68,8 +68,8 @@ def work(verb: str, model: Path, rows: dict[str, str], out: Path) -> Any:
     )
 
 
-CASES = [("tune", "merge_adapter", *failure) for failure in FAILURES]
-for elsewhere in (("tune", "write_checkpoint"), ("heal", "merge_adapter")):
+CASES = [("tune", "merge_weights", *failure) for failure in FAILURES]
+for elsewhere in (("tune", "write_checkpoint"), ("heal", "merge_weights")):
     CASES += [(*elsewhere, *FAILURES[kind]) for kind in (0, -1)]
 
 
@@ -110,7 +110,7 @@ def test_the_error_line_names_the_adapter_which_can_be_used_as_it_is(
         "--set", "tune.epochs=1", "--prompt", "paper", "--out", str(tmp_path / "out"),
     ]  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "merge_adapter", raising(MemoryError()))
+        patch.setattr(checkpoint, "merge_weights", raising(MemoryError()))
         assert execute(command) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tailor:")]
     (kept,) = tmp_path.glob("trained-*")
@@ -125,7 +125,7 @@ def test_an_export_that_fails_leaves_the_adapter(
     assert isinstance(tuned, Path)
     before = files(tuned)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "merge_adapter", raising(MemoryError()))
+        patch.setattr(checkpoint, "merge_weights", raising(MemoryError()))
         with pytest.raises(MemoryLimitError):
             export(base, adapter=tuned, out=tmp_path / "out")
     assert files(tuned) == before

@@ -41,6 +41,7 @@ from tailored_llama.checkpoint.disk import (
 from tailored_llama.checkpoint.files import digest_directory, read_json, read_record, read_records
 from tailored_llama.checkpoint.lineage import front_matter
 from tailored_llama.checkpoint.load import load_model, load_tokenizer
+from tailored_llama.checkpoint.merging import merge_weights
 from tailored_llama.checkpoint.open import load_config, open_weights
 from tailored_llama.checkpoint.partial import clear_leftovers, host, is_leftover, partial_path, remove
 from tailored_llama.checkpoint.resolve import hub_id, public_name, resolve
@@ -95,6 +96,7 @@ __all__ = [
     "load_tuned",
     "make_directory",
     "merge_adapter",
+    "merge_weights",
     "moved",
     "named_adapter",
     "open_weights",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +26,7 @@ from tailored_llama.checkpoint.files import read_json
 from tailored_llama.checkpoint.load import load_model
 from tailored_llama.checkpoint.open import open_weights
 from tailored_llama.checkpoint.shards import some
-from tailored_llama.checkpoint.weights import require_finite, weights_digest
+from tailored_llama.checkpoint.weights import Weights, require_finite, weights_digest
 from tailored_llama.errors import CheckpointError, NotFiniteError, TuneError
 from tailored_llama.memory import out_of_memory
 
@@ -52,14 +52,33 @@ def load_tuned(
 ) -> PeftModel:
     """The tuned model: `base` with the adapter of the tuned directory (or adapter folder) `directory`.
 
-    A model in memory is changed in place (peft's `unload` restores it). With `base_unchecked` any base with
-    matching shapes is accepted, for adapters that another program trained. Raises TuneError if there is no
-    LoRA adapter in safetensors, or it is not finite, does not fit, or was tuned on weights other than those
-    of `base`.
+    A model in memory is changed in place (peft's `unload` restores it). For `base_unchecked` and errors see
+    `read_adapter`.
+    """
+    weights = open_weights(base)
+    adapter = read_adapter(weights, directory, base_unchecked=base_unchecked)
+    model = load_model(base if isinstance(base, PreTrainedModel) else weights, dtype=dtype, device=device)
+    return attach(model, adapter)
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter as stored in `folder`: peft's config and the tensors by name."""
+
+    folder: Path
+    config: LoraConfig
+    tensors: dict[str, Tensor]
+
+
+def read_adapter(weights: Weights, directory: str | Path, *, base_unchecked: bool = False) -> Adapter:
+    """The adapter in the tuned directory (or adapter folder) `directory`, for the base `weights`.
+
+    With `base_unchecked` any base with matching shapes is accepted, for adapters that another program
+    trained. Raises TuneError if there is no LoRA adapter in safetensors, or it is not finite, or was tuned on
+    weights other than `weights`.
     """
     folder = find_adapter(directory)
     config, tensors = _config(folder), _tensors(folder)
-    weights = open_weights(base)
     if not base_unchecked:
         recorded, actual = adapter_base(folder), weights_digest(weights)
         if recorded != actual:
@@ -73,8 +92,7 @@ def load_tuned(
             f"adapter {folder} trains {some(embeddings)}, but the base ties embedding and head, so a "
             "merged model cannot store it; untie them in the base (tie_word_embeddings) and tune again"
         )
-    model = load_model(base if isinstance(base, PreTrainedModel) else weights, dtype=dtype, device=device)
-    return _attach(model, config, tensors, folder)
+    return Adapter(folder, config, tensors)
 
 
 def merge_adapter(adapted: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
@@ -170,25 +188,27 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _attach(
-    model: PreTrainedModel, config: LoraConfig, tensors: dict[str, Tensor], folder: Path
-) -> PeftModel:
-    """`model` with the adapter of `config` and exactly the weights in `tensors`.
+def attach(model: PreTrainedModel, adapter: Adapter) -> PeftModel:
+    """`model` with exactly the weights of `adapter`; TuneError if the adapter does not fit.
 
     peft's own `from_pretrained` would read pickles, look for missing files on the hub, and ignore tensors
     that do not fit.
     """
     from peft import PeftModelForCausalLM, set_peft_model_state_dict
 
+    folder = adapter.folder
     try:
-        adapted = PeftModelForCausalLM(model, config)
-        result = set_peft_model_state_dict(adapted, tensors)
+        adapted = PeftModelForCausalLM(model, adapter.config)
+        result = set_peft_model_state_dict(adapted, adapter.tensors)
     except Exception as error:  # peft validates little; bad values raise arbitrary Python errors
         if out_of_memory(error):
             raise
         raise TuneError(f"adapter {folder} does not fit the base: {_line(error)}") from None
     trained = ("lora_", "modules_to_save", "token_adapter")
-    missing = [name for name in result.missing_keys if any(part in name for part in trained)]
+    missing = [
+        name for name in result.missing_keys
+        if any(part in name for part in trained) and ".base_layer." not in name
+    ]  # fmt: skip
     for names, problem in ((missing, "lacks"), (result.unexpected_keys, "has tensors unknown to the base:")):
         if names:
             raise TuneError(f"adapter {folder} {problem} {some(names)}; name the base it was tuned on")

@@ -50,11 +50,15 @@ def tokenizer_of(base: Base, tokenizer: PreTrainedTokenizerBase | None) -> PreTr
 
 
 def write_model(
-    model: PreTrainedModel, folder: Path, base: Base, tokenizer: PreTrainedTokenizerBase | None
+    model: PreTrainedModel | checkpoint.Weights,
+    folder: Path,
+    base: Base,
+    tokenizer: PreTrainedTokenizerBase | None,
 ) -> None:
     """Write `model`, which was loaded from `base`, to `folder`, with the base's tokenizer."""
     on_disk = isinstance(base, Path)
-    checkpoint.write_checkpoint(checkpoint.ModelWeights(model), folder, copy_from=base if on_disk else None)
+    weights = checkpoint.ModelWeights(model) if isinstance(model, PreTrainedModel) else model
+    checkpoint.write_checkpoint(weights, folder, copy_from=base if on_disk else None)
     if not on_disk:
         checkpoint.write_tokenizer(tokenizer_of(base, tokenizer), folder)
 

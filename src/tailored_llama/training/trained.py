@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from peft import PeftModel
-from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import MemoryLimitError, OutputError, TailorError
-from tailored_llama.machine import default_device
 from tailored_llama.memory import describe, out_of_memory
 from tailored_llama.results import Record, TrainingStep
-from tailored_llama.training.base_model import Base, write_history
+from tailored_llama.training.base_model import Base, write_history, write_model
 from tailored_llama.training.lora import save_adapter
 
 
@@ -33,19 +30,11 @@ def write_trained(
     checkpoint.write_json(folder / record.file, record.to_json(), indent=1)
 
 
-def merged_from(base: Base, trained: Path, device: str | None) -> PreTrainedModel:
-    """`base` merged with the adapter in `trained`, in the dtype of `base`.
-
-    The sum is computed in fp32: in bf16, small updates would be lost to rounding.
+def write_merged(base: Base, trained: Path, folder: Path, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    """Write `base`, merged with the adapter in `trained`, to `folder`, with the base's tokenizer; one matrix
+    is in memory at a time.
     """
-    if isinstance(base, PreTrainedModel):
-        model, dtype = copy.deepcopy(base), base.dtype
-        adapted = checkpoint.load_tuned(model, trained, dtype=torch.float32, device=model.device)
-    else:
-        dtype = checkpoint.widest_dtype(checkpoint.open_weights(base))
-        place = device or default_device()
-        adapted = checkpoint.load_tuned(base, trained, dtype=torch.float32, device=place)
-    return checkpoint.merge_adapter(adapted, dtype)
+    write_model(checkpoint.merge_weights(checkpoint.open_weights(base), trained), folder, base, tokenizer)
 
 
 def link_files(source: Path, out: Path, names: Sequence[str]) -> None:

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from tailored_llama import evaluate, export, tune
 from tailored_llama.checkpoint import adapter_digest, find_adapter, load_model, load_tuned, open_weights
 from tailored_llama.errors import CheckpointError, TuneError
+from tests.support.adapters import trained
 from tests.support.pico import plain, saved, tokens
 from tests.support.tokenizers import tokenizer
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-
-def trained(folder: Path, base: Any, **changes: Any) -> Path:
-    """An adapter that changes something, as PEFT writes it."""
-    own = {"target_modules": ["q_proj", "down_proj"], "r": 2, "task_type": "CAUSAL_LM", **changes}
-    adapted = get_peft_model(base, LoraConfig(**own))
-    with torch.no_grad():
-        for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
-                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
-    adapted.save_pretrained(str(folder))
-    return folder
 
 
 @pytest.fixture

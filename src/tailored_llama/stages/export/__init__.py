@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from tailored_llama import checkpoint
@@ -101,7 +98,7 @@ def _export(
     def weights() -> checkpoint.Weights:
         if folder is None:
             return base
-        return _merged(model if source is None else source, base, folder, base_unchecked)
+        return checkpoint.merge_weights(base, folder, base_unchecked=base_unchecked)
 
     if form.suffix and isinstance(out, Path) and out.suffix == form.suffix:
         form.write(weights(), out, source=source, dtype=dtype)
@@ -136,36 +133,3 @@ def _check_tokenizer(source: Path, config: PreTrainedConfig) -> None:
     except CheckpointError:  # there is none, or one that needs code of its own: its files are copied unread
         return
     check_ids(Encoder(tokenizer).before, embedding_rows(config), tokenizer, str(source))
-
-
-def _merged(
-    model: Path | PreTrainedModel, base: checkpoint.Weights, folder: Path, base_unchecked: bool
-) -> checkpoint.Weights:
-    dtypes = {name: base.dtype(name) for name in base.names()}
-    if isinstance(model, PreTrainedModel):
-        model = copy.deepcopy(model)
-    # Added up in fp32: in bf16 much of what a small adapter adds would be rounded away within the product.
-    adapted = checkpoint.load_tuned(model, folder, base_unchecked=base_unchecked, dtype=torch.float32)
-    merged = checkpoint.merge_adapter(adapted, torch.float32)
-    return InPrecision(checkpoint.ModelWeights(merged), dtypes)
-
-
-class InPrecision:
-    """Weights with each tensor in a precision of its own."""
-
-    def __init__(self, weights: checkpoint.Weights, dtypes: Mapping[str, torch.dtype]) -> None:
-        self.config: PreTrainedConfig = weights.config
-        self._weights = weights
-        self._dtypes = dtypes
-
-    def names(self) -> list[str]:
-        return self._weights.names()
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._weights.shape(name)
-
-    def dtype(self, name: str) -> torch.dtype:
-        return self._dtypes[name]
-
-    def tensor(self, name: str) -> Tensor:
-        return self._weights.tensor(name).to(self._dtypes[name])

@@ -57,7 +57,7 @@ from tailored_llama.training.generation import prompts_of
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
 from tailored_llama.training.teacher import Teacher
-from tailored_llama.training.trained import kept, link_files, merged_from, write_trained
+from tailored_llama.training.trained import kept, link_files, write_merged, write_trained
 from tailored_llama.training.whole import unfreeze
 
 log = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ class _Job:
         self.working.trained()
         with kept(trained, folder):
             link_files(trained, folder, [HISTORY, TEXTS])
-            write_model(merged_from(self.base, trained, self.device), folder, self.base, self.tokenizer)
+            write_merged(self.base, trained, folder, self.tokenizer)
             self._write_lineage(folder)
 
     def _write_lineage(self, folder: Path) -> None:

@@ -32,7 +32,7 @@ from tailored_llama.stage.inputs import (
     tokenizer_inputs,
 )
 from tailored_llama.stages.tune.wording import choose
-from tailored_llama.training.base_model import HISTORY, load_base, tokenizer_of, write_model
+from tailored_llama.training.base_model import HISTORY, load_base, tokenizer_of
 from tailored_llama.training.batches import Material, Shot, encode
 from tailored_llama.training.generation import prompts_of
 from tailored_llama.training.loop import fit
@@ -40,7 +40,7 @@ from tailored_llama.training.lora import attach
 from tailored_llama.training.loss import metric_of, teaching
 from tailored_llama.training.replay import general_text, hold_out
 from tailored_llama.training.teacher import Teacher
-from tailored_llama.training.trained import kept, link_files, merged_from, write_trained
+from tailored_llama.training.trained import kept, link_files, write_merged, write_trained
 
 STAGE = "tune"
 SHOTS = ShotsRecord.file
@@ -108,7 +108,7 @@ class Job:
         self.working.trained()
         with kept(trained, folder):
             link_files(trained, folder, [FOLDER, HISTORY, SHOTS])
-            write_model(merged_from(self.base, trained, self.device), folder, self.base, self.tokenizer)
+            write_merged(self.base, trained, folder, self.tokenizer)
             cut = what_was_cut(self.base) if isinstance(self.base, Path) else None
             if cut is not None:
                 checkpoint.write_json(folder / CUT, cut.to_json())
