@@ -15,9 +15,10 @@ from torch import Tensor
 
 from tailored_llama import checkpoint, families
 from tailored_llama.families import Kept
-from tailored_llama.recipe import Prune
+from tailored_llama.recipe import Prune, load_recipe
 from tailored_llama.stages.prune import CutWeights, make_plan, prune
 from tailored_llama.stages.prune.scores import ChannelScores, channel_scores
+from tailored_llama.workflows.sweep.cells import cells_of
 from tests.support.rounding import scores_close, tolerance
 
 CRITERIA = {
@@ -77,6 +78,38 @@ def test_every_block_case(shared: Path) -> None:
         check_units(name, case, plan.kept)
         assert plan.params["after"] == case["params"], name
         check_scores(name, root, settings_of(case["args"]), scores, tokens)
+
+
+def test_a_share_of_the_parameters_selects_the_same_units(shared: Path) -> None:
+    """`of: params` at the share that LLM-Pruner's count of units removes, in every uniform case."""
+    root = shared / "golden"
+    cases, _, _, tokens = golden(root)
+    own = {name: settings_of(case["args"]) for name, case in cases.items()}
+    uniform = {name: settings for name, settings in own.items() if settings.allocate == "uniform"}
+    assert len(uniform) >= 30
+    before = families.parameter_count(checkpoint.load_config(root / "llama_tiny"))
+    for name, settings in uniform.items():
+        share = 1 - cases[name]["params"] / before
+        by_share = settings.model_copy(update={"of": "params", "ratio": share})
+        plan = make_plan(root / "llama_tiny", settings=by_share, tokens=tokens)
+        check_units(name, cases[name], plan.kept)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "variants"), [("lab-real-cut", {"llm-pruner"}), ("lab-real-whole", {"llm-pruner", "paper"})]
+)
+def test_the_lab_has_the_published_selection(shared: Path, recipe: str, variants: set[str]) -> None:
+    """All but the share, the layers and the text as in the published case."""
+    published = settings_of(golden(shared / "golden")[0]["block.param_first.0.25"]["args"])
+    cells = [cell for cell in cells_of(load_recipe(recipe)) if cell.chosen["variant"] in variants]
+    assert {cell.chosen["variant"] for cell in cells} == variants
+    free = ("ratio", "of", "layers", "calibration")
+    for cell in cells:
+        settings = cell.recipe.prune
+        same = {name: getattr(published, name) for name in free}
+        assert settings.model_copy(update=same) == published, cell.name
+        assert (settings.of, settings.layers) == ("params", (4, 28))
+        assert (settings.calibration.samples, settings.calibration.length) == (10, 64)
 
 
 def check_units(name: str, case: dict[str, Any], kept: Kept) -> None:
