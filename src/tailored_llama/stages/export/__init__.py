@@ -1,4 +1,4 @@
-"""Export: a checkpoint, with a tuned adapter folded in, that stands on its own; with a model card."""
+"""Export: a standalone checkpoint with a model card; a tuned adapter is merged into the weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["export", "format_named"]
 
 
 @checkpoint.takes_allow_config
-@memory_for("export", "a merge and onnx hold the model in fp32: use a machine with more memory")
+@memory_for("export", "merging and onnx hold the model in fp32: use a machine with more memory")
 def export(
     model: str | Path | PreTrainedModel,
     *,
@@ -39,24 +39,23 @@ def export(
     push_to_hub: str | None = None,
     allow_config: Sequence[str] = (),
 ) -> Path:
-    """Write `model` to `out` as a release artefact and return `out`; what is complete is not written again.
+    """Write `model` to `out` as a release artefact and return `out`; a complete export is reused.
 
-    `hf`: a standalone checkpoint in the precision of the base, plain or shaped as the base is, and a
-    README.md that says what it was, what was cut and what it was tuned to. `gguf`: `model-<dtype>.gguf` for
-    llama.cpp in `dtype` (f32, f16, bf16, q8_0), with the README.md; or, where `out` ends in .gguf, that one
-    file. `onnx`: an fp32 graph, with tokenizer and README.md. Others are plugins. There is no `settings`: a
-    call writes one format, while a recipe's `export` section lists those of a run.
+    `hf`: a standalone checkpoint in the precision of the base, in the plain or shaped form of the base, and a
+    README.md with the original model, the cut and the tuned task. `gguf`: `model-<dtype>.gguf` for llama.cpp
+    in `dtype` (f32, f16, bf16, q8_0) and the README.md, or a single file if `out` ends in .gguf. `onnx`: an
+    fp32 graph, the tokenizer and the README.md. Other formats are plugins. There is no `settings` argument: a
+    call writes one format, and the `export` section of a recipe lists the formats of a run.
 
-    `adapter`: a tuned directory to fold in, in fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with
-    `base_unchecked` without a look at which base it was trained on, as for one that another program trained.
+    `adapter`: a tuned directory to merge, in fp32 (W + alpha/r B A; Hu et al. 2021, LoRA, eq. 3); with
+    `base_unchecked`, which base it was trained on is not checked (for an adapter trained by another program).
     `results`: a results.json, or its contents, for the card. `push_to_hub`: the repository to upload the
-    result to; without it nothing leaves this machine. `allow_config`: attributes of config.json to accept
-    that no table knows. A model in memory is left as it was, and goes without a tokenizer (so not to gguf,
-    which needs one).
+    result to; by default nothing is uploaded. `allow_config`: unknown attributes of config.json to accept.
+    A model in memory is not changed. It has no tokenizer, so it cannot be exported to gguf.
 
-    Raises OutputError for an unknown format or an `out` that holds something else, RecipeError for a `dtype`
-    that does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be
-    read, is not finite, or has something that the format cannot say.
+    Raises OutputError for an unknown format or an `out` with other contents, RecipeError for a `dtype` that
+    does not fit, TuneError for an adapter of another base, CheckpointError for a model that cannot be read,
+    has values that are not finite, or has a property that the format cannot represent.
     """
     if push_to_hub is not None:
         hub.check_name(push_to_hub)
@@ -127,9 +126,9 @@ def _results(results: str | Path | Results | Mapping[str, Json] | None) -> Resul
 
 
 def _check_tokenizer(source: Path, config: PreTrainedConfig) -> None:
-    """CheckpointError if what the tokenizer puts before every text has no row in the model's embedding."""
+    """CheckpointError if a token that the tokenizer prepends to every text has no row in the embedding."""
     try:
         tokenizer = checkpoint.load_tokenizer(source)
-    except CheckpointError:  # there is none, or one that needs code of its own: its files are copied unread
+    except CheckpointError:  # no tokenizer, or one that needs custom code: its files are copied unread
         return
     check_ids(Encoder(tokenizer).before, embedding_rows(config), tokenizer, str(source))

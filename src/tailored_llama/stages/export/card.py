@@ -1,4 +1,4 @@
-"""The model card: what it was, what was cut, what it was tuned to, what it scores, how to load it."""
+"""The model card: the original model, the cut, the tuned task, the scores, and how to load the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PICTURE = "layers.png"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an exported model comes from: name and directory (None in memory), and its adapter's folder."""
+    """Source of an exported model: its name and directory (None in memory), and its adapter's directory."""
 
     model: str | None
     directory: Path | None
@@ -34,23 +34,23 @@ class Origin:
 
     @property
     def cut(self) -> Cut | None:
-        """What was cut of the model all began with."""
+        """The record of all cuts since the original model."""
         return what_was_cut(self.directory) if self.directory else None
 
     @property
     def shots(self) -> ShotsRecord | None:
-        """What it was tuned on: beside the adapter, or in a merged directory."""
+        """The record of the tuning: beside the adapter, or in a merged directory."""
         folders = (self.adapter.parent if self.adapter else None, self.directory)
         paths = (folder / ShotsRecord.file for folder in folders if folder)
         return next((checkpoint.read_record(ShotsRecord, path) for path in paths if path.is_file()), None)
 
     @property
     def base(self) -> str | None:
-        """The name of the model that all began with."""
+        """The name of the original model."""
         return (self.cut and self.cut.source.model) or self.model
 
     def contents(self, results: Results | None) -> dict[str, Json]:
-        """What the card shows beside the model's own figures, without the places where anything lies."""
+        """What the card shows in addition to the model's sizes, without directory paths."""
         cut, shots = self.cut, self.shots
         untimed = {"rows": {"__all__": {"seconds", "peak_memory", "peak_gpu_memory"}}}
         rows = results.model_dump(mode="json", exclude_unset=True, exclude=untimed)["rows"] if results else []
@@ -62,12 +62,12 @@ class Origin:
 
     @property
     def hub_id(self) -> str | None:
-        """The base's name where it means something to a reader: a path on this disk does not."""
+        """The base's hub id; None for a local path, which means nothing to other readers."""
         return checkpoint.hub_id(self.base) if self.base else None
 
 
 def _names(value: Any) -> Any:
-    """`value` with the last part of every path, or of what may be one, in keys and values."""
+    """`value` with every string, in keys and values, reduced to the last part of a path."""
     if isinstance(value, Mapping):
         return {_names(key): _names(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -80,7 +80,7 @@ def card(
 ) -> str:
     """The text of README.md for a model called `name`; `results` as in results.json, or None.
 
-    It shows PICTURE, which `picture` draws, where it is known what was there before the cut.
+    It shows PICTURE, which `picture` draws, if the widths before the cut are known.
     """
     sections = [
         f"---\n{_front_matter(origin).to_yaml()}\n---\n\n# {inline(name)}",
@@ -109,8 +109,8 @@ def _front_matter(origin: Origin) -> ModelCardData:
 
 
 def _base_card(origin: Origin) -> Mapping[str, Json]:
-    """Licence and language by the base's own card: beside the model, as the plan of the first cut notes them,
-    or in the hub's cache.
+    """Licence and language from the card of the base: beside the model, from the plan of the first cut, or
+    from the hub's cache.
     """
     places = [origin.directory] if origin.directory else []
     if origin.base and Path(origin.base).is_absolute():
@@ -118,9 +118,9 @@ def _base_card(origin: Origin) -> Mapping[str, Json]:
     if origin.hub_id:
         cached = try_to_load_from_cache(origin.hub_id, "README.md")
         places += [Path(cached).parent] if isinstance(cached, str) else []
-    noted = origin.cut.source.card if origin.cut else None
-    found = [checkpoint.front_matter(place) for place in places]
-    return next((front for front in [*found[:1], noted, *found[1:]] if front), {})
+    recorded = origin.cut.source.card if origin.cut else None
+    cards = [checkpoint.front_matter(place) for place in places]
+    return next((card for card in [*cards[:1], recorded, *cards[1:]] if card), {})
 
 
 def _summary(config: PreTrainedConfig, origin: Origin) -> str:
@@ -141,34 +141,36 @@ def _summary(config: PreTrainedConfig, origin: Origin) -> str:
 
 
 def picture(config: PreTrainedConfig, origin: Origin, path: Path) -> bool:
-    """Draw what is left of every layer to the PNG `path`; False, and no file, where the start is unknown."""
-    found = layers_before_and_after(origin.cut, config) if origin.cut else None
-    if found is None:
+    """Draw the remaining width of every layer to the PNG `path`; False, and no file, if the widths before
+    the cut are unknown.
+    """
+    layers = layers_before_and_after(origin.cut, config) if origin.cut else None
+    if layers is None:
         return False
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 2.8), layout="constrained")
     panels = figure.subplots(1, 2)
-    draw_layers(panels, *found, colour="#0072b2")
+    draw_layers(panels, *layers, colour="#0072b2")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
-    # Without the library's version, so that equal cuts give equal bytes.
+    # Without matplotlib's version, so that equal cuts give equal bytes.
     figure.savefig(path, dpi=140, metadata={"Software": None})
     return True
 
 
 def _name(origin: Origin) -> str:
-    """The base: by its hub id, any place on this disk by its last part."""
+    """The base's hub id, or the last part of a local path."""
     return checkpoint.public_name(origin.base or "")
 
 
 def _widths(config: PreTrainedConfig, origin: Origin) -> str:
-    found = layers_before_and_after(origin.cut, config) if origin.cut else None
-    shown = f"![{in_words(*found)}]({PICTURE})\n\n" if found else ""
+    layers = layers_before_and_after(origin.cut, config) if origin.cut else None
+    shown = f"![{in_words(*layers)}]({PICTURE})\n\n" if layers else ""
     runs = []
-    for width, layers in groupby(enumerate(families.widths(config)), key=lambda pair: pair[1]):
-        numbers = [layer for layer, _ in layers]
+    for width, run in groupby(enumerate(families.widths(config)), key=lambda pair: pair[1]):
+        numbers = [layer for layer, _ in run]
         span = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
         runs.append((span, width.heads, width.kv_heads, width.mlp))
     title = "What was cut" if origin.cut else "Widths"

@@ -1,4 +1,4 @@
-"""What an export format is. Each is a file of the folder formats/, or of a plugin folder (see `plugins`)."""
+"""The interface of an export format. Each format is a file in formats/ or in a plugin folder (`plugins`)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tailored_llama.plugins import FORMATS, load
 
 
 class Write(Protocol):
-    """Writes `weights` to `out`: an empty directory, or, of a format with a `suffix`, a file.
+    """Writes `weights` to `out`: an empty directory, or a file if the format has a `suffix`.
 
-    `source` is the checkpoint directory that the model comes from, with its tokenizer; None for a model in
-    memory. `dtype` is what the user names. Raises TailorErrors for what the format cannot say.
+    `source` is the checkpoint directory of the model, with its tokenizer; None for a model in memory. `dtype`
+    is the user's choice. Raises a TailorError for anything that the format cannot represent.
     """
 
     def __call__(self, weights: Weights, out: Path, *, source: Path | None, dtype: str) -> None: ...
@@ -25,21 +25,21 @@ class Write(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """A release artefact. The model card is written by the stage; `loading` is its section on how to load the
-    artefact, as Markdown below a heading.
+    """An export format. The stage writes the model card; `loading` returns its section on how to load the
+    artefact, as Markdown without a heading.
     """
 
     write: Write
     loading: Callable[[PreTrainedConfig], str]
     suffix: str | None = None
-    """Of a format that is one file: `.gguf`. It is called `model` in a directory with the card, or has the
-    path that the user names with this ending."""
+    """For a single-file format, e.g. `.gguf`: the file is `model.gguf` in a directory with the card, or the
+    path given by the user if it has this suffix."""
     dtypes: bool = False
     """Whether `dtype` changes what is written."""
     holds_tokenizer: bool = False
-    """Whether the tokenizer is a part of it, so that a model in memory cannot be written."""
+    """Whether the artefact contains the tokenizer. Then a model in memory cannot be exported."""
 
 
 def format_named(name: str) -> Format:
-    """The format of a name that is known. Raises PluginError."""
+    """The format called `name`, which must exist. Raises PluginError."""
     return load(FORMATS, name, Format)

@@ -12,7 +12,7 @@ from tailored_llama.errors import OutputError
 
 
 def check_name(name: str) -> None:
-    """OutputError if the hub would refuse `name`, before anything is written."""
+    """OutputError if `name` is not a valid repository name; called before anything is written."""
     try:
         validate_repo_id(name)
     except HFValidationError as error:
@@ -21,10 +21,10 @@ def check_name(name: str) -> None:
 
 
 def push(out: Path, name: str) -> str:
-    """Upload the export in `out`, a directory or one file, to the model repository `name`; its address.
+    """Upload the export in `out`, a directory or one file, to the model repository `name`; returns its URL.
 
-    A repository that is not there is made, private. Raises OutputError if the hub cannot be reached or
-    refuses; `out` stays as it is.
+    A missing repository is created as private. Raises OutputError if the hub cannot be reached or refuses the
+    upload; `out` is kept.
     """
     api = HfApi()
     try:

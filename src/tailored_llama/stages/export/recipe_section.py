@@ -1,4 +1,4 @@
-"""The recipe by which a model can be made again, as its card gives it."""
+"""The section of a model card with the recipe that reproduces the model."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from tailored_llama.strict_json import Json, to_json
 def recipe(
     base: str | None, cut: Cut | None, shots: ShotsRecord | None, recipe: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """The run's own recipe, or as much of one as the cut and the shots have; empty if neither is known.
+    """The recipe of the run, or a partial one from the cut and the shots; empty if neither is known.
 
-    Places on this disk mean nothing to a reader: of a path only its last part is left.
+    Local paths mean nothing to other readers: only their last part is shown.
     """
-    whole: dict[str, Json] = dict(recipe)
-    if "prune" not in whole:  # an evaluation alone has settings, and no recipe
-        whole = _from_parts(base, cut, shots)
-    if not whole:
+    complete: dict[str, Json] = dict(recipe)
+    if "prune" not in complete:  # an evaluation alone has settings but no recipe
+        complete = _from_parts(base, cut, shots)
+    if not complete:
         return {}
-    shown: dict[str, Json] = without_places(whole)
+    shown: dict[str, Json] = without_places(complete)
     return shown
 
 
 def section(made: Mapping[str, Json], form: str) -> str:
-    """The section of the card; nothing without a recipe."""
+    """The section of the card; empty without a recipe."""
     if not made:
         return ""
     text = to_json(made, indent=2, ensure_ascii=False)
-    for char in "<>&":  # as escapes of JSON, so that no name in it is HTML to any reader of the file
+    for char in "<>&":  # as JSON escapes, so that no name is interpreted as HTML
         text = text.replace(char, f"\\u{ord(char):04x}")
     command = f"tailor run recipe.json --set 'export.formats=[{form}]' --out run"
     return (
-        f"## To do it again\n\nSave this as `recipe.json`:\n\n```json\n{text}\n```\n\n"
+        f"## Reproduction\n\nSave this as `recipe.json`:\n\n```json\n{text}\n```\n\n"
         f"```sh\npip install tailored-llama\n{command}\n```\n\n"
         "A name that is not a model or data set of the hub was a local file."
     )
@@ -62,7 +62,7 @@ def _from_parts(base: str | None, cut: Cut | None, shots: ShotsRecord | None) ->
 
 
 def without_places(value: Any) -> Any:
-    """`value` with the last part of every path in it."""
+    """`value` with every path reduced to its last part."""
     if isinstance(value, Mapping):
         return {key: without_places(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

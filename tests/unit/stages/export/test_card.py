@@ -57,7 +57,7 @@ def test_a_card_says_how_its_own_form_is_loaded(tmp_path: Path) -> None:
     layered([LayerWidths(4, 2, 64)]).save_pretrained(tmp_path / "base")
     byte_level(tmp_path / "base")
     text = (export(tmp_path / "base", to="gguf", out=tmp_path / "out") / "README.md").read_text()
-    assert "Any llama.cpp loads" in text
+    assert "llama.cpp loads the `.gguf` file" in text
     assert "from_pretrained" not in text
 
 

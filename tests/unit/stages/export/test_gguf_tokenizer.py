@@ -164,7 +164,7 @@ def test_other_tokens_around_a_text_are_refused(tmp_path: Path) -> None:
         single="<unk> $A", special_tokens=[("<unk>", 0)]
     )
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="other tokens than bos and eos"):
+    with pytest.raises(CheckpointError, match="other special tokens than bos and eos"):
         read_vocabulary(tmp_path, VOCABULARY)
 
 

@@ -180,7 +180,7 @@ def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path
         "by the criterion taylor", "tuned to the task boolq on 3 examples", "| 1 | 2 | 1 | 5 |",
         "wording `cloze`", "Is water wet? Answer: yes", "chance: boolq 50.0", "trust_remote_code=True",
         "| tuned | boolq | same | 15,000 | 9,000 | 81.2 | 75.0 | 92.3 | 80.0 | 8.25 |",
-        "above chance | perplexity, wikitext2 |", "## What was cut", "## To do it again",
+        "above chance | perplexity, wikitext2 |", "## What was cut", "## Reproduction",
     ):  # fmt: skip
         assert output in text, output
     assert front_matter(out) == {

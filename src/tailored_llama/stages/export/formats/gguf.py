@@ -18,7 +18,7 @@ def write(weights: Weights, out: Path, *, source: Path | None, dtype: str) -> No
 
 def loading(config: PreTrainedConfig) -> str:
     """One sentence."""
-    return "Any llama.cpp loads the `.gguf` file beside this; nothing else is needed."
+    return "llama.cpp loads the `.gguf` file in this directory; no other file is needed."
 
 
 GGUF = Format(write, loading, suffix=".gguf", dtypes=True, holds_tokenizer=True)

@@ -13,26 +13,26 @@ from tailored_llama.stages.export.format import Format
 
 
 def write(weights: Weights, out: Path, *, source: Path | None, dtype: str) -> None:
-    """Write the checkpoint, plain or shaped as its config is, with the files beside that of `source`."""
+    """Write the checkpoint in the form of its config (plain or shaped), with the other files of `source`."""
     checkpoint.write_checkpoint(weights, out, copy_from=source)
 
 
 def loading(config: PreTrainedConfig) -> str:
-    """The lines of Python, and what a shaped checkpoint needs."""
+    """The Python code, and what a shaped checkpoint needs."""
     shaped = getattr(config, "layer_widths", None) is not None
     argument = ", trust_remote_code=True" if shaped else ""
-    # AutoTokenizer goes by the model's type, and would read the files of another type's its own way.
+    # AutoTokenizer chooses the class by the model type, and the tokenizer may be that of another type.
     type_ = str(getattr(config, checkpoint.TOKENIZER_KEY, None) or "")
-    type_ = type_ if re.fullmatch(r"[\w.-]+", type_) else ""  # it becomes code
-    made_for = f', config=AutoConfig.for_model("{type_}")' if type_ else ""
+    type_ = type_ if re.fullmatch(r"[\w.-]+", type_) else ""  # it is inserted into code
+    tokenizer_config = f', config=AutoConfig.for_model("{type_}")' if type_ else ""
     lines = (
         f"from transformers import {'AutoConfig, ' if type_ else ''}AutoModelForCausalLM, AutoTokenizer\n\n"
         f'model = AutoModelForCausalLM.from_pretrained("path/to/this"{argument})\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("path/to/this"{made_for or argument})'
+        f'tokenizer = AutoTokenizer.from_pretrained("path/to/this"{tokenizer_config or argument})'
     )
     note = (
-        "\n\nIts layers differ in width, which `shaped.py` beside the weights builds. "
-        "With `import tailored_llama` it loads without `trust_remote_code`."
+        "\n\nThe layers differ in width; `shaped.py` in this directory defines the model class. "
+        "After `import tailored_llama` the model loads without `trust_remote_code`."
     )
     return f"```python\n{lines}\n```" + (note if shaped else "")
 

@@ -1,4 +1,4 @@
-"""One graph in fp32 that reads a prompt and continues it, through transformers' own exporter."""
+"""An fp32 graph for prompts and cached decoding steps, written by transformers' exporter."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tailored_llama.stages.export.format import Format
 
 NEEDED = ("onnx", "onnxscript")
 READ = ("input_ids", "position_ids")
-"""Inputs before the keys and values of each layer."""
+"""The inputs that come before the keys and values of each layer."""
 STATES = ("key", "value")
 
 
 def write(weights: Weights, out: Path, *, source: Path | None, dtype: str) -> None:
-    """Write the graph, and the tokenizer of `source` beside it."""
+    """Write the graph and the tokenizer of `source`."""
     write_onnx(weights, out)
     if source is not None:
         copy_extras(source, out)
@@ -46,10 +46,10 @@ def write_onnx(weights: Weights, directory: Path) -> None:
 
     Inputs: `input_ids` and `position_ids` [batch, new], and for each layer N the keys and values so far,
     `past_key_values.N.key` and `.value` [batch, kv_heads of N, past, head_dim]. Outputs: `logits`
-    [batch, new, vocab] and, with past + new, `present.N.key` and `.value`. batch, new and past are free; past
-    is 0 for a prompt. The rows of a batch are all of one length: there is no padding. The whole model is in
-    memory meanwhile. Raises TailorError without the extra `onnx`, and OutputError if the disk is full;
-    room for all of it is checked before the model is loaded.
+    [batch, new, vocab] and `present.N.key` and `.value` with past + new positions. batch, new and past are
+    dynamic; past is 0 for a prompt. All rows of a batch have the same length: there is no padding. The whole
+    model is held in memory. Raises TailorError without the extra `onnx`, and OutputError if the disk is full;
+    the free disk space is checked before the model is loaded.
     """
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -68,7 +68,7 @@ def write_onnx(weights: Weights, directory: Path) -> None:
 
 
 def _check_whole(path: Path) -> None:
-    """OSError if the data file is too short: NumPy does not notice a full disk at the end of a file."""
+    """OSError if the data file is too short: NumPy does not report a full disk at the end of a file."""
     import onnx
 
     for tensor in onnx.load(path, load_external_data=False).graph.initializer:
@@ -81,7 +81,7 @@ def _check_whole(path: Path) -> None:
 
 
 def onnx_bytes(weights: Weights) -> int:
-    """What the files of `write_onnx` take at most: the weights in fp32, and the graph."""
+    """An upper bound on the bytes that `write_onnx` writes: the weights in fp32, and the graph."""
     parameters = sum(torch.Size(weights.shape(name)).numel() for name in weights.names())
     return 4 * parameters + 2**18 * int(weights.config.num_hidden_layers) + 2**20
 
@@ -91,19 +91,19 @@ def _traced(model: Any) -> Any:
     from transformers.exporters import OnnxConfig, OnnxExporter
     from transformers.exporters.utils import decompose_for_generation
 
-    # Two rows of several tokens: an extent of 1 in the example would be taken for a constant.
+    # Two rows of several tokens: the exporter would treat a dimension of size 1 as a constant.
     prompt = torch.arange(12).reshape(2, 6) % int(model.config.vocab_size)
     inputs = {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)}
     stages = decompose_for_generation(model, inputs, multi_token_decode=True)
-    # The step that goes on from a cache, any number of tokens at once; from an empty one it is the first.
+    # The step that continues from a cache, by any number of tokens; an empty cache makes it the first step.
     step, example = stages["decode"]
     return OnnxExporter().export(step, example, OnnxConfig(dynamic=True)).program
 
 
 def _fix_names(graph: Any) -> None:
-    """Name inputs, outputs and free extents as documented; the exporter calls them by its own attributes.
+    """Give inputs, outputs and dynamic dimensions the documented names; the exporter's names differ.
 
-    Inputs of no effect are dropped: a cache with a sliding window passes the window's size through the graph.
+    Unused inputs are dropped: a cache with a sliding window passes the window's size through the graph.
     """
     caches = _keep(graph.inputs, READ)
     present = _keep(graph.outputs, ("logits",))
@@ -121,7 +121,7 @@ def _fix_names(graph: Any) -> None:
 
 
 def _keep(values: Any, named: tuple[str, ...]) -> list[Any]:
-    """Reduce `values` to those `named` and the four-dimensional ones, which are returned: keys and values."""
+    """Reduce `values` to those `named` and the four-dimensional ones (keys and values); return the latter."""
     states = [value for value in values if value.shape is not None and len(value.shape) == 4]
     values[:] = [value for value in values if value.name in named] + states
     assert [value.name for value in values[: len(named)]] == list(named), values
@@ -129,15 +129,14 @@ def _keep(values: Any, named: tuple[str, ...]) -> list[Any]:
 
 
 def _renamed(shape: Any, names: dict[str, str]) -> Any:
-    """`shape` with its symbols called otherwise, also those within sums, and its numbers as numbers."""
-    texts = [re.sub(r"\w+", lambda found: names.get(found[0], found[0]), str(extent)) for extent in shape]
+    """`shape` with its symbols renamed, also within sums, and its numbers as integers."""
+    texts = [re.sub(r"\w+", lambda match: names.get(match[0], match[0]), str(extent)) for extent in shape]
     return type(shape)(int(text) if text.isdigit() else text for text in texts)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch.onnx reports its progress on stdout, where results belong, and with transformers' exporter logs
-    what it does without."""
+    """Suppress torch.onnx's progress on stdout, which is for results, and the exporters' warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,7 +1,7 @@
-"""GGUF, the file that llama.cpp and all that is built on it run from.
+"""GGUF, the file format of llama.cpp and the programs built on it.
 
-Layers that are all alike are written as the architecture `llama`. Layers with widths of their own are
-written as `deci`, which reads head counts and MLP widths per layer; stock llama.cpp loads both.
+A model whose layers are alike is written as the architecture `llama`. A model with per-layer widths is
+written as `deci`, which has head counts and MLP widths per layer. Stock llama.cpp loads both.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def to_gguf(
     """Write `weights` as the GGUF file `out`, one tensor in memory at a time, and return its path.
 
     `dtype` is f32, f16, bf16 or q8_0 (blocks of 32 weights of 8 bits with one scale); vectors stay f32. The
-    vocabulary and the chat template come from the tokenizer in `tokenizer_dir`; None writes a file without
-    vocabulary, for programs that bring token ids (llama.cpp's server does not start without), unless
-    `vocabulary` gives one. Everything
-    that llama.cpp would not compute or tokenise alike is refused before the first byte, and an `out` that
-    exists is only replaced if it is a GGUF file. Raises RecipeError (dtype), FamilyError (what the model
-    computes), CheckpointError (tokenizer, weights), OutputError (path, space).
+    vocabulary and the chat template come from the tokenizer in `tokenizer_dir`. If it is None, the file has
+    the given `vocabulary`, or none; a file without a vocabulary is for programs that pass token ids
+    (llama.cpp's server does not start with it). A model or tokenizer that llama.cpp would compute differently
+    is refused before anything is written, and an existing `out` is only replaced if it is a GGUF file. Raises
+    RecipeError (dtype), FamilyError (architecture), CheckpointError (tokenizer, weights), OutputError (path,
+    space).
     """
     if dtype not in KINDS:
         raise RecipeError(f"gguf: no dtype '{dtype}'{suggest(dtype, KINDS)}; there are {', '.join(KINDS)}")

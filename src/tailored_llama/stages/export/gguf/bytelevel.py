@@ -1,7 +1,7 @@
-"""Byte-level BPE (Radford et al. 2019, GPT-2): the ways of cutting text into words that llama.cpp knows.
+"""Byte-level BPE (Radford et al. 2019, GPT-2): the pre-tokenizers that llama.cpp implements.
 
-llama.cpp has them by name and not from the file: a tokenizer with any other would load and silently cut text
-in other places. So they are found by what tokenizer.json says, and what is not found is refused.
+llama.cpp selects a pre-tokenizer by name: with the wrong name a file would load and split text differently
+without an error. The name is looked up from the steps in tokenizer.json, and unknown steps are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QWEN2 = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}|{_PUNCTUATION_
 Step = tuple[str, Any]
 BYTES: Step = ("ByteLevel", False)
 WORDS: Step = ("ByteLevel", True)
-"""GPT-2's own expression for words, then bytes."""
+"""GPT-2's regular expression for words, then bytes."""
 
 KNOWN: dict[tuple[tuple[Step, ...], bool], str] = {
     ((WORDS,), False): "gpt-2",
@@ -32,18 +32,19 @@ KNOWN: dict[tuple[tuple[Step, ...], bool], str] = {
     ((("Split", LLAMA3), BYTES), False): "dbrx",
     ((("Split", QWEN2), BYTES), False): "qwen2",
 }
-"""Steps, and whether a whole word of the vocabulary is taken without merging, to llama.cpp's name."""
+"""From the steps, and whether words of the vocabulary skip merging (`ignore_merges`), to llama.cpp's name."""
 
 
 def pre_tokenizer(directory: Path, parsed: Mapping[str, Any]) -> str:
-    """llama.cpp's name for how a parsed tokenizer.json cuts text; CheckpointError if it has none."""
+    """llama.cpp's name for the pre-tokenizer of a parsed tokenizer.json; CheckpointError if it has none."""
     model = parsed["model"]
-    odd = [key for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix") if model.get(key)]
+    keys = ("dropout", "continuing_subword_prefix", "end_of_word_suffix")
+    unsupported = [key for key in keys if model.get(key)]
     if parsed["normalizer"] not in (None, {"type": "NFC"}):
-        odd.append("a normalizer")
-    if odd:
+        unsupported.append("a normalizer")
+    if unsupported:
         raise CheckpointError(
-            f"{directory}: its tokenizer uses {' and '.join(odd)}, which llama.cpp does not have; "
+            f"{directory}: its tokenizer uses {' and '.join(unsupported)}, which llama.cpp does not support; "
             f"export to hf instead"
         )
     pre = parsed["pre_tokenizer"] or {"type": "none"}
@@ -60,7 +61,7 @@ def pre_tokenizer(directory: Path, parsed: Mapping[str, Any]) -> str:
 
 
 def _step(step: Mapping[str, Any]) -> Step:
-    """One step as `KNOWN` lists it; anything that differs from there becomes a step that no entry has."""
+    """One step as `KNOWN` lists it; any other step becomes one that no entry has."""
     match step:
         case {"type": "ByteLevel", "add_prefix_space": False, "use_regex": regex}:
             return ("ByteLevel", regex)

@@ -1,4 +1,4 @@
-"""What a GGUF file says of the model: the architecture's name and its sizes, from the config alone."""
+"""The metadata of a GGUF file: the architecture's name and sizes, from the config alone."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tailored_llama.errors import FamilyError
 from tailored_llama.families import LayerWidths, head_dim, widths
 
 FAMILIES = ("llama", "mistral", "shaped_llama")
-"""The model types that compute what llama.cpp's `llama` and `deci` compute."""
+"""The model types that llama.cpp computes exactly as `llama` or `deci`."""
 ROPE_TYPES = ("default", "linear", "llama3")
-"""Rotary scalings that are a constant factor on each frequency, which a GGUF file can hold."""
+"""RoPE scalings that are a constant factor per frequency, which a GGUF file can represent."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model as llama.cpp sees it: `architecture`, the config it comes from and the widths of its layers."""
+    """A model for llama.cpp: `architecture`, the config it comes from and the widths of its layers."""
 
     architecture: MODEL_ARCH
     config: PreTrainedConfig
     widths: Sequence[LayerWidths]
 
     def add_to(self, writer: GGUFWriter) -> None:
-        """Write the sizes: one number each where all layers are alike, one for each layer otherwise."""
+        """Write the sizes: one number each if all layers are alike, otherwise one for each layer."""
         config, head = self.config, head_dim(self.config)
         writer.add_vocab_size(int(config.vocab_size))
         writer.add_context_length(int(config.max_position_embeddings))
@@ -38,7 +38,7 @@ class Model:
         writer.add_feed_forward_length(self._per_layer([width.mlp for width in self.widths]))
         writer.add_layer_norm_rms_eps(float(config.rms_norm_eps))
         writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
-        # Left out, llama.cpp takes embedding_length / head_count, which no longer holds once heads are gone.
+        # The default of llama.cpp, embedding_length / head_count, is wrong once heads are pruned.
         writer.add_key_length(head)
         writer.add_value_length(head)
         writer.add_rope_dimension_count(head)
@@ -53,8 +53,8 @@ class Model:
 
 
 def describe(config: PreTrainedConfig) -> Model:
-    """The model that `config` describes; FamilyError, naming the attribute, where llama.cpp computes
-    another."""
+    """The model that `config` describes; FamilyError, naming the attribute, if llama.cpp would compute a
+    different model."""
     layers = widths(config)
     _check(config, layers)
     alike = all(width == layers[0] for width in layers)
@@ -64,24 +64,24 @@ def describe(config: PreTrainedConfig) -> Model:
 def _check(config: PreTrainedConfig, layers: Sequence[LayerWidths]) -> None:
     if config.model_type not in FAMILIES:
         raise FamilyError(
-            f"config.json: no GGUF form of the architecture '{config.model_type}'; "
-            f"there is one of {', '.join(FAMILIES)}"
+            f"config.json: the architecture '{config.model_type}' cannot be written as GGUF; "
+            f"supported: {', '.join(FAMILIES)}"
         )
     if config.hidden_act != "silu":
         raise FamilyError(
-            f"config.json: hidden_act is '{config.hidden_act}', and llama.cpp computes silu here; "
+            f"config.json: hidden_act is '{config.hidden_act}', and llama.cpp supports only silu here; "
             f"export to hf instead"
         )
     if getattr(config, "sliding_window", None) is not None:
         raise FamilyError(
-            f"config.json: sliding_window is {config.sliding_window}, and llama.cpp attends to everything "
+            f"config.json: sliding_window is {config.sliding_window}, and llama.cpp uses full attention "
             f"here; export to hf instead"
         )
     rope = config.rope_parameters
     if rope.get("rope_type", "default") not in ROPE_TYPES or rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise FamilyError(
-            f"config.json: rope_parameters {dict(rope)} have no GGUF form here; "
-            f"rope_type {', '.join(ROPE_TYPES)} over whole heads have one: export to hf instead"
+            f"config.json: rope_parameters {dict(rope)} cannot be written as GGUF; supported: "
+            f"rope_type {', '.join(ROPE_TYPES)} without partial rotation; export to hf instead"
         )
     for layer, width in enumerate(layers):
         # llama.cpp skips the residual of a layer without MLP, and needs the head count of layer 0.

@@ -1,8 +1,8 @@
-"""SentencePiece vocabularies, which transformers holds as merges and llama.cpp as scores.
+"""SentencePiece vocabularies, which transformers stores as merges and llama.cpp as scores.
 
-Kudo & Richardson 2018, "SentencePiece". Two neighbouring pieces merge where their text is a piece of the
-vocabulary, the one with the highest score first. transformers lists those merges one by one; the order of
-that list is all that is left of the scores, and all that is needed.
+Kudo & Richardson 2018, "SentencePiece". Two neighbouring pieces are merged if their concatenation is a piece
+of the vocabulary, the one with the highest score first. transformers stores a list of these merges without
+scores; the order of the list is sufficient to choose equivalent scores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PREPEND = {"type": "Prepend", "prepend": SPACE}
 
 @dataclass(frozen=True)
 class Token:
-    """A row of the embedding: its text in the vocabulary and what llama.cpp is to take it for."""
+    """A row of the embedding: its text in the vocabulary and its llama.cpp token type."""
 
     row: int
     text: str
@@ -33,24 +33,26 @@ class Token:
 
 
 def kind(token: Token, unknown: int | None) -> TokenType:
-    """As `token.kind`, with the kinds that only SentencePiece has: bytes and the unknown."""
+    """`token.kind`, or one of the types that only SentencePiece has: byte and unknown."""
     if token.row == unknown:
         return TokenType.UNKNOWN
     return TokenType.BYTE if token.kind == TokenType.NORMAL and _BYTE.fullmatch(token.text) else token.kind
 
 
 def text(token: Token) -> str:
-    """The text to write: what the user defined is looked for as it is typed, with its spaces."""
+    """The text to write: user-defined tokens are matched verbatim, with plain spaces."""
     return token.text.replace(SPACE, " ") if token.kind == TokenType.USER_DEFINED else token.text
 
 
 def is_one(parsed: Mapping[str, Any]) -> bool:
-    """Whether a parsed tokenizer.json treats text as SentencePiece does: spaces are pieces, no words cut."""
+    """Whether a parsed tokenizer.json treats text as SentencePiece does: spaces are pieces, and text is not
+    split into words.
+    """
     return bool(parsed["model"].get("byte_fallback")) and _space_rule(parsed) is not None
 
 
 def space_first(parsed: Mapping[str, Any]) -> bool:
-    """Whether a text gets a space before its first word."""
+    """Whether a space is prepended to a text."""
     return bool(_space_rule(parsed))
 
 
@@ -68,10 +70,10 @@ def _space_rule(parsed: Mapping[str, Any]) -> bool | None:
 
 
 def scores(directory: Path, parsed: Mapping[str, Any], tokens: Sequence[str]) -> list[float]:
-    """A score for each token, which falls with the place of its first merge.
+    """A score for each token: minus the index of its first merge.
 
-    Raises CheckpointError if the vocabulary is not SentencePiece's: a byte without a piece, or a merge
-    that the pieces alone do not tell. llama.cpp would merge differently there.
+    Raises CheckpointError if the vocabulary is not from SentencePiece: a byte without a piece, or merges that
+    do not follow from the pieces. llama.cpp would merge differently.
     """
     vocabulary = parsed["model"]["vocab"]
     merges = [tuple(pair) for pair in parsed["model"]["merges"]]
@@ -81,14 +83,14 @@ def scores(directory: Path, parsed: Mapping[str, Any], tokens: Sequence[str]) ->
         for cut in range(1, len(piece))
         if piece[:cut] in vocabulary and piece[cut:] in vocabulary
     }
-    bytes_there = sum(_BYTE.fullmatch(piece) is not None for piece in vocabulary)
-    if splits != set(merges) or bytes_there != 256 or parsed["model"].get("ignore_merges"):
+    byte_pieces = sum(_BYTE.fullmatch(piece) is not None for piece in vocabulary)
+    if splits != set(merges) or byte_pieces != 256 or parsed["model"].get("ignore_merges"):
         raise CheckpointError(
             f"{directory}: its tokenizer looks like SentencePiece, but llama.cpp would merge differently "
-            f"({len(splits ^ set(merges))} merges, {bytes_there} of 256 bytes); export to hf instead"
+            f"({len(splits ^ set(merges))} merges, {byte_pieces} of 256 bytes); export to hf instead"
         )
     first: dict[str, int] = {}
     for place, (left, right) in enumerate(merges):
         first.setdefault(left + right, place)
-    # What no merge makes is a single character or is never looked up.
+    # A token that no merge produces is a single character or is never looked up.
     return [-float(first.get(token, len(merges))) for token in tokens]

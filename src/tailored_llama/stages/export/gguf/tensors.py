@@ -1,4 +1,4 @@
-"""The tensors of a GGUF file: names, order of rows, precision. Each is read when it is written."""
+"""The tensors of a GGUF file: names, row order, precision. Each tensor is read when it is written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS: dict[str, GGMLQuantizationType] = {
 class FileTensor:
     """One tensor of the file, made of the model's tensor `source`.
 
-    `load` gives its values, rows in llama.cpp's order; `kind` is their precision in the file.
+    `load` returns its values, with rows in llama.cpp's order; `kind` is their type in the file.
     """
 
     source: str
@@ -41,12 +41,12 @@ class FileTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in the file, padding not counted."""
+        """Bytes in the file, without padding."""
         block, size = GGML_QUANT_SIZES[self.kind]
         return int(prod(self.shape) // block * size)
 
     def encoded(self) -> np.ndarray[Any, Any]:
-        """The values as they are written. Raises CheckpointError if any is not finite, or would not be."""
+        """The encoded values. Raises CheckpointError if a value is not finite, or overflows the type."""
         values = self.load().to(torch.float32).contiguous().cpu().numpy()
         if not np.isfinite(values).all():
             raise CheckpointError(
@@ -61,9 +61,9 @@ class FileTensor:
 
 
 def list_tensors(weights: Weights, architecture: MODEL_ARCH, kind: GGMLQuantizationType) -> list[FileTensor]:
-    """All tensors of the file in its order; reads no weights.
+    """All tensors of the file, in file order; reads no weights.
 
-    Tied embeddings are written once: llama.cpp takes the embedding for a head that is not there. Raises
+    Tied embeddings are written once: llama.cpp uses the embedding if the output layer is missing. Raises
     RecipeError if rows do not fill the blocks of `kind`.
     """
     names = gguf.get_tensor_name_map(architecture, len(widths(weights.config)))
@@ -87,12 +87,12 @@ def _tensor(weights: Weights, source: str, names: TensorNameMap, kind: GGMLQuant
         tensor = weights.tensor(source)
         return tensor if heads is None else interleave(tensor, heads)
 
-    # llama.cpp adds and multiplies vectors in f32 only.
+    # llama.cpp supports vectors in f32 only.
     return FileTensor(source, str(name), shape, kind if len(shape) > 1 else GGMLQuantizationType.F32, load)
 
 
 def _rotated_heads(weights: Weights, source: str) -> int | None:
-    """How many heads the rows of a query or key projection, weight or bias, make up; None for the rest."""
+    """The number of heads in a query or key projection (weight or bias); None for other tensors."""
     module = source.rsplit(".", 1)[0]
     if not module.endswith(("self_attn.q_proj", "self_attn.k_proj")):
         return None
@@ -100,7 +100,7 @@ def _rotated_heads(weights: Weights, source: str) -> int | None:
 
 
 def interleave(tensor: Float[Tensor, "rows ..."], heads: int) -> Float[Tensor, "rows ..."]:
-    """The rows of `heads` heads in llama.cpp's order.
+    """The rows of `heads` heads, reordered for llama.cpp.
 
     transformers rotates channel i of a head with channel i + head_dim / 2 (GPT-NeoX), llama.cpp channel 2 i
     with 2 i + 1 (Su et al. 2021, RoFormer, eq. 34).
@@ -111,7 +111,7 @@ def interleave(tensor: Float[Tensor, "rows ..."], heads: int) -> Float[Tensor, "
 
 
 def rope_factors(weights: Weights) -> Float[Tensor, " half_head"] | None:
-    """What each rotary frequency is divided by, as transformers scales them; None if none is."""
+    """The divisor of each RoPE frequency, as transformers scales them; None without scaling."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     config = weights.config
@@ -126,7 +126,7 @@ def rope_factors(weights: Weights) -> Float[Tensor, " half_head"] | None:
 
 
 def _check_rows(tensors: list[FileTensor], kind: GGMLQuantizationType) -> None:
-    """Rows of a quantised tensor are made of whole blocks."""
+    """RecipeError if a row of a quantised tensor is not a whole number of blocks."""
     block = GGML_QUANT_SIZES[kind][0]
     wrong = [tensor for tensor in tensors if tensor.kind == kind and tensor.shape[-1] % block]
     if wrong:

@@ -1,4 +1,4 @@
-"""From a tokenizer of transformers to a vocabulary of llama.cpp: byte-level BPE or SentencePiece."""
+"""Converts a transformers tokenizer to a llama.cpp vocabulary: byte-level BPE or SentencePiece."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SPECIAL = ("bos", "eos", "unk", "pad")
 class Vocabulary:
     """A vocabulary as llama.cpp reads it: `model` is `gpt2` (byte-level BPE) or `llama` (SentencePiece).
 
-    `tokens` and `types` have one entry for each row of the embedding. SentencePiece has `scores`, the higher
-    the sooner merged; byte-level BPE has `merges` and the name `pre` of its pre-tokenizer.
+    `tokens` and `types` have one entry for each row of the embedding. SentencePiece has `scores` (higher
+    scores are merged first); byte-level BPE has `merges` and the name `pre` of its pre-tokenizer.
     """
 
     model: str
@@ -41,7 +41,7 @@ class Vocabulary:
     space_first: bool = False
 
     def add_to(self, writer: GGUFWriter) -> None:
-        """Write everything, defaults too: llama.cpp's own differ from one tokenizer to the next."""
+        """Write everything, including defaults: llama.cpp's defaults depend on the tokenizer."""
         writer.add_tokenizer_model(self.model)
         writer.add_tokenizer_pre(self.pre)
         writer.add_token_list(self.tokens)
@@ -60,11 +60,11 @@ class Vocabulary:
 
 
 def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
-    """The vocabulary of the tokenizer in `directory`, filled up to `rows` embedding rows.
+    """The vocabulary of the tokenizer in `directory`, padded to `rows` embedding rows.
 
-    Added tokens beyond the last row are left out: the model cannot read them. Raises CheckpointError where
-    llama.cpp has no such tokenizer or would cut text differently, and where a token without a row is one that
-    text is made of, that stands before every text, or that ends one.
+    Added tokens beyond the last row are omitted: the model cannot read them. Raises CheckpointError if
+    llama.cpp has no such tokenizer or would split text differently, or if a token without a row can occur in
+    text, is prepended to every text, or ends a text.
     """
     loaded = load_tokenizer(directory)
     backend = getattr(loaded, "backend_tokenizer", None)
@@ -72,7 +72,7 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
         raise CheckpointError(
             f"{directory}: its tokenizer has no tokenizer.json; convert it to a fast tokenizer first"
         )
-    # What transformers made of the files, and not the files: llama.cpp has to agree with transformers.
+    # The tokenizer as transformers loaded it, not its files: llama.cpp has to agree with transformers.
     parsed: dict[str, Any] = json.loads(backend.to_str())
     if parsed["model"].get("type") != "BPE":
         raise CheckpointError(
@@ -99,7 +99,7 @@ def read_vocabulary(directory: Path, rows: int) -> Vocabulary:
 
 
 def nameless(rows: int) -> Vocabulary:
-    """A vocabulary of `rows` tokens that no text is made of, for a llama.cpp that is given ids to time it."""
+    """A placeholder vocabulary of `rows` tokens, for timing llama.cpp on token ids."""
     named = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     kinds = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL, *[TokenType.BYTE] * 256]
     rest = range(len(named), rows)
@@ -110,8 +110,8 @@ def nameless(rows: int) -> Vocabulary:
 
 
 def _by_row(parsed: Mapping[str, Any], rows: int) -> list[Token]:
-    """The token of each embedding row; rows without one get a name of their own and are never produced.
-    Tokens without a row are left out.
+    """The token of each embedding row; rows without a token get the type UNUSED and are never generated.
+    Tokens without a row are omitted.
     """
     tokens = [Token(row, f"[PAD{row}]", TokenType.UNUSED) for row in range(rows)]
     kinds = {
@@ -126,12 +126,12 @@ def _by_row(parsed: Mapping[str, Any], rows: int) -> list[Token]:
 
 
 def _special(loaded: PreTrainedTokenizerBase, rows: int) -> dict[str, int]:
-    found = {name: getattr(loaded, f"{name}_token_id") for name in SPECIAL}
-    return {name: row for name, row in found.items() if row is not None and row < rows}
+    ids = {name: getattr(loaded, f"{name}_token_id") for name in SPECIAL}
+    return {name: row for name, row in ids.items() if row is not None and row < rows}
 
 
 def _used(loaded: PreTrainedTokenizerBase, parsed: Mapping[str, Any]) -> list[int]:
-    """What text is made of, what stands before every text, and what ends one: all but other added tokens."""
+    """Tokens that occur in text, are prepended to every text, or end a text: all but other added tokens."""
     added = {token["content"] for token in parsed["added_tokens"]}
     pieces = sorted(row for text, row in parsed["model"]["vocab"].items() if text not in added)
     end = loaded.eos_token_id
@@ -139,16 +139,16 @@ def _used(loaded: PreTrainedTokenizerBase, parsed: Mapping[str, Any]) -> list[in
 
 
 def _affixes(directory: Path, loaded: PreTrainedTokenizerBase) -> tuple[bool, bool]:
-    """Whether texts begin with bos and whether they end with eos, found by tokenising one."""
-    bare = loaded("a", add_special_tokens=False)["input_ids"]
-    whole = loaded("a")["input_ids"]
+    """Whether texts begin with bos and whether they end with eos, determined by tokenizing one."""
+    plain = loaded("a", add_special_tokens=False)["input_ids"]
+    full = loaded("a")["input_ids"]
     for add_bos in (False, True):
         for add_eos in (False, True):
-            if whole == [loaded.bos_token_id] * add_bos + bare + [loaded.eos_token_id] * add_eos:
+            if full == [loaded.bos_token_id] * add_bos + plain + [loaded.eos_token_id] * add_eos:
                 return add_bos, add_eos
     raise CheckpointError(
-        f"{directory}: its tokenizer puts other tokens than bos and eos around a text, and llama.cpp would "
-        f"not; export to hf instead"
+        f"{directory}: its tokenizer adds other special tokens than bos and eos to a text, which llama.cpp "
+        f"does not support; export to hf instead"
     )
 
 

@@ -1,4 +1,4 @@
-"""Header, vocabulary and tensors into one file, which appears under its name only when it is whole."""
+"""Writes header, vocabulary and tensors to one file, which gets its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tailored_llama.stages.export.gguf.tokenizer import Vocabulary
 
 MAGIC = b"GGUF"
 HEADER_ROOM = 16 * 2**20
-"""Bytes set aside for names, sizes and vocabulary when the space on the disk is checked."""
+"""Bytes reserved for names, sizes and vocabulary in the check of free disk space."""
 FILE_TYPES = {
     GGMLQuantizationType.F32: LlamaFileType.ALL_F32,
     GGMLQuantizationType.F16: LlamaFileType.MOSTLY_F16,
@@ -36,7 +36,7 @@ def write_file(
     tensors: Sequence[FileTensor],
     kind: GGMLQuantizationType,
 ) -> None:
-    """Write the file, or nothing. Raises OutputError if `out` is something else or the disk too small."""
+    """Write the file, or nothing. Raises OutputError if `out` is no GGUF file or the disk is too small."""
     _check_place(out, tensors)
     with replacing(out) as partial, contextlib.closing(GGUFWriter(partial, model.name)) as writer:
         writer.add_type(gguf.GGUFType.MODEL)
@@ -53,7 +53,7 @@ def write_file(
 
 def _write_tensors(writer: GGUFWriter, name: str, tensors: Sequence[FileTensor]) -> None:
     for tensor in tensors:
-        # The kind decides; the numpy type that the library asks for is only read where there is no kind.
+        # `raw_dtype` decides; the library reads the required NumPy type only without it.
         writer.add_tensor_info(
             tensor.name, tensor.shape, np.dtype(np.float32), tensor.nbytes, raw_dtype=tensor.kind
         )
@@ -66,8 +66,8 @@ def _write_tensors(writer: GGUFWriter, name: str, tensors: Sequence[FileTensor])
 
 
 class Checked(np.ndarray[Any, Any]):
-    """An array that the library writes through Python's file. NumPy's own `tofile` writes through a second
-    buffer of the C library and does not notice that a disk is full when it empties it.
+    """An array that is written through the Python file object. `numpy.ndarray.tofile` uses a second buffer of
+    the C library, and ignores a full disk when this buffer is flushed.
     """
 
     def tofile(self, file: BinaryIO) -> None:  # type: ignore[override]
