@@ -161,7 +161,7 @@ def test_an_input_that_is_replaced_in_the_middle_ends_the_run(
 
     monkeypatch.setattr(Store, "complete", replaced)
     with pytest.raises(
-        CheckpointError, match=r"the run's input changed while it ran \((model|data mood|.*)\)"
+        CheckpointError, match=r"inputs of the run changed while it ran \((model|data mood|.*)\)"
     ):
         run(recipe(copied / "in"), copied / "run")
 

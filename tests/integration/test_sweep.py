@@ -126,7 +126,7 @@ def test_where_every_cell_diverges_the_sweep_says_so(tmp_path: Path, monkeypatch
         raise DivergedError("tuning stopped at step 1: the loss is nan")
 
     monkeypatch.setattr(sweep, "tailor", astray)
-    with pytest.raises(DivergedError, match="no cell could be finished; the first: tuning stopped"):
+    with pytest.raises(DivergedError, match="all cells failed; the first error: tuning stopped"):
         run(RECIPE, tmp_path / "out")
 
 
@@ -175,6 +175,6 @@ def test_every_variant_is_checked_before_the_first_cell(
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(OutputError, match="holds something else than a sweep"):
+    with pytest.raises(OutputError, match="contains files that are not a sweep's"):
         run(RECIPE, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

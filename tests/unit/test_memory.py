@@ -170,7 +170,7 @@ def test_in_a_sweep_it_is_a_failed_cell(tmp_path: Path, monkeypatch: pytest.Monk
         "model": "world", "tasks": ["world_boolq"], "prune": {"criterion": "l2"}, "tune": {"shots": 6},
         "sweep": {"tune.loss": ["answer", "choice"]},
     }  # fmt: skip
-    with pytest.raises(MemoryLimitError, match="no cell could be finished; the first: tune: out of memory"):
+    with pytest.raises(MemoryLimitError, match="all cells failed; the first error: tune: out of memory"):
         run(recipe, tmp_path / "out")
     document = json.loads((tmp_path / "out" / "sweep.json").read_text())
     assert [*document["failed"].values()] == [str(error) for error in errors]

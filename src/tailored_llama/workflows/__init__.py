@@ -1,1 +1,1 @@
-"""What runs several stages: a whole run, sweeps, the cross-task matrix."""
+"""Runs of several stages: a complete run, sweeps, the cross-task matrix."""

@@ -1,4 +1,4 @@
-"""A recipe by contents: its settings without paths, and digests of the files it reads."""
+"""The contents of a recipe: its settings without paths, and digests of the files that it reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tailored_llama.stage.inputs import (
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, JsonValue]:
-    """The recipe without the places of its model, data, tasks, texts, `allow_config` and `keep`."""
+    """The recipe without the paths of its model, data, tasks and texts, `allow_config` and `keep`."""
     settings = recipe.model_dump(mode="json", exclude={"model", "data", "allow_config", "keep"})
     settings["tasks"] = [load_task(name).name for name in recipe.tasks]
     if recipe.evaluate.tasks is not None:
@@ -56,7 +56,7 @@ def recipe_inputs(recipe: Recipe) -> dict[str, str]:
 
 
 def unchanged(recipe: Recipe) -> Callable[[], None]:
-    """A check for the whole of a run: CheckpointError once something that it reads is not what it was now."""
+    """A check to be called during a run: CheckpointError if an input has changed since this call."""
     before = recipe_inputs(recipe)
 
     def check() -> None:
@@ -64,8 +64,8 @@ def unchanged(recipe: Recipe) -> Callable[[], None]:
         changed = sorted(name for name in before.keys() | now if before.get(name) != now.get(name))
         if changed:
             raise CheckpointError(
-                f"the run's input changed while it ran ({', '.join(changed)}), and its rows would not be of "
-                "one model and one set of rows; run again: what the change does not concern is reused"
+                f"inputs of the run changed while it ran ({', '.join(changed)}), so its rows are not "
+                "comparable; rerun the command: stages that do not depend on them are reused"
             )
 
     return check

@@ -42,9 +42,9 @@ def course_of(
 ) -> Course:
     """The stages of a run of `recipe`, which has no sweep.
 
-    Of a recipe that scores in the tuned wording (`same`), the wordings in `scored` are scored. Without
-    `dense_tuned` the unpruned model is not tuned, which takes half of the time. Without `tuned` no model is:
-    the rows are those of whole models, in lm_eval's wording.
+    If the recipe scores in the tuned wording (`same`), the wordings in `scored` are used. Without
+    `dense_tuned` the unpruned model is not tuned, which saves half of the time. Without `tuned` no model is
+    tuned: the rows are those of the dense, pruned and healed models, in lm_eval's wording.
     """
     cuts = cut_steps(recipe)
     bases: dict[str, str | None] = {"dense": None, "pruned": "prune"}
@@ -58,7 +58,7 @@ def course_of(
         bases["dense_tuned"] = None
     bases["tuned"] = last_cut(recipe)
     evaluations = [
-        # Perplexity knows no wording: it is measured once.
+        # Perplexity does not depend on the wording: it is measured once.
         _evaluation(recipe, stage, base, wording, texts=wording == recipe.evaluate.prompt)
         for wording in (scored if recipe.evaluate.prompt == SAME else (HARNESS,))
         for stage, base in bases.items()
@@ -81,9 +81,8 @@ def results_from(recipe: Recipe, course: Course, made: Made) -> Results:
 
 
 def cut_steps(recipe: Recipe) -> list[Step]:
-    """Prune and, where the recipe says so, heal; of several rounds each cuts the same share of what is left.
-
-    Tuning starts from the last.
+    """Prune and, if the recipe has a `heal` section, heal. With several rounds, each round removes the same
+    share of the remaining parameters. Tuning starts from the last model.
     """
     rounds, settings = cuts_of(recipe)
     by_task = settings.calibration.source == "task"
@@ -121,12 +120,14 @@ def cut_steps(recipe: Recipe) -> list[Step]:
 
 
 def base_of(recipe: Recipe, base: str | None, made: Made) -> Path:
-    """The directory of the model that the stage `base` made, or of the dense one."""
+    """The directory of the model that the stage `base` wrote, or of the dense model."""
     return checkpoint.resolve(recipe.model) if base is None else made.places[base]
 
 
 def tune_steps(recipe: Recipe, *, dense: bool = False) -> list[Step]:
-    """One adapter a task on the smaller model, or on the dense one in the wordings chosen for the smaller."""
+    """One adapter per task on the smaller model, or on the dense model in the wordings chosen for the smaller
+    one.
+    """
     base = None if dense else last_cut(recipe)
     chosen = dense and recipe.tune.prompt == AUTO
 
@@ -154,8 +155,8 @@ def tune_steps(recipe: Recipe, *, dense: bool = False) -> list[Step]:
 
 
 def _evaluation(recipe: Recipe, stage: str, base: str | None, wording: str, *, texts: bool) -> Evaluation:
-    """One model in one wording: alone or, where it was tuned, with each task's adapter. With `texts` its
-    perplexities are measured too.
+    """One model in one wording: without an adapter or, if it was tuned, with each task's adapter. With
+    `texts` its perplexities are also measured.
     """
     scored = tuple(wordings(recipe, {}, wording))
     if stage not in ("tuned", "dense_tuned"):
@@ -179,7 +180,7 @@ def _row(
     *,
     texts: bool,
 ) -> Step:
-    """One row: a model, with the adapter of `task` where it is named, on the tasks `scored`."""
+    """One row: a model, with the adapter of `task` if given, on the tasks `scored`."""
     settings = recipe.evaluate
     if not texts:
         settings = settings.model_copy(update={"perplexity": (), "kl": False})
@@ -188,7 +189,7 @@ def _row(
     chosen = wording == SAME and recipe.tune.prompt == AUTO
 
     def complete(made: Made, slot: Slot) -> Row:
-        # The wording is chosen once, on the model that is being tailored: every row of a run shares it.
+        # The wording is chosen once, on the pruned model: all rows of a run share it.
         in_wording = wordings(recipe, prompts_of(recipe, made) if wording == SAME else {}, wording)
         measured = evaluate(
             base_of(recipe, base, made), adapter=made.places[adapter] if adapter else None, tasks=scored,
@@ -212,7 +213,7 @@ def _row(
 
 
 def _export(recipe: Recipe, course: Course, task: str, form: str) -> Step:
-    """A merged model with a card, which quotes the results."""
+    """A merged model with a card that contains the results."""
     base, adapter = last_cut(recipe), tuned(task)
 
     def complete(made: Made, slot: Slot) -> Path:

@@ -1,8 +1,8 @@
 """The cross-prompt experiment (Aftab and Davy 2024): tuned on each task's prompts, tested on every task.
 
 One pruned (and healed) model, an adapter for every task and one for general instructions, and a cell for each
-adapter on each task. Stages are those of a run: in the directory of a run of the same recipe what is there is
-used.
+adapter on each task. The stages are those of a run: in the directory of a run of the same recipe, existing
+stages are reused.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def matrix(
 ) -> MatrixResults:
     """Prune (and heal) once, tune on each of the recipe's tasks and on general instructions, test on all.
 
-    The recipe names the model and has all settings, as for `run`. Every column is scored in one wording, the
-    one that its own task was tuned in, so that a column is comparable. The general instructions are rows of
-    the file `general` (`instruction`, `input`, `output`), of which as many are drawn as a task has shots; for
-    the bundled world they come from its stories.
+    The recipe contains the model and all settings, as for `run`. All cells of a column are scored in the
+    wording that the column's task was tuned in, so that they are comparable. The general instructions are
+    rows of the file `general` (`instruction`, `input`, `output`); `tune.shots` of them are drawn. For the
+    bundled world they come from its stories.
 
-    Returns what `matrix.json` in `out` holds; `matrix.png` and `matrix.html` show it. Raises a TailorError
-    for what the user can fix.
+    Returns the contents of `matrix.json` in `out`; `matrix.png` and `matrix.html` show them. Raises a
+    TailorError for user errors.
     """
     recipe = load_recipe(recipe)
     if recipe.sweep is not None:
@@ -89,30 +89,30 @@ def _matrix(recipe: Recipe, out: Path, general: str | Path | None) -> MatrixResu
 
 
 def _check_names(tasks: Sequence[str]) -> None:
-    """RecipeError if the directory of a cell could not be made, or would be another cell's as well."""
+    """RecipeError if the name of a cell is too long for a directory, or not unique."""
     names = [f"cell-{row}-{task}" for row in (UNTUNED, NAME, *tasks) for task in tasks]
     longest = max(names, key=lambda name: len(name.encode()))
     if len(longest.encode()) > LONGEST_CELL:
-        raise RecipeError(f"recipe: tasks: '{longest}' is too long for a directory; give shorter names")
-    twice = NAME if NAME in tasks else same_name(names)
-    if twice:
+        raise RecipeError(f"recipe: tasks: '{longest}' is too long for a directory; use shorter task names")
+    duplicate = NAME if NAME in tasks else same_name(names)
+    if duplicate:
         raise RecipeError(
-            f"recipe: tasks: two cells of the matrix would be called '{twice}'; give a task another name"
+            f"recipe: tasks: two cells of the matrix would be named '{duplicate}'; rename one of the tasks"
         )
 
 
 def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, str]]:
-    """All rows to draw from, before anything is computed."""
+    """All rows to draw from; called before anything is computed."""
     for task in map(name_of, recipe.tasks):
         if task in (UNTUNED, NAME):
-            raise RecipeError(f"the matrix has a row '{task}' of its own; give the task of that name another")
+            raise RecipeError(f"the matrix reserves the row name '{task}'; rename the task of that name")
     if general is not None:
         rows, where = read_instructions(Path(general)), str(general)
     elif all(load_task(task).world for task in recipe.tasks):
         rows, where = world_instructions(), "the bundled world"
     else:
         raise RecipeError(
-            "the matrix needs general instructions to compare with: --general FILE.jsonl, with the fields "
+            "the matrix needs general instructions for comparison: --general FILE.jsonl, with the fields "
             "instruction, input and output in each row"
         )
     if len(rows) < recipe.tune.shots:
@@ -124,28 +124,28 @@ def _instructions(recipe: Recipe, general: str | Path | None) -> list[dict[str, 
 
 
 def _tuning(recipe: Recipe, folder: Path) -> Step:
-    """The adapter for the general instructions in `folder`: the recipe's settings, but for a loss that ranks
-    choices, where there are none.
+    """The adapter for the general instructions in `folder`: the recipe's settings without the loss `choice`,
+    since instructions have no choices.
     """
     losses = {name: weight for name, weight in recipe.tune.loss.items() if name != "choice"}
     settings = recipe.tune.model_copy(update={"prompt": WORDING, "loss": losses or {"answer": 1.0}})
 
     def complete(made: Made, slot: Slot) -> Path:
-        if not (folder / ROWS).is_file():  # the matrix writes them when it begins
+        if not (folder / ROWS).is_file():  # the matrix writes them at its start
             raise NotComplete(slot.name)
         return tune(
             made.places[last_cut(recipe)], task=general_task(folder), settings=settings, seed=recipe.seed,
             teacher=recipe.model, out=slot, merge=False,
         )  # fmt: skip
 
-    # For the estimate its rows are taken to be like those of the first task.
+    # The estimate assumes rows like those of the first task.
     return Step(
         "tune", f"tune-{NAME}", complete, (last_cut(recipe),), cuts=cuts_of(recipe)[0], tasks=recipe.tasks[:1]
     )
 
 
 def _cells(recipe: Recipe) -> dict[str, dict[str, Step]]:
-    """By row and column: the smaller model with the row's adapter, on the column's task in its wording."""
+    """By row and column: the smaller model with the row's adapter, scored on the column's task."""
     adapters = {UNTUNED: None, **{name_of(task): tuned(task) for task in recipe.tasks}, NAME: f"tune-{NAME}"}
     columns = wordings(recipe, {}, recipe.evaluate.prompt)
     return {
@@ -172,7 +172,7 @@ def _cell(recipe: Recipe, row: str, adapter: str | None, task: str) -> Step:
 
 
 def _figures(row: Row) -> TaskFigures:
-    """Those of the one task of a cell, without the samples."""
+    """The figures of the single task of a cell, without the samples."""
     (figures,) = row.tasks.values()
     return TaskFigures.model_validate(
         {key: value for key, value in dict(figures).items() if key != "samples"}
@@ -182,8 +182,8 @@ def _figures(row: Row) -> TaskFigures:
 def _assemble(
     recipe: Recipe, steps: Mapping[str, Mapping[str, Step]], made: Made, general: str
 ) -> MatrixResults:
-    """The cells with the means that the experiment is about: each row's, the diagonal's, and, of the rows
-    that were tuned on a task, that of the cells beside the diagonal.
+    """The cells and their means: of each row, of the diagonal, and of the off-diagonal cells of the rows that
+    were tuned on a task.
     """
     cells = {
         row: {column: _figures(made.rows[step.name]) for column, step in own.items()}

@@ -1,4 +1,4 @@
-"""The disk that a run needs, stage by stage, before it starts: to about a third."""
+"""Estimate of the disk space that a run needs, per stage; accurate to about a third."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ from tailored_llama.workflows.workload import ENDED, PROMPT, Workload
 RECORD = 2_000
 """Bytes of the small files of a stage: its manifest, settings, figures."""
 ANSWER, STEP, ENTRY = 3, 130, 150
-"""Bytes of one scored answer, of a training step's record, of a tensor's entry in a file's header."""
+"""Bytes of a scored answer, of a training step's record, of a tensor's entry in a file header."""
 PAGE, ROW, CARD = 60_000, 1_500, 30_000
-"""Bytes of the report, of a row of its figures, of a model card with its picture."""
+"""Bytes of the report, of a row of its figures, of a model card with its figure."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that stay, and that are there for a while: the larger of the teacher's for healing and tuning."""
+    """Bytes that remain after the run, and temporary ones: the larger of the teacher files for healing and
+    tuning.
+    """
 
     stays: int
     passing: int
 
     @property
     def peak(self) -> int:
-        """Bytes at the most."""
+        """Bytes at the peak."""
         return self.stays + self.passing
 
 
 def needed(work: Workload, steps: Sequence[Step]) -> Need:
-    """What a run of these `steps` of a recipe takes on the disk."""
+    """Disk space of a run of `steps`."""
     stays = PAGE + sum(bytes_of(step, work) for step in steps)
     parts = teachers(work, steps)
     if work.recipe.keep == "all":
@@ -47,14 +49,14 @@ def needed(work: Workload, steps: Sequence[Step]) -> Need:
 
 
 def teachers(work: Workload, steps: Sequence[Step]) -> list[int]:
-    """What the unpruned model says, for each kind of stages that keep it until they are complete."""
+    """Bytes of the teacher's distributions, for each kind of stage that keeps them until it is complete."""
     kinds = {step.kind for step in steps}
-    found = {"heal": _heal_teacher, "tune": _tune_teachers}
-    return [teacher(work) for kind, teacher in found.items() if kind in kinds]
+    sizes = {"heal": _heal_teacher, "tune": _tune_teachers}
+    return [size(work) for kind, size in sizes.items() if kind in kinds]
 
 
 def bytes_of(step: Step, work: Workload) -> int:
-    """What the result of one stage takes."""
+    """Bytes of the result of one stage."""
     recipe, share = work.recipe, work.share(step.cuts)
     tune, heal = recipe.tune, recipe.heal
     if step.kind == "prune":
@@ -73,7 +75,7 @@ def bytes_of(step: Step, work: Workload) -> int:
 
 
 def size_of(directory: Path) -> int:
-    """Bytes of the files in `directory`; those that links lead to are not counted."""
+    """Bytes of the files in `directory`; symbolic links are not followed."""
     files = directory.rglob("*") if directory.is_dir() else ()
     return sum(path.lstat().st_size for path in files if path.is_file() and not path.is_symlink())
 
@@ -84,7 +86,7 @@ def _checkpoint(work: Workload, share: float) -> int:
 
 
 def _adapter(work: Workload, share: float) -> int:
-    """An fp32 adapter on a model of `share` of the dense one: of each matrix, one side has shrunk."""
+    """Bytes of an fp32 adapter on a model with `share` of the dense size: a matrix shrinks on one side."""
     lora = work.recipe.tune.lora
     modules = {module for target in lora.targets for module in MODULES[target]}
     total = 0.0
@@ -111,7 +113,7 @@ def _heal_teacher(work: Workload) -> int:
 
 
 def _tune_teachers(work: Workload) -> int:
-    """Of all tasks together: they are kept until both tunings of each are complete."""
+    """Bytes for all tasks: the files are kept until both tunings of each task are complete."""
     tune = work.recipe.tune
     if not work.needs_teacher:
         return 0

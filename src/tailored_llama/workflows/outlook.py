@@ -1,6 +1,6 @@
-"""What a run will do, before it starts: its stages, which of them exist, and the time and disk of the rest.
+"""The outlook of a run: its stages, which of them exist, and the time and disk space of the rest.
 
-`tailor run` prints the sum before it starts, `tailor run --dry-run` prints all of it.
+`tailor run` prints the total before it starts, `tailor run --dry-run` prints every stage.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from tailored_llama.workflows.workload import Workload
 
 EXISTS, TO_DO = "exists", "to do"
 HOW = (
-    "time is estimated: from a few passes on this machine, measured on a model of these widths with few "
-    "layers, and from what the stages that exist took; expect it to be right to a factor of two"
+    "times are estimates, accurate to about a factor of two: from short measurements on this machine, with a "
+    "model of these widths and few layers, and from the recorded times of the existing stages"
 )
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One stage of a run: whether it is there, the seconds that it will take (of one that is there, took) and
-    the bytes of its result. Without `seconds`, they are not known.
+    """One stage of a run: its state, the estimated seconds (for an existing stage, the recorded ones; None if
+    unknown) and the bytes of its result.
     """
 
     name: str
     kind: str
     state: str
-    """`exists`, `to do`, or `depends on` the first stage that has to be computed before this one is known."""
+    """`exists`, `to do`, or `depends on NAME`: the first stage that has to be completed before the state of
+    this one is known."""
     seconds: float | None
     bytes: int
 
     @property
     def exists(self) -> bool:
-        """Whether it is complete, with these settings and inputs."""
+        """Whether the stage is complete, with these settings and inputs."""
         return self.state == EXISTS
 
     def to_json(self) -> dict[str, Json]:
@@ -59,7 +60,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Outlook:
-    """All stages of a run in order, and the disk that it needs: `need` of all, `there` already, `free`."""
+    """All stages of a run in order, and the disk space in bytes: needed in total, already used, and free."""
 
     stages: Sequence[Planned]
     need: Need
@@ -75,7 +76,7 @@ class Outlook:
 
     @property
     def line(self) -> str:
-        """The time and disk of the rest, in a sentence."""
+        """The time and disk space of the rest, in one line."""
         return summary(self.seconds, self.need, self.there, self.free)
 
     def to_json(self) -> dict[str, Json]:
@@ -86,16 +87,16 @@ class Outlook:
         }  # fmt: skip
 
     def listed(self) -> dict[str, Json]:
-        """What is listed: the stages."""
+        """The list in the JSON output: the stages."""
         return {"stages": [stage.to_json() for stage in self.stages]}
 
 
 def outlook(work: Workload, steps: Sequence[Step], out: Path, survey: Survey | None = None) -> Outlook:
-    """The stages `steps` of a run in `out`. Writes nothing, and does not read an `out` that is missing."""
+    """The outlook of the stages `steps` of a run in `out`, which may be missing. Writes nothing."""
     store = survey or Survey(out)
-    found = states(steps, store) if out.is_dir() else unseen(steps)
-    speed = None if all(state == EXISTS for state in found.values()) else try_measure(work)
-    stages = planned(work, steps, found, recorded(found, store), speed)
+    known = states(steps, store) if out.is_dir() else unseen(steps)
+    speed = None if all(state == EXISTS for state in known.values()) else try_measure(work)
+    stages = planned(work, steps, known, recorded(known, store), speed)
     return Outlook(stages, needed(work, steps), size_of(out), checkpoint.free_bytes(out))
 
 
@@ -108,36 +109,36 @@ def states(steps: Sequence[Step], store: Survey, made: Made | None = None) -> di
     """The states of `steps` by name: EXISTS, TO_DO, or `depends on NAME` if the state is only known when the
     stage NAME is complete.
     """
-    made, found = made or Made(), {}
+    made, by_name = made or Made(), {}
     with quietly():
         for step in steps:
             missing = next((name for name in step.needs if name not in made), None)
             if missing is not None:
-                found[step.name] = f"depends on {missing}"
+                by_name[step.name] = f"depends on {missing}"
                 continue
             try:
                 made.add(step.name, step.complete(made, store.slot(step.name)))
-                found[step.name] = EXISTS
+                by_name[step.name] = EXISTS
             except NotComplete:
-                found[step.name] = TO_DO
-    return found
+                by_name[step.name] = TO_DO
+    return by_name
 
 
-def recorded(found: Mapping[str, str], store: Survey) -> dict[str, float]:
+def recorded(known: Mapping[str, str], store: Survey) -> dict[str, float]:
     """The seconds that the existing stages took, by name, from their manifests."""
-    places = {name: store.found[name] for name, state in found.items() if state == EXISTS}
+    places = {name: store.found[name] for name, state in known.items() if state == EXISTS}
     return {name: read_manifest(place).seconds for name, place in places.items()}
 
 
 def planned(
     work: Workload,
     steps: Sequence[Step],
-    found: Mapping[str, str],
+    known: Mapping[str, str],
     took: Mapping[str, float],
     speed: Speed | None,
 ) -> list[Planned]:
-    """Each of `steps` with its state, size and seconds; an estimate is scaled by what stages of its kind took
-    against theirs.
+    """Each of `steps` with its state, size and seconds; an estimate is scaled by the ratio of recorded to
+    estimated time of the existing stages of its kind.
     """
     guesses = {step.name: seconds_of(step, work, speed) for step in steps} if speed else {}
     factors = {}
@@ -147,7 +148,7 @@ def planned(
             factors[kind] = sum(took[name] for name in own) / sum(guesses[name] for name in own)
     return [
         Planned(
-            step.name, step.kind, found[step.name],
+            step.name, step.kind, known[step.name],
             took[step.name] if step.name in took
             else guesses[step.name] * factors.get(step.kind, 1.0) if guesses else None,
             bytes_of(step, work),
@@ -157,7 +158,7 @@ def planned(
 
 
 def try_measure(work: Workload) -> Speed | None:
-    """The speed of this machine, or None: whatever goes wrong here is no reason not to run."""
+    """The speed of this machine, or None if it cannot be measured: the run does not depend on it."""
     try:
         return measured(work)
     except Exception as error:  # a model too large for two layers of it, a family without fp32, ...
@@ -166,7 +167,7 @@ def try_measure(work: Workload) -> Speed | None:
 
 
 def total(stages: Sequence[Planned]) -> float | None:
-    """Seconds of those `stages` that are not there; None if they are not known."""
+    """Seconds of the missing `stages`; None if unknown."""
     rest = [stage.seconds for stage in stages if not stage.exists]
     return None if None in rest else sum(seconds for seconds in rest if seconds is not None)
 
@@ -175,7 +176,7 @@ def summary(seconds: float | None, need: Need, there: int, free: int) -> str:
     """`estimate: about 5 min; disk: ...`, for one line of a log."""
     size = checkpoint.size_text
     left = "not known" if seconds is None else about(seconds)
-    already = f", {size(there)} are there already" if there else ""
+    already = f", {size(there)} are used already" if there else ""
     return (
         f"estimate: {left}; disk: about {size(need.stays)} when finished, {size(need.peak)} while it runs; "
         f"{size(free)} are free{already}"
@@ -183,18 +184,18 @@ def summary(seconds: float | None, need: Need, there: int, free: int) -> str:
 
 
 def disk_json(need: Need, there: int, free: int) -> dict[str, int]:
-    """The disk, as `--json` prints it."""
+    """The disk space, as `--json` prints it."""
     return {"finished": need.stays, "peak": need.peak, "there": there, "free": free}
 
 
 def start(line: str, need: Need, there: int, out: Path) -> None:
-    """Log the estimate of a run; OutputError if less than it needs is free beside what is `there`."""
+    """Log the estimate; OutputError if too little disk space is free. `there`: bytes used already."""
     log.info("%s", line)
     checkpoint.require_room(out, max(0, need.peak - there))
 
 
 def about(seconds: float) -> str:
-    """`about 40 s`, `about 3 min`, `about 2.5 h`, `about 3 days`: no more digits than an estimate has."""
+    """`about 40 s`, `about 3 min`, `about 2.5 h`, `about 3 days`: with few digits, as it is an estimate."""
     if seconds < 1:
         return "about 1 s" if seconds else "nothing to compute"
     for unit, size, most in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
@@ -205,8 +206,8 @@ def about(seconds: float) -> str:
 
 
 class Pace:
-    """How far a run is. `parts` are those that are not there, by name, with the seconds that each will take
-    (None: not known). What the first of them took corrects what is left.
+    """The progress of a run. `parts` are the missing parts by name, with the estimated seconds of each (None
+    if unknown). The measured times of finished parts correct the estimate of the rest.
     """
 
     def __init__(self, parts: Mapping[str, float | None], what: str = "stage") -> None:
@@ -217,13 +218,13 @@ class Pace:
 
     @classmethod
     def of(cls, stages: Sequence[Planned]) -> Pace:
-        """Of a run's stages."""
+        """The progress over the stages of a run."""
         return cls({stage.name: stage.seconds for stage in stages if not stage.exists})
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """The part `name` is computed in the block; the log says which it is and what time is left. Of one
-        that is there it says nothing.
+        """Context of the computation of the part `name`: logs its number and the remaining time. Logs nothing
+        for a part that exists.
         """
         if name in self._left:
             number = self._names.index(name) + 1
@@ -236,7 +237,7 @@ class Pace:
             self._took += time.monotonic() - began
 
     def _time_left(self) -> str:
-        """`; about 3 min left`, or nothing where that is not known."""
+        """`; about 3 min left`, or an empty text if unknown."""
         rest = [seconds for seconds in self._left.values() if seconds is not None]
         if not rest or len(rest) < len(self._left):
             return ""

@@ -26,16 +26,16 @@ log = logging.getLogger(__name__)
 
 
 def check(recipe: Recipe) -> None:
-    """Find before the first long stage what would stop a later one: a split, too few rows, a prompt, a loss
-    that does not fit, a text that is not there, a cut that the model does not allow. None of it depends on
-    the seed.
+    """Check before the first stage what would make a later stage fail: a missing split, too few rows, an
+    unknown prompt, an unsuitable loss, a missing text, a cut that the model does not allow. No check depends
+    on the seed.
     """
     if not recipe.tasks:
         raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
     if recipe.evaluate.prompt not in (SAME, HARNESS):
         raise RecipeError(
             f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), or only "
-            f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in that, set tune.prompt"
+            f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in it, set tune.prompt"
         )
     check_source(recipe.prune.calibration.source)
     if recipe.heal and recipe.heal.text:
@@ -45,11 +45,11 @@ def check(recipe: Recipe) -> None:
     for entry in recipe.evaluate.perplexity:
         check_corpus(window_of(entry, recipe.evaluate.length)[0], recipe.data)
     for form in recipe.export.formats:
-        format_named(form)  # a plugin that cannot be executed
+        format_named(form)  # fails for a plugin that cannot be executed
     held_count(recipe.tune.early_stop, recipe.tune.shots)
     if recipe.evaluate.split == "train" and not recipe.tune.reserve:
         raise RecipeError(
-            "recipe: evaluate.split: train scores rows that no shot may be drawn from; set tune.reserve: true"
+            "recipe: evaluate.split: train needs rows that are not used as shots; set tune.reserve: true"
         )
     tasks = {name: load_task(name) for name in dict.fromkeys((*recipe.tasks, *(recipe.evaluate.tasks or ())))}
     _check_names([task.name for task in tasks.values()])
@@ -68,27 +68,27 @@ def check(recipe: Recipe) -> None:
             )  # fmt: skip
     if recipe.evaluate.prompt == HARNESS and not wordings(recipe, {}, HARNESS):
         raise RecipeError(
-            f"recipe: evaluate.prompt: no task has the wording '{HARNESS}' to be scored in; set it to "
-            f"'{SAME}', or add that wording to a task file"
+            f"recipe: evaluate.prompt: no task has the wording '{HARNESS}'; set evaluate.prompt to '{SAME}', "
+            f"or add the wording to a task file"
         )
     check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
 
 
 def _warn_of_unread(recipe: Recipe, names: Sequence[str]) -> None:
-    """One warning line for each key of `data` that is no name of a task or a text, as a misspelt one is."""
+    """Warn about each key of `data` that is not the name of a task or a text: it may be misspelt."""
     texts = [window_of(entry, recipe.evaluate.length)[0] for entry in recipe.evaluate.perplexity]
     for key in sorted(set(recipe.data) - {*names, *texts, *task_names(), *CORPORA, *SOURCES}):
         note_once(
-            log, f"recipe: data: nothing in this run is called '{key}'{suggest(key, names)}; it is not read"
+            log, f"recipe: data: no task or text of this run is named '{key}'{suggest(key, names)}; not used"
         )
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """RecipeError if two tasks would share a directory or a row: their names differ in no more than case,
-    or one is `dense-` and the other, which is where the unpruned model is tuned.
+    """RecipeError if two tasks would share a directory or a row: their names differ only in case, or one name
+    is `dense-` plus the other, which is the directory of the tuned dense model.
     """
-    twice = same_name([*names, *(f"{DENSE}{name}" for name in names)])
-    if twice:
+    duplicate = same_name([*names, *(f"{DENSE}{name}" for name in names)])
+    if duplicate:
         raise RecipeError(
-            f"recipe: tasks: two tasks would be called '{twice}' in this run; give one of them another name"
+            f"recipe: tasks: two tasks would be named '{duplicate}' in this run; rename one of them"
         )

@@ -1,7 +1,7 @@
 """A run: one recipe, or every cell of its sweep.
 
-Every stage maps a directory to a directory and returns at once where its directory is already complete,
-so a run that was interrupted goes on where it stopped.
+Every stage maps a directory to a directory, and a complete stage is reused. So an interrupted run resumes
+where it stopped.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from tailored_llama.workflows.workload import Workload
 def run(
     recipe: str | Path | Document | Recipe, out: str | Path, *, verify: bool = False
 ) -> Results | SweepResults:
-    """Tailor a model to every task of `recipe` and write the evidence to the directory `out`.
+    """Tailor a model to every task of `recipe` and write stages, results and report to the directory `out`.
 
-    The recipe names the model and has all settings; it is a path, a bundled name, a dictionary or a `Recipe`.
-    A recipe with a `sweep` is run once for each of its cells. With `verify`, every file of what is there is
-    read again before it is reused; else only files whose size, times or inode changed. Returns the contents
-    of `results.json`, or of the sweep's `sweep.json`. Raises a TailorError for what the user can fix.
+    The recipe contains the model and all settings; it is a path, a bundled name, a dictionary or a `Recipe`.
+    A recipe with a `sweep` is run once for each of its cells. With `verify`, all files of existing stages are
+    read again and checked before they are reused; by default only those whose size, times or inode changed.
+    Returns the contents of `results.json`, or of the sweep's `sweep.json`. Raises a TailorError for user
+    errors.
     """
     recipe = load_recipe(recipe)
     with checkpoint.in_full(verify), checkpoint.accepting(recipe.allow_config):
@@ -39,9 +40,9 @@ def run(
 
 
 def dry_run(recipe: str | Path | Document | Recipe, out: str | Path, *, verify: bool = False) -> Outlook:
-    """What `run` with the same arguments would do: its stages in order, which of them are there, and the time
-    and disk that the rest takes. Nothing is written. Raises what `run` raises before it starts, but for a
-    disk without room.
+    """What `run` with the same arguments would do: its stages in order, which of them exist, and the time and
+    disk space of the rest. Nothing is written. Raises what `run` raises before it starts, except for too
+    little disk space.
     """
     recipe = load_recipe(recipe)
     with checkpoint.in_full(verify), checkpoint.accepting(recipe.allow_config):

@@ -1,7 +1,7 @@
-"""How fast this machine computes with a model of the recipe's sizes: a few short passes, measured.
+"""The speed of this machine for a model of the recipe's sizes, measured by a few short passes.
 
-The passes run on models with the dense model's widths and few layers, whose weights are one constant: nothing
-is read from the disk, and of a large model only two layers are in memory.
+The passes use models with the dense model's widths, few layers and constant weights: nothing is read from the
+disk, and of a large model only two layers are in memory.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from tailored_llama.training.whole import unfreeze
 from tailored_llama.workflows.workload import Workload
 
 SMALL = 20_000_000
-"""Parameters up to which the whole model is built."""
+"""Number of parameters up to which all layers are built."""
 SHOTS, TEXTS, NEW = 8, 32, 12
-"""Training rows that are read and trained on, texts that are written together, new tokens of each."""
+"""Training rows that are scored and trained on, texts generated in one batch, new tokens of each."""
 LONG = 0.3
-"""Seconds from which on a pass is not measured a second time, when everything is warm."""
+"""Seconds. A pass that takes longer is not repeated after warm-up."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one token: those around the layers, and those of all layers of the dense model."""
+    """Seconds per token: outside the layers, and in all layers of the dense model."""
 
     around: float
     layers: float
 
     def at(self, share: float) -> float:
-        """Of a model whose layers have `share` of the dense model's size."""
+        """Seconds per token of a model whose layers have `share` of the dense model's size."""
         return self.around + share * self.layers
 
 
 @dataclass(frozen=True)
 class Speed:
-    """The cost of a token that is scored, trained on as a task's row or as general text, and written."""
+    """The cost of a token in scoring, in training on task rows, on general text, and in generation."""
 
     score: Cost
     learn: Cost
@@ -62,13 +62,13 @@ _known: dict[str, Speed] = {}
 
 
 def tokens_of(shots: Sequence[Shot]) -> int:
-    """Tokens that are read of questions: what their choices begin with is read once."""
+    """Tokens that are read for questions: a shared prefix of the choices is read once."""
     return sum(len(row.ids) for shot in shots for row in rows_of(shot.choices, True))
 
 
 def measured(work: Workload) -> Speed:
-    """A few passes of each kind, on the device and in the precision that the run takes; once in a process for
-    a model and its settings. Draws from no random generator of the process.
+    """A few passes of each kind, on the device and in the precision of the run. Cached in the process by
+    model and settings. The random generators of the process are not changed.
     """
     recipe, config = work.recipe, work.weights.config
     healing = recipe.heal and (recipe.heal.precision, recipe.heal.lora)
@@ -94,7 +94,7 @@ def _measured(work: Workload, layers: int) -> Speed:
 
 
 def _passes(work: Workload, layers: int) -> list[float]:
-    """Seconds a token of each pass, for a model with the first so many of the layers."""
+    """Seconds per token of each pass, for a model with the first `layers` layers."""
     recipe, config = work.recipe, work.weights.config
     shots = work.shots(work.tasks[0], every=True)[0][:SHOTS]
     questions = work.questions_of(work.tasks[0], tuned=True)[:SHOTS]
@@ -117,7 +117,7 @@ def _passes(work: Workload, layers: int) -> list[float]:
 
 
 def _model(work: Workload, layers: int, training: Tune | None = None) -> PreTrainedModel:
-    """The dense model's first layers with constant weights, as it is scored or, with adapters, trained."""
+    """The dense model's first layers with constant weights, in the precision of scoring or of `training`."""
     config = config_after(work.weights.config, {"layers": {MODEL: list(range(layers))}})
     dtype = work.weights.dtype(work.weights.names()[0])
     device = torch.device(default_device())
@@ -135,18 +135,18 @@ def _model(work: Workload, layers: int, training: Tune | None = None) -> PreTrai
 
 
 def _trained(model: PreTrainedModel, shots: Sequence[Shot], settings: Tune, lora: Lora | None) -> float:
-    """Seconds of one training step, of adapters or, without `lora`, of all weights of the layers."""
+    """Seconds of one training step of adapters or, without `lora`, of all weights of the layers."""
     trained = attach(model, lora) if lora else unfreeze(model)
     return _seconds(lambda: fit(trained, Material(shots), settings, seed=0)[-1]["seconds"])
 
 
 def _seconds(action: Callable[[], object]) -> float:
-    """What `action` takes, or reports as a number, the second time."""
-    found = 0.0
+    """The seconds of the second call of `action`, measured or as returned by it."""
+    seconds = 0.0
     for _ in range(2):
         started = time.perf_counter()
         result = action()
-        found = result if isinstance(result, float) else time.perf_counter() - started
-        if found > LONG:
+        seconds = result if isinstance(result, float) else time.perf_counter() - started
+        if seconds > LONG:
             break
-    return found
+    return seconds

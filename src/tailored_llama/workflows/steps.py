@@ -1,4 +1,4 @@
-"""What a run of a recipe consists of, before anything is computed: its stages, and what each reads."""
+"""The stages of a run and their dependencies, described before anything is computed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Kind = Literal["prune", "heal", "tune", "evaluate", "export"]
 
 @dataclass
 class Made:
-    """What the finished stages of a run made, by their names: directories, and rows of `results.json`."""
+    """The results of the finished stages of a run, by name: directories, and rows of `results.json`."""
 
     places: dict[str, Path] = field(default_factory=dict)
     rows: dict[str, Row] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Made:
     """Computed once, when the rows are complete."""
 
     def add(self, name: str, result: Path | Row) -> None:
-        """Note the result of the stage `name`."""
+        """Record the result of the stage `name`."""
         if isinstance(result, Row):
             self.rows[name] = result
         else:
@@ -40,11 +40,11 @@ class Made:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a run: its name there, the stages that it reads, and how it is completed.
+    """One stage of a run: its name, the stages that it reads, and the function that completes it.
 
-    `settings` are what decides its result beside what it reads. Two runs whose steps have equal `settings`,
-    and so on for all that they read, share the stage. `cuts` is how many times the model that it works on has
-    been cut: 0 for the dense one.
+    `settings` and the inputs determine its result. Two runs share a stage if its `settings`, and those of all
+    stages that it reads, are equal. `cuts` is the number of times that its model has been cut: 0 for the
+    dense model.
     """
 
     kind: Kind
@@ -54,17 +54,17 @@ class Step:
     settings: Mapping[str, Any] = field(default_factory=dict)
     cuts: int = 0
     tasks: tuple[str, ...] = ()
-    """As the recipe names them."""
+    """The tasks, as named in the recipe."""
     wording: str = ""
-    """In which the tasks are scored: `same` or `harness`."""
+    """The wording in which the tasks are scored: `same` or `harness`."""
     corpora: tuple[str, ...] = ()
     """Texts whose perplexity is measured."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The steps of one kind of row: a model in one wording. With `combined`, each has an adapter of its own,
-    and a row with all of them follows.
+    """The steps of one kind of row: a model in one wording. With `combined`, each step has its own adapter,
+    and a row that combines them follows.
     """
 
     steps: tuple[Step, ...]
@@ -87,7 +87,7 @@ class Course:
 
     @property
     def steps(self) -> list[Step]:
-        """All of them."""
+        """All stages."""
         return [*self.cuts, *self.tunings, *self.scored, *self.exports]
 
 
@@ -99,14 +99,14 @@ def cuts_of(recipe: Recipe) -> tuple[int, Prune]:
 
 
 def name_of(task: str) -> str:
-    """A task's own name, which a path to its file does not tell."""
+    """The name in the task file, which can differ from the file's name."""
     return load_task(task).name
 
 
 def wordings(recipe: Recipe, prompts: Mapping[str, str], wording: str) -> dict[str, str]:
-    """The prompt in which each task is scored; one that lm_eval does not know has no `harness` wording.
+    """The prompt in which each task is scored. A task that lm_eval does not have has no `harness` wording.
 
-    A task that is scored but not tailored to has no tuned wording: in `same` it is scored in its stock one.
+    A task that is scored but not tuned has no tuned wording: in `same` it is scored in its stock wording.
     """
     names = {}
     for task in recipe.evaluate.tasks or recipe.tasks:
@@ -119,17 +119,17 @@ def wordings(recipe: Recipe, prompts: Mapping[str, str], wording: str) -> dict[s
 
 
 def prompts_of(recipe: Recipe, made: Made) -> dict[str, str]:
-    """The wording that each task was tuned in, chosen once: on the model that is being tailored."""
+    """The wording that each task was tuned in, chosen once, on the pruned model."""
     if recipe.tune.prompt != AUTO:
         return dict.fromkeys(recipe.tasks, recipe.tune.prompt)
     return {task: chosen_prompt(made.places[tuned(task)]) for task in recipe.tasks}
 
 
 def tuned(task: str, *, dense: bool = False) -> str:
-    """The name of the stage that tunes to `task`: the smaller model, or the dense one."""
+    """The name of the stage that tunes the smaller or the dense model on `task`."""
     return f"tune-{DENSE if dense else ''}{name_of(task)}"
 
 
 def last_cut(recipe: Recipe) -> str:
-    """The name of the stage that makes the model which tuning begins with."""
+    """The name of the stage whose model is tuned."""
     return "heal" if recipe.heal else "prune"

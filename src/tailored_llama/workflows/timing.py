@@ -1,5 +1,5 @@
-"""The seconds that a run will take, stage by stage: what each reads, trains on and writes, by the speed that
-was measured. Right to a factor of about two: it is there to tell minutes from days.
+"""Estimate of the seconds that each stage of a run takes: the tokens that it reads, trains on and generates,
+times the measured cost of a token. Accurate to a factor of about two: enough to tell minutes from days.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from tailored_llama.workflows.steps import SAME, Step
 from tailored_llama.workflows.workload import ENDED, PROMPT, Workload
 
 STAGE, QUESTION = 1.0, 0.003
-"""Seconds of a stage, and of a scored question, beside what the model computes."""
+"""Overhead in seconds of a stage, and of a scored question, in addition to the model's computation."""
 DISK = 3e8
 """Bytes a second that are read or written."""
 PASSES = {"nothing": 0, "weights": 0, "inputs": 1, "stream": 1, "gradient": 4, "squared_gradient": 6}
-"""Forward passes that what a criterion needs takes as long as: with gradients, one forward, one to recompute,
-and two backward.
+"""Cost in forward passes of what a criterion needs. With gradients: one forward pass, one to recompute, and
+two for the backward pass.
 """
 MOST = 10**12
 CORPUS = {"wikitext2": 1_290_000, "ptb": 450_000}
@@ -31,7 +31,7 @@ CORPUS = {"wikitext2": 1_290_000, "ptb": 450_000}
 
 
 def seconds_of(step: Step, work: Workload, speed: Speed) -> float:
-    """What one stage takes."""
+    """The estimated seconds of one stage."""
     by_kind = {"prune": _prune, "heal": _heal, "tune": _tune, "evaluate": _evaluate, "export": _export}
     moved = work.share(step.cuts) * work.total + bytes_of(step, work)
     return STAGE + moved / DISK + by_kind[step.kind](step, work, speed)
@@ -109,13 +109,13 @@ def _characters(corpus: str, work: Workload) -> int:
 
 
 def _letters(work: Workload) -> float:
-    """Characters of a token, of the tasks' text."""
+    """Mean number of characters per token in the tasks' text."""
     ids = _ids(work)
     return len("".join(str(work.tokenizer.decode(list(own))) for own in ids)) / sum(map(len, ids))
 
 
 def _ids(work: Workload) -> list[tuple[int, ...]]:
-    """Token ids of some rows with their right answers, in each wording that tuning may take."""
+    """Token ids of some rows with their right answers, in each wording that tuning may choose."""
     wordings = [shots for task in work.tasks for shots in work.shots(task, every=False)]
     return [shot.choices[0].ids for shots in wordings for shot in shots]
 

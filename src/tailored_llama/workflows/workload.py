@@ -1,4 +1,4 @@
-"""The sizes of a run's work, before it starts: from the table of tensors, the recipe, and some rows of its
+"""The workload of a run, computed before it starts: from the tensor sizes, the recipe, and some rows of its
 tasks.
 """
 
@@ -16,17 +16,19 @@ from tailored_llama.training.batches import Shot, encode
 from tailored_llama.training.loss import metric_of, teaching
 
 PROMPT, ENDED = 0.5, 0.75
-"""The share of a prompt that a text of the teacher begins with, on average, and of a whole text that is
-written: between models that never end a text early and the bundled one (0.6)."""
+"""Mean share of a prompt that a generated text starts with, and of the maximum length that is generated. 0.75
+is between models that never end a text early (1) and the bundled one (0.6)."""
 ROWS = 16
-"""Training rows of a task that are looked at."""
+"""Number of training rows of a task that are read."""
 
 
 class Workload:
-    """Of a recipe without a sweep: its dense model, what a cut leaves of it, its tasks' tokens and rows."""
+    """The workload of a recipe without a sweep: its dense model, its size after a cut, its tasks' tokens and
+    rows.
+    """
 
     def __init__(self, recipe: Recipe, like: Workload | None = None) -> None:
-        """Of a recipe with the model of `like`, that one's config and tokenizer are used."""
+        """If `like` has the same model, its config and tokenizer are reused."""
         self.recipe = recipe
         self.dense = checkpoint.resolve(recipe.model)
         known = like if like is not None and like.dense == self.dense else None
@@ -42,7 +44,7 @@ class Workload:
         self._questions: dict[tuple[str, bool], list[Shot]] = {}
 
     def share(self, cuts: int) -> float:
-        """The share of the dense model's bytes that is left after so many cuts."""
+        """The share of the dense model's bytes that remains after `cuts` cuts."""
         return float(self.left ** (cuts / self.rounds))
 
     @property
@@ -56,7 +58,7 @@ class Workload:
         return teaching(self.recipe.tune) is not None
 
     def shots(self, task: Task, *, every: bool) -> list[list[Shot]]:
-        """Some training rows as token ids, in each wording that tuning may take; with `every`, all choices
+        """Some training rows as token ids, in each wording that tuning may choose; with `every`, all choices
         that a loss reads.
         """
         if (task.name, every) not in self._shots:
@@ -69,7 +71,7 @@ class Workload:
         return self._shots[task.name, every]
 
     def questions_of(self, task: Task, *, tuned: bool) -> list[Shot]:
-        """Some training rows as they are scored: all choices, in the first wording that may be taken."""
+        """Some training rows as they are scored: all choices, in the first wording that may be chosen."""
         known = self._questions.get((task.name, tuned))
         if known is None:
             name = next(iter(self._wordings(task))) if tuned else task.stock
@@ -85,13 +87,13 @@ class Workload:
 
     def _rows(self, task: Task) -> list[Row]:
         rows = task.rows("train", self.recipe.data.get(task.name))
-        return rows[: min(self.recipe.tune.shots, ROWS)]  # any: which are drawn says little here
+        return rows[: min(self.recipe.tune.shots, ROWS)]  # any rows: their lengths are similar
 
     def questions(self, task: Task) -> int:
         """Rows of `task` that are scored."""
         evaluate = self.recipe.evaluate
         rows = len(task.rows(evaluate.split, self.recipe.data.get(task.name)))
-        if evaluate.split == "train":  # of which a part is reserved
+        if evaluate.split == "train":  # only the reserved rows are scored
             rows = min(RESERVED, rows // 2)
         return min(rows, evaluate.limit or rows)
 

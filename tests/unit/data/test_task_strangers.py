@@ -162,7 +162,7 @@ def test_two_tasks_of_one_name_are_refused_before_anything_is_written(tmp_path: 
     for names in ([first, second], ["world_piqa", upper], ["world_piqa", dense]):
         tasks = [str(name) for name in names]
         recipe = load_recipe({"model": "world", "tasks": tasks}, [("prune.calibration.source", "world")])
-        with pytest.raises(RecipeError, match="two tasks would be called"):
+        with pytest.raises(RecipeError, match="two tasks would be named"):
             check(recipe)
 
 

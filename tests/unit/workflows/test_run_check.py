@@ -58,4 +58,4 @@ def test_data_for_a_name_that_the_run_does_not_have_is_a_warning(
     }  # fmt: skip
     check(load_recipe(recipe))
     (line,) = [record.message for record in caplog.records]
-    assert "data: nothing in this run is called 'wehre' (did you mean 'where'?)" in line
+    assert "data: no task or text of this run is named 'wehre' (did you mean 'where'?)" in line

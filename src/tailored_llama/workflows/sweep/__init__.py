@@ -1,7 +1,7 @@
-"""Sweep: a recipe run over lists of values, every combination a run of its own, all results in one table.
+"""Sweep: a recipe run over lists of values. Every combination (cell) is a run; one table has all results.
 
-The directory holds `cells/NAME/`, a run each; `stages/`, what the runs share (the same prune, the same dense
-rows are computed once); and `sweep.json` and `report.html` over all of them.
+The directory contains `cells/NAME/`, one run each; `stages/`, the stages that cells share (equal prunes and
+equal dense rows are computed once); and `sweep.json` and `report.html` over all cells.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from tailored_llama.workflows.tailor import tailor
 __all__ = ["SWEEP", "cells_of", "sweep"]
 
 CELL_ERRORS = (DivergedError, MemoryLimitError, NotFiniteError)
-"""What ends one cell and says nothing about the others."""
+"""Errors that end one cell; the other cells are still run."""
 log = logging.getLogger(__name__)
 
 
 def sweep(recipe: Recipe, out: Path) -> SweepResults:
     """Run every cell of `recipe` that is not finished in `out`; returns the contents of `sweep.json`.
 
-    Tasks are scored in the tuned wording only or, of a sweep that tunes nothing (`sweep.tuned: false`), in
-    lm_eval's. A cell whose tuning diverges, whose model gives no finite
-    numbers or that runs out of memory is noted under `failed`, and the others go on. `sweep.json` is written
-    anew after every cell. Raises RecipeError before anything is written for a sweep that makes no sense or a
-    cell that could not run to its end.
+    Tasks are scored in the tuned wording only or, without tuning (`sweep.tuned: false`), in lm_eval's. A cell
+    whose tuning diverges, whose model gives values that are not finite, or that runs out of memory is
+    recorded under `failed`, and the other cells are still run. `sweep.json` is rewritten after every cell.
+    Raises RecipeError, before anything is written, for an invalid sweep or a cell that could not be
+    completed.
     """
     out = out.resolve()
     cells = check_sweep(recipe, out)
@@ -56,7 +56,7 @@ def sweep(recipe: Recipe, out: Path) -> SweepResults:
     kind: type[TailorError] = TailorError
     finished = _finished(cells, out)
     _document(recipe, cells, out, finished, failed)
-    for wait in (False, True):  # what another process works on comes last: by then it may be done
+    for wait in (False, True):  # cells of another process come last: they may be finished by then
         for cell in cells:
             if cell.name in failed or (cell.name in finished and not _lacks_dense_tuned(cell, out)):
                 continue
@@ -69,25 +69,25 @@ def sweep(recipe: Recipe, out: Path) -> SweepResults:
                 log.warning("cell %s: %s", cell.name, error)
                 kind = kind if failed else type(error)
                 failed[cell.name] = str(error)
-                gc.collect()  # what a failed cell held may be in cycles, and the next one needs the room
+                gc.collect()  # reference cycles may hold the failed cell's memory, which the next one needs
                 release()
             _document(recipe, cells, out, finished, failed)
     document = _document(recipe, cells, out, _finished(cells, out), failed)
     report_sweep(document, out / "report.html")
     _release(recipe, out)
     if not document.settings:
-        raise kind(f"sweep: no cell could be finished; the first: {next(iter(failed.values()))}")
+        raise kind(f"sweep: all cells failed; the first error: {next(iter(failed.values()))}")
     return document
 
 
 def _release(recipe: Recipe, out: Path) -> None:
-    """Remove the teacher's distributions, which no cell needs any more, unless all is kept."""
+    """Remove the teacher's distributions, which no cell needs any more, unless `keep` is `all`."""
     if recipe.keep == "needed":
         clear_working(out / "stages")
 
 
 def _finished(cells: Sequence[Cell], out: Path) -> set[str]:
-    """The names of the cells that are done: by these settings, of what their model and rows are now."""
+    """The names of the cells that are finished with these settings and the current inputs."""
     return {cell.name for cell in cells if is_finished(cell, out)}
 
 
@@ -98,7 +98,7 @@ def _lacks_dense_tuned(cell: Cell, out: Path) -> bool:
 
 
 def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
-    """Run a cell; False if another process runs it and `wait` is false."""
+    """Run a cell; False if another process is running it and `wait` is false."""
     home, recipe = out / "cells" / cell.name, cell.recipe
     with run_directory(
         home, recipe=recipe.model_dump(mode="json"), settings=recipe_settings(recipe),
@@ -117,7 +117,7 @@ def _run(cell: Cell, out: Path, *, wait: bool) -> bool:
 def _document(
     recipe: Recipe, cells: Sequence[Cell], out: Path, finished: set[str], failed: dict[str, str]
 ) -> SweepResults:
-    """Write `sweep.json` over what is finished."""
+    """Write `sweep.json` with the finished cells."""
     document = SweepResults(
         settings=table(cells, out / "cells", finished),
         cells=[

@@ -2,7 +2,7 @@
 
     python -m tailored_llama.workflows.sweep DIR... --write docs/lab/world.md
 
-The page holds, for each sweep, a pair of marks with the directory's name, and the table goes between them:
+For each sweep the page has a pair of markers with the directory's name; the table is written between them:
 
     <!-- sweep: lab-paper -->
     <!-- end -->
@@ -25,7 +25,7 @@ from tailored_llama.workflows.sweep import SWEEP
 
 
 def block(directory: Path) -> str:
-    """The table of the sweep in `directory`, with what it says and what is missing."""
+    """The table of the sweep in `directory`, its caption, failed cells and the number of missing cells."""
     document = parse(SweepResults, directory / SWEEP, checkpoint.read_json(directory / SWEEP))
     missing = [cell.name for cell in document.cells if not cell.finished]
     notes = [TITLE, failures(document), f"{len(missing)} cells are not finished." if missing else None]
@@ -33,13 +33,13 @@ def block(directory: Path) -> str:
 
 
 def fill(page: str, name: str, text: str) -> str:
-    """`page` with `text` between the marks of `name`; OutputError if it has none."""
-    # Up to its own end: where that is lost, what follows is not a table.
+    """`page` with `text` between the markers of `name`; OutputError if it has none."""
+    # Only up to the next end marker: if it is missing, the following text belongs to another sweep.
     inside = r"(?:(?!<!-- sweep: ).)*?"
     marks = re.compile(rf"(<!-- sweep: {re.escape(name)} -->\n){inside}(<!-- end -->)", re.DOTALL)
     if not marks.search(page):
         raise OutputError(f"the page has no '<!-- sweep: {name} -->' ... '<!-- end -->'; add them")
-    return marks.sub(lambda found: found[1] + "\n" + text + "\n" + found[2], page, count=1)
+    return marks.sub(lambda match: match[1] + "\n" + text + "\n" + match[2], page, count=1)
 
 
 def main(arguments: list[str] | None = None) -> int:

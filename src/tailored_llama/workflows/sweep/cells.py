@@ -1,4 +1,4 @@
-"""From a recipe with a `sweep` to its cells: one recipe for every combination, each with a name."""
+"""Expands a recipe with a `sweep` to its cells: one named recipe for every combination."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tailored_llama.names import check_name, same_name
 from tailored_llama.recipe import Recipe, is_section, load_recipe
 
 MOST = 500
-"""Cells that a sweep may have unless `max_cells` says otherwise."""
+"""Default of `max_cells`: the most cells that a sweep may have."""
 VARIANTS, MAX_CELLS, SEED, FAIR, TUNED = "variants", "max_cells", "seed", "dense_tuned", "tuned"
 MOST_EVER = 100_000
 LONGEST, LONGEST_CELL = 40, 200
-"""Characters of a value in a cell's name, and of the whole name."""
+"""Maximum characters of a value in a cell's name, and of the full name."""
 
 Value = tuple[str, Any]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: its recipe and what was chosen for it. Cells that differ in the seed alone share a `group`."""
+    """One run: its recipe and its values of the lists. Cells that differ only in the seed share a `group`."""
 
     group: str
     seed: int
@@ -35,7 +35,7 @@ class Cell:
     dense_tuned: bool = True
     """Whether the unpruned model is tuned too."""
     tuned: bool = True
-    """Whether anything is tuned; else the rows are those of the unpruned, pruned and healed model."""
+    """Whether models are tuned; otherwise the rows are those of the dense, pruned and healed model."""
 
     @property
     def name(self) -> str:
@@ -46,8 +46,8 @@ class Cell:
 def cells_of(recipe: Recipe) -> list[Cell]:
     """Every combination of the lists and variants in `recipe.sweep`, seed by seed.
 
-    Raises RecipeError for a list that is empty, repeats a value or is none, a key that is set twice or
-    unknown, a value that does not fit its key, and for more cells than allowed.
+    Raises RecipeError for a value that is not a list, an empty list, a repeated value, a key that is unknown
+    or set twice, a value that does not fit its key, and for more cells than allowed.
     """
     axes = _axes(dict(recipe.sweep or {}))
     most = axes.pop(MAX_CELLS, MOST)
@@ -69,8 +69,8 @@ def cells_of(recipe: Recipe) -> list[Cell]:
             f"sweep: {total} cells ({sizes}) are more than {most}; shorten its lists or set sweep.{MAX_CELLS}"
         )
     base = recipe.model_dump(exclude={"sweep"})
-    base["export"] = {"formats": []}  # a sweep measures; a cell worth keeping is run by its recipe.json
-    found = []
+    base["export"] = {"formats": []}  # to export a cell, run its recipe.json
+    cells = []
     for (_, seed), (variant, changes), *values in product(seeds, variants.items(), *lists.values()):
         chosen = dict(zip(lists, (value for _, value in values), strict=True))
         parts = [
@@ -78,11 +78,11 @@ def cells_of(recipe: Recipe) -> list[Cell]:
             *(f"{_short(key, lists)}={text}" for key, (text, _) in zip(lists, values, strict=True)),
         ]
         group = ",".join(part for part in parts if part)
-        settled = load_recipe(base, [*changes.items(), *chosen.items(), (SEED, seed)])
+        resolved = load_recipe(base, [*changes.items(), *chosen.items(), (SEED, seed)])
         picked = {**({"variant": variant} if variant else {}), **changes, **chosen}
-        found.append(Cell(group, settled.seed, picked, settled, tuple(lists), fair, tuned))
-    _check_names([cell.name for cell in found])
-    return found
+        cells.append(Cell(group, resolved.seed, picked, resolved, tuple(lists), fair, tuned))
+    _check_names([cell.name for cell in cells])
+    return cells
 
 
 def _switch(axes: dict[str, Any], key: str) -> bool:
@@ -93,19 +93,19 @@ def _switch(axes: dict[str, Any], key: str) -> bool:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """RecipeError if a cell's directory could not be made, or would be another cell's as well."""
+    """RecipeError if a cell's name is not valid for a directory, or not unique."""
     for name in names:
         try:
             check_name(name, longest=LONGEST_CELL, most_bytes=LONGEST_CELL)
         except ValueError as error:
             raise RecipeError(f"sweep: cell {shown(name)}: {error}") from None
-    twice = same_name(names)
-    if twice:
-        raise RecipeError(f"sweep: two cells are called {shown(twice)}; name the variants otherwise")
+    duplicate = same_name(names)
+    if duplicate:
+        raise RecipeError(f"sweep: two cells are named {shown(duplicate)}; rename the variants")
 
 
 def check_assigned(recipe: Recipe, keys: Iterable[str]) -> None:
-    """RecipeError if one of `keys`, set for a run, is what its sweep sets for each cell."""
+    """RecipeError if one of `keys`, set for a run, is also set by its sweep for each cell."""
     if recipe.sweep is None:
         return
     axes = _axes(dict(recipe.sweep))
@@ -124,7 +124,7 @@ def _axes(sweep: dict[str, Any]) -> dict[str, Any]:
     """Dotted keys to lists; nested mappings, as `--set sweep.prune.ratio=[...]` makes them, flattened."""
     if not sweep:
         raise RecipeError(
-            "sweep: nothing is listed; name keys with lists, e.g. sweep: {prune.ratio: [0.2, 0.5]}"
+            "sweep: it is empty; give keys with lists of values, e.g. sweep: {prune.ratio: [0.2, 0.5]}"
         )
     flat: dict[str, Any] = {}
     for key, value in sweep.items():
@@ -137,11 +137,11 @@ def _axes(sweep: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(key: str, values: Any) -> list[Value]:
-    """Each value of a list, and its name in a directory's."""
+    """Each value of a list, with its form in the name of a directory."""
     if not isinstance(values, Sequence) or isinstance(values, str):
         raise RecipeError(f"sweep.{key}: a list of values is needed (it is {shown(values)})")
     if not values:
-        raise RecipeError(f"sweep.{key}: the list is empty; name at least one value or leave the key out")
+        raise RecipeError(f"sweep.{key}: the list is empty; give at least one value or remove the key")
     named = [(_name(value, place), value) for place, value in enumerate(values, start=1)]
     if len({repr(value) for value in values}) < len(values):
         raise RecipeError(f"sweep.{key}: a value is listed twice ({shown(values)}); list each once")
@@ -151,12 +151,12 @@ def _values(key: str, values: Any) -> list[Value]:
 
 
 def _variants(variants: Any, taken: list[str]) -> dict[str, dict[str, Any]]:
-    """Named sets of changes, as dotted keys; of several mappings of them every combination."""
+    """Named sets of changes, as dotted keys; for a list of mappings, every combination."""
     combined: dict[str, dict[str, Any]] = {"": {}}
     for named in variants if isinstance(variants, list) else [variants]:
         if not isinstance(named, Mapping) or not named:
             raise RecipeError(
-                "sweep.variants: name each variant and what it changes: {small: {tune.lora.r: 4}}"
+                "sweep.variants: give each variant a name and its changes, e.g. {small: {tune.lora.r: 4}}"
             )
         own = {str(name): _changes(str(name), changes, taken) for name, changes in named.items()}
         if len(combined) * len(own) > MOST_EVER:
@@ -176,7 +176,7 @@ def _changes(name: str, changes: Any, taken: Sequence[str]) -> dict[str, Any]:
         raise RecipeError(f"sweep.variants.{name}: a mapping of keys is needed (it is {shown(changes)})")
     if name and _name(name, 0) != name:
         raise RecipeError(
-            f"sweep.variants: {shown(name)} is no directory's name; use up to {LONGEST} letters, digits, ._-"
+            f"sweep.variants: {shown(name)} is not a valid name; use up to {LONGEST} letters, digits and ._-"
         )
     for key, value in changes.items():
         other = next((other for other in taken if _nested(key, other)), None)
@@ -184,24 +184,24 @@ def _changes(name: str, changes: Any, taken: Sequence[str]) -> dict[str, Any]:
             raise RecipeError(f"sweep: {key} is in a list and in variant {name}; set it in one place")
         if other:
             raise RecipeError(
-                f"sweep: {key} in variant {name} and {other} set the same; write a variant for each pair"
+                f"sweep: {key} in variant {name} conflicts with {other}; write a variant for each pair"
             )
         if isinstance(value, Mapping) and is_section(key):
             example = f"{key}.{next(iter(value), 'KEY')}"
             raise RecipeError(
-                f"sweep.variants.{name}: {key} as a mapping would reset what it does not name; "
+                f"sweep.variants.{name}: {key} as a mapping would reset its other keys; "
                 f"write {example} and so on"
             )
     return {str(key): value for key, value in changes.items()}
 
 
 def _nested(key: str, other: str) -> bool:
-    """Whether one dotted key is the other, or a part of it."""
+    """Whether two dotted keys are equal, or one contains the other."""
     return f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.")
 
 
 def _name(value: Any, place: int) -> str:
-    """A value as part of a directory's name; its place in the list where it would be long."""
+    """A value as part of a directory name; its position in the list if it would be too long."""
     text = "+".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     if isinstance(value, Mapping):
         text = "+".join(f"{key}{own}" for key, own in value.items())
@@ -210,7 +210,7 @@ def _name(value: Any, place: int) -> str:
 
 
 def _short(key: str, keys: Mapping[str, Any]) -> str:
-    """The end of a dotted key that no other key of the sweep has."""
+    """The shortest ending of a dotted key that is unique in the sweep."""
     parts = key.split(".")
     for count in range(1, len(parts) + 1):
         end = ".".join(parts[-count:])

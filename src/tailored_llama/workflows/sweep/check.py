@@ -1,4 +1,4 @@
-"""What is checked before the first cell of a sweep, and which cells are finished."""
+"""The checks before the first cell of a sweep, and the check whether a cell is finished."""
 
 from __future__ import annotations
 
@@ -16,36 +16,35 @@ SWEEP = "sweep.json"
 
 
 def check_sweep(recipe: Recipe, out: Path) -> list[Cell]:
-    """The cells of `recipe`, each of which could run to its end, into the directory `out`.
+    """The checked cells of `recipe`, to be run in the directory `out`.
 
-    Raises RecipeError for a sweep that makes no sense, OutputError if `out` holds something else, and what
-    `check` raises.
+    Raises RecipeError for an invalid sweep, OutputError if `out` has other contents, and what `check` raises.
     """
     cells = cells_of(recipe)
     if recipe.evaluate.prompt != SAME:
-        raise RecipeError("sweep: it scores in the tuned wording only; leave evaluate.prompt at 'same'")
+        raise RecipeError("sweep: a sweep scores in the tuned wording only; leave evaluate.prompt at 'same'")
     if not cells[0].tuned and not wordings(recipe, {}, HARNESS):
         raise RecipeError(
-            f"sweep.tuned: false scores in the wording '{HARNESS}', which no task of the recipe has"
+            f"sweep.tuned: false needs tasks with the wording '{HARNESS}', and the recipe has none"
         )
     if len({(cell.recipe.tasks, cell.recipe.evaluate.model_dump_json()) for cell in cells}) > 1:
         raise RecipeError(
-            "sweep: settings are compared on the same questions; leave tasks and evaluate out of its lists "
+            "sweep: all cells are compared on the same questions; remove tasks and evaluate from the lists "
             "and variants"
         )
-    for settled in {cell.recipe.model_dump_json(exclude={"seed"}): cell.recipe for cell in cells}.values():
-        check(settled)
+    for distinct in {cell.recipe.model_dump_json(exclude={"seed"}): cell.recipe for cell in cells}.values():
+        check(distinct)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; name an empty or new directory")
-    # Stages of another sweep may have been put there, to be used again; what has a dot is being written.
-    found = {path.name for path in out.glob("[!.]*")} - {"stages"}
-    if found and not (out / SWEEP).is_file() and not any(map(is_run, out.glob("cells/*"))):
-        raise OutputError(f"{out} holds something else than a sweep; name an empty or new directory")
+    # `stages` of another sweep may have been copied there for reuse; names with a dot are being written.
+    others = {path.name for path in out.glob("[!.]*")} - {"stages"}
+    if others and not (out / SWEEP).is_file() and not any(map(is_run, out.glob("cells/*"))):
+        raise OutputError(f"{out} contains files that are not a sweep's; name an empty or new directory")
     return cells
 
 
 def is_finished(cell: Cell, out: Path) -> bool:
-    """Whether a cell is done: by these settings, of what its model and rows are now."""
+    """Whether a cell is finished with these settings and the current model and rows."""
     return is_complete_run(
         out / "cells" / cell.name, settings=recipe_settings(cell.recipe), inputs=recipe_inputs(cell.recipe),
         seed=cell.seed,

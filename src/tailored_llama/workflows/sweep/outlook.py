@@ -1,4 +1,4 @@
-"""What a sweep will do, before it starts: its cells, and of each the stages that no cell before it has."""
+"""The outlook of a sweep: its cells, and for each the stages that no earlier cell has."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from tailored_llama.workflows.workload import Workload
 
 @dataclass(frozen=True)
 class CellOutlook:
-    """A cell: whether it is finished, and those of its stages that no earlier cell has."""
+    """A cell: whether it is finished, and the stages that no earlier cell has."""
 
     name: str
     finished: bool
     stages: Sequence[Planned]
     shared: int
-    """How many of its stages an earlier cell has."""
+    """The number of its stages that an earlier cell has."""
 
     def to_json(self) -> dict[str, Json]:
         """As `--json` prints it."""
@@ -49,12 +49,12 @@ class CellOutlook:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOutlook(Outlook):
-    """All cells of a sweep in order, every stage once, and the disk that it needs."""
+    """All cells of a sweep in order, with every stage once, and the disk space needed."""
 
     cells: Sequence[CellOutlook]
 
     def listed(self) -> dict[str, Json]:
-        """What is listed: the cells."""
+        """The list in the JSON output: the cells."""
         return {"cells": [cell.to_json() for cell in self.cells]}
 
 
@@ -66,13 +66,12 @@ def sweep_outlook(recipe: Recipe, out: Path) -> SweepOutlook:
 
 def outlook_of(cells: Sequence[Cell], out: Path) -> SweepOutlook:
     """The outlook of checked cells. Two stages are equal if their settings and the stages that they read are
-    equal. Stages that turn out to be equal only when they are computed count twice.
+    equal. Stages whose equality is known only after they are computed count twice.
     """
     work = Workload(cells[0].recipe)
     seen: set[str] = set()
     speed, measured = None, False
-    found, kept = [], 0
-    passing = 0
+    outlooks, kept, passing = [], 0, 0
     for cell in cells:
         work = Workload(cell.recipe, work)
         steps = course_of(cell.recipe, (SAME,), dense_tuned=cell.dense_tuned, tuned=cell.tuned).steps
@@ -88,17 +87,17 @@ def outlook_of(cells: Sequence[Cell], out: Path) -> SweepOutlook:
         took = recorded(known, store)
         every = {stage.name: stage for stage in planned(work, steps, known, took, speed)}
         stages = [every[step.name] for step in own]
-        found.append(CellOutlook(cell.name, finished, stages, len(steps) - len(own)))
+        outlooks.append(CellOutlook(cell.name, finished, stages, len(steps) - len(own)))
         kept += sum(bytes_of(step, work) for step in own)
-        # What the teacher says is shared too, and kept until the last cell is done.
+        # The teacher's distributions are shared too, and kept until the last cell is finished.
         passing += sum(teachers(work, own))
     need = Need(kept + PAGE, passing)
-    stages = [stage for cell in found for stage in cell.stages]
-    return SweepOutlook(stages, need, size_of(out), checkpoint.free_bytes(out), cells=found)
+    stages = [stage for cell in outlooks for stage in cell.stages]
+    return SweepOutlook(stages, need, size_of(out), checkpoint.free_bytes(out), cells=outlooks)
 
 
 def _keys(steps: Sequence[Step]) -> dict[str, str]:
-    """By the name of each step what decides its result: its settings, and the same of what it reads."""
+    """By step name, a digest of what determines the result: its settings and the stages that it reads."""
     keys: dict[str, str] = {}
     for step in steps:
         read = [keys[name] for name in step.needs]

@@ -1,4 +1,4 @@
-"""The table of a sweep: one entry a setting, means over its seeds."""
+"""The table of a sweep: one entry per setting, with means over its seeds."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tailored_llama.workflows.sweep.cells import Cell, groups_of
 
 
 def table(cells: Sequence[Cell], home: Path, finished: Collection[str]) -> list[Setting]:
-    """An entry for every setting of which a cell is among the `finished` ones, by name, in `home`.
+    """An entry for every setting with at least one `finished` cell (by name) in `home`.
 
     `stages` has for each stage its `mean` accuracy over tasks, `recovery` (over the dense mean),
     `recovery_above_chance` and `of_dense_tuned` (over the mean of the dense model with the same tuning), each
     with its 95% interval; `versus_first` is the tuned mean minus that of the first setting, or of the first
-    variant at the same values of all lists, on the seeds that both have and on the same questions (None where
-    they share none).
+    variant at the same values of all lists, on the seeds that both have and on the same questions (None
+    without a common seed).
     """
     entries: list[Setting] = []
     firsts: dict[str, list[Cell]] = {}
@@ -87,11 +87,11 @@ def _entry(group: str, cells: Sequence[Cell], home: Path, versus: Estimate | Non
 
 
 def _stages(results: Sequence[Results]) -> list[StageName]:
-    """The stages that all results have: where the unpruned model is tuned later, some cells have that row and
-    some do not yet.
+    """The stages that all results have. `dense_tuned` may have been added to the sweep later, and is then
+    missing in some cells.
     """
-    there = set.intersection(*({row.stage for row in content.rows} for content in results))
-    return [stage for stage in STAGES if stage in there]
+    common = set.intersection(*({row.stage for row in content.rows} for content in results))
+    return [stage for stage in STAGES if stage in common]
 
 
 def _figures(
@@ -114,18 +114,18 @@ def _figures(
 
 
 def _divergences(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """The mean divergence from the unpruned model on each text, where it was measured."""
-    found = {name: [row.perplexity[name].kl for row in rows] for name in rows[0].perplexity}
+    """The mean divergence from the unpruned model on each text, if measured."""
+    by_text = {name: [row.perplexity[name].kl for row in rows] for name in rows[0].perplexity}
     means = {
         name: fmean(v for v in values if v is not None)
-        for name, values in found.items()
+        for name, values in by_text.items()
         if None not in values
     }
     return {"kl": means} if means else {}
 
 
 def _row(results: Results, stage: StageName) -> Row:
-    """The stage's row in the tuned wording; of several tuned tasks the one with each task's own adapter."""
+    """The stage's row in the tuned wording; for several tuned tasks, the row that combines their adapters."""
     wanted = results.rows[0].prompt
     rows = [row for row in results.rows if row.stage == stage and row.prompt == wanted]
     return next((row for row in rows if row.task_tuned is None), rows[0])
@@ -134,8 +134,8 @@ def _row(results: Results, stage: StageName) -> Row:
 def _answers(
     stage: StageName, rows: list[Row], cells: Sequence[Cell], home: Path
 ) -> dict[str, list[list[float]]]:
-    """For each task, for each cell, how right every question was answered."""
-    found: dict[str, list[list[float]]] = {task: [] for task in rows[0].tasks}
+    """For each task and each cell, the score of every question (0 to 1)."""
+    answers: dict[str, list[list[float]]] = {task: [] for task in rows[0].tasks}
     for row, cell in zip(rows, cells, strict=True):
         base = f"evaluate-{stage}-{row.prompt}"
         own: dict[str, list[float]] = {}
@@ -143,6 +143,6 @@ def _answers(
             if folder.name == base or folder.name.startswith(f"{base}-"):
                 right: Any = checkpoint.read_json(folder / "right.json")
                 own |= right
-        for task, values in found.items():
+        for task, values in answers.items():
             values.append(own[task])
-    return found
+    return answers

@@ -59,7 +59,7 @@ def test_names_tell_keys_of_the_same_end_apart() -> None:
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
-        ({}, "nothing is listed"),
+        ({}, "it is empty"),
         ({"prune.ratio": []}, "sweep.prune.ratio: the list is empty"),
         ({"prune.ratio": 0.2}, r"sweep.prune.ratio: a list of values is needed \(it is 0.2\)"),
         ({"prune.ratio": [0.2, 0.2]}, "a value is listed twice"),
@@ -68,19 +68,19 @@ def test_names_tell_keys_of_the_same_end_apart() -> None:
         ({"seed": list(range(501))}, r"501 cells \(501\) are more than 500; shorten its lists or set"),
         ({"seed": [1, 2], "max_cells": 1}, r"2 cells \(2\) are more than 1"),
         ({"seed": [1], "dense_tuned": "no"}, r"sweep\.dense_tuned: true or false is needed"),
-        ({"variants": {}}, "name each variant"),
+        ({"variants": {}}, "give each variant a name"),
         ({"variants": {"a": 3}}, r"sweep.variants.a: a mapping of keys"),
-        ({"variants": {"a/b": {}}}, "is no directory's name"),
+        ({"variants": {"a/b": {}}}, "is not a valid name"),
         ({"seed": [1], "variants": {"a": {"seed": 2}}}, "seed is in a list and in variant a"),
         (
             {"heal.rounds": [1, 2], "variants": {"off": {"heal": None}}},
-            "heal in variant off and heal.rounds set the same",
+            "heal in variant off conflicts with heal.rounds",
         ),
         (
             {"variants": {"a": {"tune": {"epochs": 3}}}},
-            "would reset what it does not name; write tune.epochs",
+            "would reset its other keys; write tune.epochs",
         ),
-        ({"tasks": [["world_boolq"], ["world_piqa"]]}, "on the same questions; leave tasks and evaluate out"),
+        ({"tasks": [["world_boolq"], ["world_piqa"]]}, "on the same questions; remove tasks and evaluate"),
         ({"variants": {"a": {}, "b": {"evaluate.prompt": "harness"}}}, "on the same questions"),
     ],
 )
