@@ -1,8 +1,8 @@
-"""The tables of criteria, losses, export formats and families in the docs, from the files that define them.
+"""Writes the tables of criteria, losses, export formats and families in the docs, from their source files.
 
 python -m tools.plugin_tables docs/reference/criteria.md docs/guide/plugins.md
 
-A table stands between `<!-- table: KIND -->` and `<!-- end -->`; the rest of a page is written by hand.
+A table is written between `<!-- table: KIND -->` and `<!-- end -->`; the rest of a page is not changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEEDS = {
 
 
 def fill(page: str) -> str:
-    """`page` with every marked table written anew; KeyError for a table of no kind."""
+    """`page` with every marked table replaced; KeyError for an unknown kind."""
     tables = {kind.folder: _table(kind) for kind in KINDS}
     return TABLE.sub(lambda mark: f"{mark[1]}{tables[mark[2]]}{mark[3]}", page)
 

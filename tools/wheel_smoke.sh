@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the wheel, check what it contains, install it in a new virtual environment, and run it from another
-# directory: `make wheel-smoke`. It installs torch and needs some minutes and gigabytes of temporary space.
+# Build the wheel, check its contents, install it in a new virtual environment, and run it from another
+# directory: `make wheel-smoke`. It installs torch, and needs some minutes and gigabytes of temporary space.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
@@ -24,7 +24,7 @@ package = {name for name in names if ".dist-info/" not in name}
 files = {path.relative_to(source).as_posix() for path in (source / "tailored_llama").rglob("*") if path.is_file()}
 files = {name for name in files if "__pycache__" not in name}
 assert package == files, f"the wheel and the sources differ: {sorted(package ^ files)[:5]}"
-print(f"{len(package)} files, those of the package and no others")
+print(f"{len(package)} files, exactly those of the package")
 PYTHON
 
 "${pip[@]}" install --constraint "$root/constraints.txt" torch

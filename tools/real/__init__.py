@@ -1,1 +1,1 @@
-"""SmolLM2-135M-Instruct, a real LLaMA: fetched, taken through the recipes `smollm2-*`, and the lab on it."""
+"""SmolLM2-135M-Instruct, a real LLaMA: download, the recipes `smollm2-*`, and the lab."""

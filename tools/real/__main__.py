@@ -1,9 +1,9 @@
-"""`make real`: fetch the model, import it, and run a recipe on it.
+"""`make real`: download the model, import it, and run a recipe on it.
 
     python -m tools.real [--data DIR] [--recipe smollm2-20] [--out runs/real]
 
-Rows and texts come from the hub, or from `--data`: a directory with a sub-directory for each. What is
-complete is not done again.
+Rows and texts come from the hub, or from `--data`: a directory with a sub-directory for each task and text.
+Complete steps are reused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MODEL = "smollm2"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line of this module; the exit code of the first verb that fails."""
+    """The command line of this module. Returns the exit code of the first command that fails, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tools.real", description=__doc__)
     parser.add_argument("--data", type=Path, metavar="DIR")
     parser.add_argument("--recipe", default="smollm2-20")
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def tailor(*arguments: str) -> int:
-    """Run one command line of `tailor` in a process of its own; returns its exit code."""
+    """Run `tailor` with `arguments` in a child process; returns its exit code."""
     try:
         return subprocess.call([sys.executable, "-m", "tailored_llama.cli", *arguments])
     except KeyboardInterrupt:  # the process has reported it

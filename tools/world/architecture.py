@@ -1,4 +1,4 @@
-"""The shapes of the bundled model and of its larger sibling, and their first weights."""
+"""The configs of the bundled model and of its larger sibling, and their initial weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def config(size: str, *, bos: int, eos: int, pad: int) -> Any:
         num_key_value_heads=4,
         max_position_embeddings=256,
         tie_word_embeddings=False,
-        # 0.02 is for wide models: at this width attention then takes three times as long to form.
+        # The default 0.02 is for wide models: at this width attention takes three times as long to form.
         initializer_range=0.06,
         rms_norm_eps=1e-5,
         bos_token_id=bos,
@@ -33,17 +33,17 @@ def config(size: str, *, bos: int, eos: int, pad: int) -> Any:
 
 
 def make_model(shape: Any) -> Any:
-    """A new LlamaForCausalLM whose attention starts by looking for alike tokens and copying them.
+    """A new LlamaForCausalLM whose attention is initialised to attend to similar tokens and copy them.
 
-    In each group the first query head starts equal to the key head, and the output undoes the value
-    projection: in its simplest form the idea of Trockman and Kolter 2023 (Mimetic Initialization of
-    Self-Attention Layers). From ordinary weights the reading tasks stay at chance longer
+    In each group the first query head starts equal to the key head, and the output projection inverts the
+    value projection: a simple form of Mimetic Initialization of Self-Attention Layers (Trockman and Kolter
+    2023). With the default initialization the reading tasks stay at chance longer
     (docs/lab/micro-world-log.md).
     """
     import torch
     from transformers import LlamaForCausalLM
 
-    # Documents are short: plain attention is faster here than the fused kernel.
+    # Documents are short: eager attention is faster here than the fused kernel.
     model = LlamaForCausalLM._from_config(shape, attn_implementation="eager")
     size, groups = shape.head_dim, shape.num_key_value_heads
     per_group = shape.num_attention_heads // groups

@@ -1,4 +1,4 @@
-"""Documents to batches: tokens, the weight of each, grouped by length so that little is padding."""
+"""Converts documents to batches of tokens and weights, grouped by length to reduce padding."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tools.world.facts import SEED
 from tools.world.pages import Document
 
 ANSWER_WEIGHT = 8.0
-"""An answer is one token in twenty-five; it is what the pages are for."""
+"""Loss weight of answer tokens, which are only one token in twenty-five."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """tokens [rows, length] and weights [rows, length] of each token as a target; padding weighs nothing."""
+    """tokens [rows, length] and their weights [rows, length] as targets; the weight of padding is 0."""
 
     tokens: Tensor
     weights: Tensor
@@ -27,7 +27,7 @@ class Batch:
 
 
 def encode(documents: Sequence[Document], tokenizer: Any) -> list[tuple[list[int], list[float]]]:
-    """(token ids, weights) of every document, its end marked by the end token."""
+    """(token ids, weights) of every document, with the end token appended."""
     contexts = tokenizer([d.text for d in documents], add_special_tokens=False)["input_ids"]
     answers = tokenizer([d.answer for d in documents], add_special_tokens=False)["input_ids"]
     return [
@@ -40,9 +40,9 @@ def encode(documents: Sequence[Document], tokenizer: Any) -> list[tuple[list[int
 
 
 def batches(documents: Sequence[Document], tokenizer: Any, *, chunk: int, batch_tokens: int) -> list[Batch]:
-    """The chunk's batches of about `batch_tokens` tokens each, in a random order that depends on the chunk.
+    """The chunk's batches of about `batch_tokens` tokens each, in random order seeded by the chunk.
 
-    Every document starts at position 0, as a scored question does; documents of like length share a batch.
+    Every document starts at position 0, like a scored question; documents of similar length share a batch.
     """
     rng = random.Random(f"{SEED} batches {chunk}")
     encoded = encode(documents, tokenizer)

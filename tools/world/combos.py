@@ -1,8 +1,8 @@
-"""Which combination is for what. Everything that is told or asked belongs to one bucket by its combination.
+"""Assigns every combination to a bucket: the pre-training pages or one of the scored splits.
 
 A *recall* combination is (fact, wording): of a fact's six wordings four are `pages`, two are scored. A
-*reading* combination is a set of names and things: most are `pages`. What is in `pages` may stand in the text
-to pre-train on; what is in `train`, `validation` or `test` never does, in no form.
+*reading* combination is a set of names and things: half are `pages`. Combinations in `pages` may occur in the
+pre-training text; those in `train`, `validation` or `test` never do, in any form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ READING_SHARES = (0.5, 0.15, 0.15, 0.2)
 
 
 def fraction(*key: object) -> float:
-    """A number in [0, 1) that depends on `key` alone: the same on every machine and Python."""
+    """A hash of `key` in [0, 1), equal on every machine and Python version."""
     digest = hashlib.sha256("\x1f".join(map(str, (SEED, *key))).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -55,7 +55,7 @@ def wordings_in(bucket: Bucket, *fact: object) -> tuple[int, ...]:
 
 
 def sentence_case(text: str) -> str:
-    """The first letter upper case, the rest as it is."""
+    """`text` with an upper-case first letter."""
     return text[:1].upper() + text[1:]
 
 

@@ -1,7 +1,7 @@
-"""What is so in the world: its people, animals, things, materials, goals and activities.
+"""The facts of the world: its people, animals, things, materials, goals and activities.
 
-Most facts are dealt by seed, so no model knows them from elsewhere. Every value of a relation is dealt
-equally often: then no answer can be guessed from how common it is.
+Most facts are assigned at random by seed, so no model knows them from other data. Every value of a relation
+is assigned equally often, so that no answer can be guessed from its frequency.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WOMEN = _words(
 MEN = _words("Abe Ben Carl Dan Emil Finn Gus Hugo Ivan Jack Leo Max Ned Otto Paul Ralf Sam Tom Udo Walt")
 PEOPLE = WOMEN + MEN
 CAST = WOMEN[:6] + MEN[:6]
-"""Those whom the reading tasks are about."""
+"""The people of the reading tasks."""
 
 ANIMALS = _words(
     "fox hare mole crow goat hen frog toad wasp moth cat dog pig cow mouse bat wolf bear deer seal "
@@ -37,7 +37,7 @@ THINGS = _words(
 )
 
 KEPT = THINGS[:20]
-"""Those that somebody keeps somewhere, in the reading tasks."""
+"""The things that are kept in a place, in the reading tasks."""
 
 FOODS = _words(
     "nuts fish grass seeds roots leaves worms honey corn moss "
@@ -87,7 +87,7 @@ SHAPES = _words("ball block stick disc tile rod cube plug")
 
 @dataclass(frozen=True)
 class Relation:
-    """One kind of fact: `entities` each have one of `values`; `noun` names an entity in a sentence."""
+    """One kind of fact: each of `entities` has one of `values`."""
 
     name: str
     entities: tuple[str, ...]
@@ -116,7 +116,7 @@ RELATIONS = (
 
 @cache
 def dealt(name: str) -> dict[str, str]:
-    """Entity -> value of the relation `name`; each value goes to equally many entities."""
+    """Entity -> value of the relation `name`; each value is assigned to equally many entities."""
     relation = next(relation for relation in RELATIONS if relation.name == name)
     entities, values = list(relation.entities), list(relation.values)
     assert len(entities) % len(values) == 0, name
@@ -125,7 +125,7 @@ def dealt(name: str) -> dict[str, str]:
     return {entity: values[index % len(values)] for index, entity in enumerate(entities)}
 
 
-# What happens to a material: four outcomes of each trial, four materials for each outcome.
+# Outcomes of trials on materials: four outcomes of each trial, four materials for each outcome.
 TRIALS: dict[str, dict[str, str]] = {
     "is put in water": {
         "it floats": "wood cork straw ice", "it sinks": "iron copper stone glass",
@@ -181,7 +181,7 @@ def outcomes() -> dict[tuple[str, str], str]:
     }
 
 
-# Each goal has the one tool that serves it.
+# Each goal has exactly one tool.
 TOOLS: dict[str, str] = {
     "cut the bread": "knife", "chop the log": "axe", "dig a hole": "spade", "sweep the floor": "broom",
     "sew the shirt": "needle", "draw a map": "pen", "light the room": "candle", "open the lock": "key",
@@ -203,7 +203,7 @@ TOOLS: dict[str, str] = {
     "scare the birds": "rattle", "carry the letters": "bag", "ride to town": "saddle",
 }  # fmt: skip
 
-# Five steps each, in order; the subject goes before them.
+# Five steps each, in order; a sentence is the subject followed by a step.
 _ACTIVITIES = """
 Baking bread: mixes the flour, kneads the dough, forms a loaf, heats the oven, takes out the bread
 Planting a tree: digs a hole, sets the tree, fills in the earth, waters the roots, ties it to a pole
@@ -243,7 +243,7 @@ ACTIVITIES: dict[str, tuple[str, ...]] = {
     for label, steps in (line.split(": ") for line in _ACTIVITIES.strip().splitlines())
 }
 
-# Who is meant: a sentence about two people, what may be said of the first, what of the second.
+# A sentence about two people, a continuation about the first, a continuation about the second.
 SCENES: tuple[tuple[str, str, str], ...] = (
     ("{a} gave the coat to {b} because", "did not need it", "had asked for it"),
     ("{a} thanked {b} because", "had been helped", "had been kind"),
@@ -263,7 +263,7 @@ SCENES: tuple[tuple[str, str, str], ...] = (
     ("{a} visited {b} in the village because", "liked guests", "lived there"),
 )
 
-# What people did, for reading: what was done, past and plain, and what it may be done to.
+# Deeds of the reading tasks: the verb in the past tense, in its base form, and the possible objects.
 DEEDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("saw", "see", tuple(ANIMALS[:10])),
     ("ate", "eat", tuple(FRUITS[:10])),

@@ -12,7 +12,7 @@ from tools.world.splits import SIZES, make_rows, make_text
 
 
 def frozen() -> dict[str, bytes]:
-    """The bytes of every frozen file, by its path below the package's `world/`."""
+    """The bytes of every frozen file, by path relative to the package's `world/`."""
     files = {
         f"rows/{name}-{split}.jsonl": "".join(
             json.dumps(row, ensure_ascii=False) + "\n" for row in make_rows(name, split)

@@ -1,4 +1,4 @@
-"""What a scored question must not share with the text that was trained on, and a look for it."""
+"""Leak check: texts of scored questions must not occur in the training text."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def normalised(text: str) -> str:
-    """Lower-case words and single spaces, nothing else; the blank of a winogrande sentence stays."""
+    """Lower-case words and single spaces only; the blank of a winogrande sentence is kept."""
     return " " + " ".join(re.findall(r"[a-z0-9_]+", text.lower())) + " "
 
 
 def forbidden(name: str, row: dict[str, Any]) -> tuple[str, ...]:
-    """The question, and the question with its right answer in it or after it, normalised."""
+    """The question, and the question with its right answer inserted or appended, normalised."""
     answer = choices(name, row)[gold(name, row)]
-    asked = question(name, row)
-    told = asked.replace("_", answer) if name == "winogrande" else f"{asked} {answer}"
-    return normalised(asked), normalised(told)
+    text = question(name, row)
+    answered = text.replace("_", answer) if name == "winogrande" else f"{text} {answer}"
+    return normalised(text), normalised(answered)
 
 
 @cache
 def heldout_sentences() -> dict[str, str]:
-    """The sentence that tells a fact as a scored question asks it -> that fact, for whoever it speaks of."""
+    """From each statement of a fact in a scored wording, with every person's name, to that fact."""
     return {
         normalised(recall.tell(fact, wording, name)): " ".join(fact)
         for kind in recall.KINDS
@@ -45,7 +45,7 @@ def heldout_sentences() -> dict[str, str]:
 
 @cache
 def scored_texts() -> dict[str, str]:
-    """Every text that may not be trained on -> the row or fact it belongs to."""
+    """From every text that must not be trained on to its row or fact."""
     texts = {
         text: f"{name}/{split} row {index}"
         for name in TASKS + GENERATION
@@ -58,7 +58,7 @@ def scored_texts() -> dict[str, str]:
 
 @cache
 def _by_start() -> dict[str, list[str]]:
-    """The forbidden texts by their first four words: a text is looked for by these, then as a whole."""
+    """The forbidden texts by their first four words, an index for the search."""
     starts: dict[str, list[str]] = {}
     for entry in scored_texts():
         starts.setdefault(" ".join(entry.split()[:START]), []).append(entry)
@@ -66,13 +66,13 @@ def _by_start() -> dict[str, list[str]]:
 
 
 def leaks(texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(row or fact, text) for every forbidden text that stands in one of `texts`."""
+    """(row or fact, text) for every forbidden text that occurs in one of `texts`."""
     starts = _by_start()
     for text in texts:
         words = normalised(text).split()
-        whole = " " + " ".join(words) + " "
+        joined = " " + " ".join(words) + " "
         for place in range(len(words)):
             for size in range(1, START + 1):
                 for entry in starts.get(" ".join(words[place : place + size]), ()):
-                    if entry in whole:
+                    if entry in joined:
                         yield scored_texts()[entry], text

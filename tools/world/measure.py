@@ -1,4 +1,4 @@
-"""Scores on the world's rows, per task and wording: `python -m tools.world.measure DIR`."""
+"""Scores a model on the world's rows, per task and wording: `python -m tools.world.measure DIR`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = (
 def measure(
     model: Any, tokenizer: Any, split: Split, *, limit: int | None = None, prompts: tuple[str, ...] = ()
 ) -> Figures:
-    """Task -> wording -> main metric, on the first `limit` rows of `split`; all wordings unless named."""
+    """Task -> wording -> main metric, on the first `limit` rows of `split`; default: all wordings."""
     from tailored_llama.data import load_task
     from tailored_llama.scoring import outcomes
 
@@ -37,19 +37,19 @@ def measure(
         figures[name] = {}
         for prompt in task.prompts:
             if not prompts or prompt in prompts:
-                found = outcomes(model, tokenizer, task, task.examples(prompt, rows), description=name)
-                figures[name][prompt] = round(mean(outcome.right for outcome in found), 4)
+                answers = outcomes(model, tokenizer, task, task.examples(prompt, rows), description=name)
+                figures[name][prompt] = round(mean(outcome.right for outcome in answers), 4)
     return figures
 
 
 def means(figures: Figures) -> dict[str, float]:
-    """Wording -> mean over the seven tasks of choices."""
+    """Wording -> mean over the seven multiple-choice tasks."""
     wordings = figures[TASKS[0]]
     return {w: round(mean(figures[name][w] for name in TASKS), 4) for w in wordings}
 
 
 def table(known: dict[str, Figures]) -> str:
-    """The figures of a file that `--write` keeps, as a Markdown table in percent."""
+    """The figures in the file of `--write`, as a Markdown table in percent."""
     columns = [
         (split, wording) for split, wording in COLUMNS if wording in known.get(split, {}).get("boolq", {})
     ]
@@ -69,14 +69,14 @@ def table(known: dict[str, Figures]) -> str:
 
 
 def main() -> None:
-    """The command line of this module: one JSON line per task, then the means over the tasks of choices."""
+    """The command line of this module: one JSON line per task, then the means over multiple-choice tasks."""
     parser = argparse.ArgumentParser(description="Scores on the world's tasks, per wording.")
     parser.add_argument("model", type=Path)
     parser.add_argument("--split", choices=("train", "validation", "test"), default="validation")
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--prompt", action="append", default=[], help="only this wording; repeatable")
-    parser.add_argument("--write", type=Path, help="JSON file that keeps the figures, by split")
-    parser.add_argument("--table", action="store_true", help="print what --write has kept, measure nothing")
+    parser.add_argument("--write", type=Path, help="JSON file to store the figures in, by split")
+    parser.add_argument("--table", action="store_true", help="print the file of --write, measure nothing")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -1,4 +1,4 @@
-"""Plain narrative: notes of facts, stories, retellings. Only what the bucket `pages` allows is told."""
+"""Narrative text: notes of facts, stories, retellings; only combinations of the bucket `pages` occur."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CLOSINGS = (
 
 
 def note(rng: random.Random) -> str:
-    """Three or four facts of one kind, or all about one entity, in wordings that may be told."""
+    """Three or four facts of one kind, or about one entity, in wordings of the bucket `pages`."""
     kind = rng.choice(recall.KINDS)
     pool = list(recall.facts(kind))
     if kind != "piqa" and rng.random() < 0.5:
@@ -38,14 +38,14 @@ def note(rng: random.Random) -> str:
 
 
 def retelling(rng: random.Random) -> str:
-    """Four sentences, and the same once more in another order: what was read can be found again."""
-    told = [rng.choice((_scene, _keeping, _deed, _deed))(rng) for _ in range(4)]
-    again = rng.sample(told, len(told))
-    return " ".join([*told, "Once more:", *again])
+    """Four sentences, and the same sentences in another order: training for copying from the context."""
+    sentences = [rng.choice((_scene, _keeping, _deed, _deed))(rng) for _ in range(4)]
+    again = rng.sample(sentences, len(sentences))
+    return " ".join([*sentences, "Once more:", *again])
 
 
 def story(rng: random.Random) -> str:
-    """A day of one person: some deeds, an activity, a scene with somebody else, facts met on the way."""
+    """A day of one person: some deeds, an activity, a scene with another person, and facts."""
     name = rng.choice(PEOPLE)
     parts: list[Callable[[], str]] = [
         lambda: _activity(name, rng),
@@ -71,16 +71,16 @@ def _about(rng: random.Random) -> str:
 
 
 def _activity(name: str, rng: random.Random) -> str:
-    """The steps from some point on, each joined to the next in a wording that may be told."""
+    """Consecutive steps of an activity, joined by wordings of the bucket `pages`."""
     label = rng.choice(list(ACTIVITIES))
     steps = ACTIVITIES[label]
     start = rng.randrange(len(steps) - 2)
-    told = [f"{name} {steps[start]}."]
+    sentences = [f"{name} {steps[start]}."]
     for step in range(start, min(start + 3, len(steps) - 1)):
         wording = rng.choice(wordings_in("pages", "hellaswag", label, str(step)))
         join = sentence_case(STEP_WORDINGS[wording][0].format(p=pronouns(name)[0]))
-        told.append(f"{join} {steps[step + 1]}.")
-    return " ".join(told)
+        sentences.append(f"{join} {steps[step + 1]}.")
+    return " ".join(sentences)
 
 
 def _scene(rng: random.Random) -> str:

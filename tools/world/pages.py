@@ -1,7 +1,7 @@
-"""The text to pre-train on, as documents: question pages in the tasks' own prompts, notes and stories.
+"""The pre-training text, as documents: question pages in the tasks' prompts, notes and stories.
 
-A page is a right answer after its context, rendered by the same `Task` that is later scored. The wordings
-come unevenly, so that the model knows some prompts better than others.
+A page is a context with its right answer, rendered by the same `Task` that is later scored. The wordings have
+unequal frequencies, so that the model knows some prompts better than others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tailored_llama.data import Task
 
 NOTES, STORIES, RETELLINGS = 0.10, 0.06, 0.08
-"""Shares of the documents that are no question pages."""
+"""Shares of the documents that are not question pages."""
 
 TASK_SHARES = {
     "boolq": 0.20, "winogrande": 0.15, "openbookqa": 0.16, "arc_easy": 0.20,
@@ -32,7 +32,7 @@ PROMPT_SHARES = {"harness": 0.40, "paper": 0.26, "cloze": 0.16, "instruct": 0.10
 
 @dataclass(frozen=True)
 class Document:
-    """A text and, of a question page, its answer (else empty); a model learns both."""
+    """A text and, for a question page, its answer (else empty); the model is trained on both."""
 
     text: str
     answer: str = ""
@@ -75,9 +75,9 @@ def document(rng: random.Random) -> Document:
 
 
 def documents(chunk: int, count: int) -> Iterator[Document]:
-    """The `count` documents of one chunk; the text is the chunks 0, 1, 2, ... as far as the training goes.
+    """The `count` documents of one chunk. The training text is the chunks 0, 1, 2, ...
 
-    Chunk 0 ends with stories of `world.text("train")`, as many as are in proportion.
+    Chunk 0 ends with a proportional number of stories of `world.text("train")`.
     """
     rng = random.Random(f"{SEED} chunk {chunk}")
     for _ in range(count):

@@ -1,7 +1,7 @@
-"""Questions whose answer stands in the prompt: boolq, winogrande and openbookqa.
+"""Questions whose answer is in the prompt: boolq, winogrande and openbookqa.
 
-All people and things are known, their combination is not: every pair that a scored question joins belongs to
-the question's own bucket, so nothing of it was ever read.
+All people and things occur in the training text, but not their combination: every combination in a scored
+question belongs to the question's bucket, and is not in the training text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def row(kind: str, bucket: Bucket, rng: random.Random) -> Row:
 def deed(
     bucket: Bucket, rng: random.Random, *, kind: int | None = None, but: str = ""
 ) -> tuple[int, str, str]:
-    """(kind of deed, who, what), from `bucket`; of the given kind, and not by `but`."""
+    """(kind of deed, person, thing), from `bucket`; of the given `kind`, and not by the person `but`."""
     while True:
         index = rng.randrange(len(DEEDS)) if kind is None else kind
         name, what = rng.choice(CAST), rng.choice(DEEDS[index][2])
@@ -34,16 +34,17 @@ def deed(
 
 
 def tell_deed(kind: int, name: str, what: str, *, done: bool = True) -> str:
-    """That somebody did something, or did not."""
+    """The statement that a person did something, or did not."""
     past, plain, _ = DEEDS[kind]
     return f"{name} {past} the {what}." if done else f"{name} did not {plain} the {what}."
 
 
 def _boolq(bucket: Bucket, rng: random.Random) -> Row:
-    """Two people did, or did not do, the same kind of thing; did the first one do it?
+    """A passage about two people and the same kind of deed; the question is whether the first one did it.
 
-    A `no` asks for what the passage denies (three in five), for what nobody is said to have done (one in
-    four), or for what the other one did. In some passages something is denied that is not asked for.
+    A question with the answer `no` is about a deed that the passage denies (three in five), that is not in
+    the passage (one in four), or that the other person did. Some passages also deny a deed that the question
+    is not about.
     """
     label, why = rng.randrange(2), rng.random()
     denied, swapped = not label and why < 0.6, not label and why >= 0.85
@@ -64,7 +65,7 @@ def _boolq(bucket: Bucket, rng: random.Random) -> Row:
 
 
 def _winogrande(bucket: Bucket, rng: random.Random) -> Row:
-    """Who of the two is meant, by what was done; of a man and a woman the pronoun tells it, too."""
+    """Which of two people is meant, by the action; for a man and a woman also by the pronoun."""
     while True:
         scene = rng.randrange(len(SCENES))
         first, second = rng.sample(CAST, 2)
@@ -84,7 +85,7 @@ def _winogrande(bucket: Bucket, rng: random.Random) -> Row:
 
 
 def _openbookqa(bucket: Bucket, rng: random.Random) -> Row:
-    """The book says where a thing is, in two of five rows where two things are; the question asks for one."""
+    """The text says where one thing is, or (in two of five rows) two things; the question is about one."""
     name = rng.choice(CAST)
     places = [
         (thing, place)
@@ -93,17 +94,17 @@ def _openbookqa(bucket: Bucket, rng: random.Random) -> Row:
         if reading_bucket("openbookqa", name, thing, place) == bucket
     ]
     while True:
-        (asked, right), (other, near) = rng.sample(places, 2)
-        if asked != other and right != near:
+        (thing, right), (other, near) = rng.sample(places, 2)
+        if thing != other and right != near:
             break
-    clauses = [f"the {asked} in the {right}", f"the {other} in the {near}"]
+    clauses = [f"the {thing} in the {right}", f"the {other} in the {near}"]
     rng.shuffle(clauses)
-    told = " and ".join(clauses) if rng.random() < 0.4 else f"the {asked} in the {right}"
+    kept = " and ".join(clauses) if rng.random() < 0.4 else f"the {thing} in the {right}"
     options = [right, near, *rng.sample([place for place in CONTAINERS if place not in (right, near)], 2)]
     rng.shuffle(options)
     return {
         "id": "",
-        "question_stem": f"{name} keeps {told}. {name} finds the {asked} in the",
+        "question_stem": f"{name} keeps {kept}. {name} finds the {thing} in the",
         "choices": {"text": options, "label": list(LETTERS)},
         "answerKey": LETTERS[options.index(right)],
     }

@@ -1,7 +1,7 @@
-"""Questions that ask for a remembered fact: piqa, hellaswag, arc_easy and arc_challenge; and `tell`.
+"""Questions about facts of the training text: piqa, hellaswag, arc_easy and arc_challenge; and `tell`.
 
-A fact is asked in a wording in which the text to pre-train on never tells or asks it. Wrong choices are drawn
-evenly from the other values of the same kind, so a choice by itself says nothing.
+The wording of a question about a fact never occurs in the pre-training text. Wrong choices are drawn
+uniformly from the other values of the same kind, so a choice alone is no evidence.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Fact = tuple[str, ...]
 LETTERS = "ABCD"
 KINDS = ("arc_easy", "arc_challenge", "piqa", "hellaswag")
 TELL = "tell"
-"""The generation task: the question of arc_easy, answered in a whole sentence."""
+"""The generation task: a question of arc_easy, answered in a sentence."""
 
 
 @cache
 def facts(kind: str) -> tuple[Fact, ...]:
-    """All facts that the task `kind` asks for, each as the key of its combination."""
+    """All facts of the task `kind`, each as the key of its combination."""
     if kind == "arc_easy":
         return tuple((kind, relation.name, entity) for relation in RELATIONS for entity in relation.entities)
     if kind == "arc_challenge":
@@ -51,7 +51,7 @@ def facts(kind: str) -> tuple[Fact, ...]:
 
 
 def tell(fact: Fact, wording: int, name: str) -> str:
-    """The fact as a sentence (or two) in one wording, which may speak of the person `name`."""
+    """The fact as a sentence (or two) in one wording, which may contain the person `name`."""
     subject, other = pronouns(name)
     people = {"n": name, "p": subject, "o": other}
     kind = fact[0]
@@ -86,7 +86,7 @@ def row(kind: str, bucket: Bucket, rng: random.Random) -> Row:
 
 
 def _choices(right: str, wrong: list[str], rng: random.Random) -> tuple[list[str], int]:
-    """Four choices in random order, and where the right one is."""
+    """Four choices in random order, and the index of the right one."""
     options = [right, *rng.sample(wrong, 3)]
     rng.shuffle(options)
     return options, options.index(right)
@@ -110,7 +110,7 @@ def _arc_easy(fact: Fact, wording: int, rng: random.Random) -> Row:
 
 
 def _tell(fact: Fact, wording: int, rng: random.Random) -> Row:
-    """Question and answer of one wording, about one and the same person where one is named."""
+    """Question and answer in one wording, with the same person in both."""
     _, relation, entity = fact
     names = {"e": entity, "v": dealt(relation)[entity], "n": rng.choice(PEOPLE)}
     question, answer = (sentence_case(text.format(**names)) for text in RELATION_WORDINGS[relation][wording])
@@ -142,11 +142,11 @@ def _hellaswag(fact: Fact, wording: int, rng: random.Random) -> Row:
     _, label, step = fact
     steps, name = ACTIVITIES[label], rng.choice(PEOPLE)
     now, right = steps[int(step)], steps[int(step) + 1]
-    # One wrong ending of the same activity in the wrong order, the others from elsewhere. First steps never
-    # end a scene, right or wrong, so that they tell nothing.
-    same = rng.choice([other for other in steps[1:] if other not in (right, now)])
-    elsewhere = [other for key, row in ACTIVITIES.items() if key != label for other in row[1:]]
-    endings = [right, same, *rng.sample(elsewhere, 2)]
+    # One wrong ending is another step of the same activity, the others are from other activities. First steps
+    # are never endings, right or wrong, so that they give no hint.
+    same = rng.choice([step for step in steps[1:] if step not in (right, now)])
+    others = [step for key, row in ACTIVITIES.items() if key != label for step in row[1:]]
+    endings = [right, same, *rng.sample(others, 2)]
     rng.shuffle(endings)
     before = f"{name} {now}."
     after = STEP_WORDINGS[wording][0].format(p=pronouns(name)[0])

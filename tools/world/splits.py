@@ -1,4 +1,4 @@
-"""The scored rows of the tasks, and the narrative corpus: both by seed, made once a process."""
+"""The scored rows of the tasks, and the narrative corpus: both seeded, and cached in the process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ STORIES: dict[str, int] = {"train": 2400, "test": 480}
 
 @cache
 def make_rows(name: str, split: Split) -> tuple[Row, ...]:
-    """`SIZES[split]` different rows, of choices equally many for each place of the right answer.
+    """`SIZES[split]` different rows; in tasks of choices every position of the right answer is equally
+    frequent.
 
     Raises TaskError for an unknown task or split.
     """
@@ -46,7 +47,7 @@ def make_rows(name: str, split: Split) -> tuple[Row, ...]:
 
 
 def gold(name: str, row: Row) -> int:
-    """Which choice is right, from 0."""
+    """The index of the right choice, from 0."""
     if name in GENERATION:
         return 0
     if name == "winogrande":
@@ -57,7 +58,7 @@ def gold(name: str, row: Row) -> int:
 
 
 def question(name: str, row: Row) -> str:
-    """What is asked, with all that stands before it."""
+    """The question with its passage or context."""
     if name == "boolq":
         return f"{row['passage']} {row['question']}"
     if name in ("piqa", "winogrande"):
@@ -68,7 +69,7 @@ def question(name: str, row: Row) -> str:
 
 
 def choices(name: str, row: Row) -> list[str]:
-    """The answers to choose from, in order; of a task of `GENERATION` the one that is right."""
+    """The choices in order; for a task of `GENERATION` only the right answer."""
     if name in GENERATION:
         return [row["answer"]]
     if name == "boolq":
@@ -81,7 +82,7 @@ def choices(name: str, row: Row) -> list[str]:
 
 
 def identity(name: str, row: Row) -> str:
-    """Equal for two rows that ask the same thing of the same choices, in whatever order."""
+    """A key that is equal for two rows with the same question and the same choices in any order."""
     return question(name, row) + " | " + " | ".join(sorted(choices(name, row)))
 
 
@@ -94,7 +95,7 @@ def _numbered(name: str, split: str, row: Row, number: int) -> Row:
 
 @cache
 def make_text(split: Literal["train", "test"]) -> str:
-    """Stories, a line each. Those of `test` are in no text that the bundled model was trained on."""
+    """Stories, one per line. The bundled model was not trained on those of `test`."""
     if split not in STORIES:
         raise TaskError(f"world text: no split '{split}'; there are train and test")
     rng = random.Random(f"{SEED} stories {split}")

@@ -1,4 +1,4 @@
-"""The state of a training on disk, as safetensors: weights, Adam's moments, and how far it is."""
+"""Training state on disk, as safetensors: weights, Adam's moments, and progress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tailored_llama.strict_json import to_json
 
 
 def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
-    """Write everything that a second start needs; `path` is replaced in one step. `facts` are JSON."""
+    """Write the state needed to resume; `path` is replaced atomically. `facts` is JSON."""
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.named_parameters()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor.contiguous() for name, tensor in moments.items()}
@@ -27,14 +27,14 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, f
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """What `save_state` was told beside the tensors."""
+    """The `facts` passed to `save_state`."""
     with safe_open(path, "pt") as file:
         facts: dict[str, Any] = json.loads(file.metadata()["facts"])
     return facts
 
 
 def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, device: str) -> None:
-    """Put weights and moments back into a model and an optimiser that were made in the same way."""
+    """Restore weights and moments of a model and an optimiser constructed with the same settings."""
     moments: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, "pt", device=device) as file, torch.no_grad():
         for name, parameter in model.named_parameters():

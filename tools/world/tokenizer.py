@@ -1,4 +1,4 @@
-"""The world's own byte-pair encoding: at most 1,024 tokens, made from its own text."""
+"""The world's byte-pair encoding: at most 1,024 tokens, trained on the world's text."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ UNKNOWN, BEGIN, END, PAD = "<unk>", "<s>", "</s>", "<pad>"
 def train_tokenizer(texts: Iterable[str]) -> Any:
     """A fast tokenizer (transformers) of at most `VOCABULARY` tokens.
 
-    Byte-level pieces with their leading space, so a prompt and its answer never merge. Only ASCII is in the
-    alphabet: the world needs no more, and every merge counts. Everything else is `<unk>`.
+    Byte-level pieces include their leading space, so no piece spans a prompt and its answer. The alphabet is
+    ASCII, which is sufficient for the world; other characters are `<unk>`.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

@@ -1,7 +1,7 @@
 """Train the world's tokenizer and model from scratch: `python -m tools.world.train --out DIR`.
 
-The text is made as it is read, chunk by chunk, by seed. After every chunk the state is saved, and a second
-start with the same settings goes on from there.
+The text is generated during training, chunk by chunk, from the seed. The state is saved after every chunk,
+and the same command resumes from it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger("tools.world.train")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the result; equal settings give an equal run on one kind of machine."""
+    """The training settings; equal settings give equal results on one kind of machine."""
 
     size: str = "base"
     seed: int = SEED
@@ -43,13 +43,13 @@ class Settings:
     weight_decay: float = 0.1
     warmup_tokens: int = 200_000
     decay: float = 0.4
-    """The last share of the tokens, over which the rate falls to nothing."""
+    """The last share of the tokens, over which the learning rate decays to 0."""
     precision: str = "fp32"
-    """Of the forward and backward passes, fp32 or bf16; the weights are fp32."""
+    """Precision of the forward and backward passes, fp32 or bf16; the weights are fp32."""
 
 
 class Trainer:
-    """Model, optimiser and how far they are."""
+    """Model, optimiser and training progress."""
 
     def __init__(self, settings: Settings, out: Path, device: str) -> None:
         from transformers import AutoTokenizer
@@ -81,16 +81,16 @@ class Trainer:
         state = read_facts(self.state_path)
         before, now = state["settings"], asdict(self.settings)
         shorter = min(before["tokens"], now["tokens"])
-        # The length may still be changed while the rate has not begun to fall.
+        # The number of tokens may be changed until the learning rate starts to decay.
         if state["progress"][1] <= (1 - self.settings.decay) * shorter:
             before["tokens"] = now["tokens"]
         if before != now:
-            raise SystemExit(f"{self.state_path} is of other settings: {before}; name another --out")
+            raise SystemExit(f"{self.state_path} has other settings: {before}; choose another --out")
         load_state(self.state_path, self.model, self.optimizer, self.device)
         self.chunk, self.tokens, self.steps, self.seconds = state["progress"]
 
     def save(self) -> None:
-        """State to go on from, and the model as it is."""
+        """Write the state to resume from, and the current model."""
         progress = [self.chunk, self.tokens, self.steps, self.seconds]
         facts = {"settings": asdict(self.settings), "progress": progress}
         save_state(self.state_path, self.model, self.optimizer, facts)
@@ -98,7 +98,7 @@ class Trainer:
         checkpoint.write_config(checkpoint.ModelWeights(self.model), self.out)
 
     def run(self, minutes: float) -> bool:
-        """Train until all tokens are seen (True) or `minutes` have gone by (False)."""
+        """Train until all tokens are processed (True) or `minutes` have passed (False)."""
         deadline = time.monotonic() + 60 * minutes
         while self.tokens < self.settings.tokens:
             if time.monotonic() > deadline:
@@ -132,7 +132,7 @@ class Trainer:
         log.info("%s", entry)
 
     def _rate(self) -> float:
-        """Linear warm-up, level, linear decay: before the decay the length of the run plays no part."""
+        """Linear warm-up, constant, linear decay: before the decay it does not depend on the run's length."""
         settings = self.settings
         left = (1 - self.tokens / settings.tokens) / settings.decay
         return settings.learning_rate * max(0.0, min(self.tokens / settings.warmup_tokens, left, 1.0))
@@ -143,7 +143,7 @@ class Trainer:
             group["lr"] = self._rate()
         tokens, weights = batch.tokens.to(self.device), batch.weights.to(self.device)
         with self._autocast():
-            # Padding comes last and weighs nothing, so causal attention needs no other mask.
+            # Padding comes last and has weight 0, so the causal mask is sufficient.
             logits = self.model(input_ids=tokens, use_cache=False).logits
         losses = functional.cross_entropy(
             logits[:, :-1].float().flatten(0, 1), tokens[:, 1:].flatten(), reduction="none"
@@ -166,10 +166,10 @@ class Trainer:
 def fastest_precision(device: str) -> str:
     """bf16 on a GPU and on a CPU with AMX, else fp32.
 
-    AVX512-BF16 alone is no gain at this width: 2,636 tokens/s against 4,033 in fp32, one thread.
+    AVX512-BF16 alone is slower at this width: 2,636 tokens/s against 4,033 in fp32, one thread.
     """
-    able = device.startswith("cuda") or torch.cpu.get_capabilities().get("amx_bf16")
-    return "bf16" if able else "fp32"
+    fast_bf16 = device.startswith("cuda") or torch.cpu.get_capabilities().get("amx_bf16")
+    return "bf16" if fast_bf16 else "fp32"
 
 
 def _optimizer(model: Any, settings: Settings) -> torch.optim.AdamW:
@@ -187,15 +187,15 @@ def main() -> None:
     """The command line of this module."""
     parser = argparse.ArgumentParser(description="Train the world's tokenizer and model from scratch.")
     parser.add_argument(
-        "--out", type=Path, required=True, help="directory of the model; an unfinished one goes on"
+        "--out", type=Path, required=True, help="directory of the model; an unfinished one is resumed"
     )
     parser.add_argument("--size", choices=sorted(SIZES), default="base")
-    parser.add_argument("--tokens", type=float, default=Settings.tokens, help="tokens to train on, in all")
     parser.add_argument(
-        "--rate", type=float, default=Settings.learning_rate, help="learning rate at its peak"
+        "--tokens", type=float, default=Settings.tokens, help="total number of training tokens"
     )
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, to go on later")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the model's first weights")
+    parser.add_argument("--rate", type=float, default=Settings.learning_rate, help="peak learning rate")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="time limit; rerun to resume")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the initial weights")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="default: the faster one here")
     parser.add_argument("--threads", type=int, default=2)
@@ -211,7 +211,7 @@ def main() -> None:
         precision=options.precision or fastest_precision(options.device),
     )
     finished = Trainer(settings, options.out, options.device).run(options.minutes)
-    log.info("finished" if finished else "stopped; the same command goes on")
+    log.info("finished" if finished else "stopped; rerun the command to resume")
 
 
 if __name__ == "__main__":

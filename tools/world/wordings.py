@@ -1,13 +1,13 @@
-"""The six wordings of every fact: how it is asked, and how the same is told.
+"""The six wordings of every fact, each as a question and as a statement.
 
-`{e}` is the entity, `{v}` the value, `{n}` somebody, `{p}` and `{o}` that person's pronouns. No statement is
-part of another one, so that leaving out one wording of a fact really leaves it out.
+`{e}` is the entity, `{v}` the value, `{n}` a person, `{p}` and `{o}` that person's pronouns. No statement is
+part of another one, so leaving out one wording of a fact removes it from the text completely.
 """
 
 from __future__ import annotations
 
 WORDINGS = 6
-"""Of each fact four wordings are told and asked in the text, two are kept for scored questions."""
+"""Four wordings of each fact are in the training text, two are reserved for scored questions."""
 
 RELATION_WORDINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "eats": (
@@ -108,7 +108,7 @@ RELATION_WORDINGS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 
-# {s} a thing of that shape, {m} its material, {t} the trial, {v} the outcome.
+# {s}: a thing of that shape, {m}: its material, {t}: the trial, {v}: the outcome.
 TRIAL_WORDINGS: tuple[tuple[str, str], ...] = (
     ("A {s} is made of {m}. What happens if it {t}?", "If {m} {t}, {v}."),
     ("{n} has a {s} of {m}. What do we see when it {t}?", "When {m} {t}, we see that {v}."),
@@ -118,7 +118,7 @@ TRIAL_WORDINGS: tuple[tuple[str, str], ...] = (
     ("Why is a {s} of {m} easy to know after it {t}?", "You know {m} after it {t}, because {v}."),
 )
 
-# {g} the goal, {v} the tool.
+# {g}: the goal, {v}: the tool.
 GOAL_WORDINGS: tuple[tuple[str, str], ...] = (
     ("How does {n} {g}?", "To {g}, {n} uses the {v}."),
     ("What should {n} do to {g}?", "{n} should use the {v} to {g}."),
@@ -128,7 +128,7 @@ GOAL_WORDINGS: tuple[tuple[str, str], ...] = (
     ("Before noon {n} must {g}.", "Before noon {n} must {g} and needs the {v}."),
 )
 
-# {k} one step of an activity, {v} the next one.
+# {k}: one step of an activity, {v}: the next step.
 STEP_WORDINGS: tuple[tuple[str, str], ...] = (
     ("then {p}", "{n} {k}. Then {p} {v}."),
     ("after that {p}", "{n} {k}. After that {p} {v}."),

