@@ -35,6 +35,9 @@ Layers = Annotated[str | None, typer.Option("--layers", metavar="START:END", hel
 Shots = Annotated[int | None, typer.Option("--shots", help="Training examples of a task.")]
 PromptName = Annotated[str | None, typer.Option("--prompt", help="See `tailor prompts show TASK`.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="Score only the first N rows of each task.")]
+BatchCalibration = Annotated[
+    bool, typer.Option("--batch-calibration", help="Calibrate tasks with the same answers in every row.")
+]
 Tasks = Annotated[
     str | None, typer.Option("--tasks", metavar="A,B", help="Names or YAML paths, separated by commas.")
 ]

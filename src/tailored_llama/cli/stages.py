@@ -195,6 +195,7 @@ def evaluate(
     data: opt.Data = None,
     sets: opt.Set = None,
     prompt: opt.PromptName = None,
+    batch_calibration: opt.BatchCalibration = False,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
     allow_config: opt.AllowConfig = None,
@@ -207,7 +208,8 @@ def evaluate(
     flags = {
         "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
         "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
-        "evaluate.kl": True if reference else None, **opt.allow_flag(allow_config),
+        "evaluate.kl": True if reference else None,
+        "evaluate.batch_calibration": batch_calibration or None, **opt.allow_flag(allow_config),
     }  # fmt: skip
     recipe_ = opt.recipe_of(recipe, sets, flags, model, data)
     settings = recipe_.evaluate

@@ -138,6 +138,11 @@ def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None
     )  # fmt: skip
 
 
+def candidates(task: Task, prompt: str) -> list[str]:
+    """The wordings that `tune.prompt` may stand for; TaskError for an unknown one."""
+    return list(task.prompts) if prompt == AUTO else [task.prompt(prompt).name]
+
+
 def scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:
     """The rows of the scored split; empty if it does not exist."""
     try:

@@ -136,6 +136,7 @@ class EvaluateKeys(TypedDict, total=False):
     split: Literal["scored", "validation", "train"]
     windows: int | None
     kl: bool
+    batch_calibration: bool
     precision: Literal["stored", "fp32"]
 
 

@@ -69,6 +69,12 @@ class Evaluate(Strict):
         description="with each perplexity, the mean Kullback-Leibler divergence of the predictions from the "
         "unpruned model's, in nats a token",
     )
+    batch_calibration: bool = Field(
+        False,
+        description="for tasks whose questions all have the same answers: subtract from the log-likelihood "
+        "of each answer its mean over the scored questions (after Zhou et al. 2023, Batch Calibration); "
+        "results also hold the score without it. Other tasks are scored as usual",
+    )
     precision: Literal["stored", "fp32"] = Field(
         "stored",
         description="`stored`: compute in the precision of the checkpoint; `fp32`: convert it first, which a "

@@ -87,10 +87,15 @@ def _totals(results: Results, wording: str) -> dict[str, Any]:
     """The rows below the table of a wording, and the sentences about them."""
     stages = results.stages(wording)
     tasks = next(iter(stages.values())).tasks
-    notes = [totals.left_out(stages), totals.majority_note(results, tasks)]
+    uncalibrated = totals.without_calibration(results, wording)
+    notes = [
+        totals.calibration_note(uncalibrated),
+        totals.left_out(stages),
+        totals.majority_note(results, tasks),
+    ]
     return {
         "rows": totals.totals(results, wording), "majority": totals.shows_majority(results, tasks),
-        "notes": [note for note in notes if note],
+        "notes": [note for note in notes if note], "uncalibrated": uncalibrated,
     }  # fmt: skip
 
 

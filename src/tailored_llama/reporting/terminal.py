@@ -18,12 +18,21 @@ from tailored_llama.reporting.formatting import (
     percent,
     points,
     quantity,
+    short,
     size,
     unended,
     windows,
     wording,
 )
-from tailored_llama.reporting.totals import left_out, majority_note, shows_majority, totals
+from tailored_llama.reporting.totals import (
+    UNCALIBRATED,
+    calibration_note,
+    left_out,
+    majority_note,
+    shows_majority,
+    totals,
+    without_calibration,
+)
 from tailored_llama.results import Results, Row, TaskFigures
 
 
@@ -40,18 +49,23 @@ def _accuracies(results: Results, name: str, width: int) -> list[Table]:
     any_row = next(iter(stages.values()))
     noun = quantity(stages.values()).capitalize()
     with_majority = shows_majority(results, any_row.tasks)
+    uncalibrated = without_calibration(results, name)
     rows: list[list[str] | None] = []
     for task in results.tasks:
         figures: list[TaskFigures | None] = [row.tasks.get(task) for row in stages.values()]
         example = next(entry for entry in figures if entry)
         floor = [bare(results.majority_of(task))] if with_majority else []
         rows.append([named(task, example), bare(example.chance), *floor, *(points(f) for f in figures)])
+        if task in uncalibrated:
+            cells = map(bare, uncalibrated[task])
+            rows.append([f"{short(task)}, {UNCALIBRATED}", *[""] * (1 + with_majority), *cells])
     rows.append(None)
     for total in totals(results, name, percent):
         baselines = [total.chance, total.majority] if with_majority else [total.chance]
         rows.append([total.title, *baselines, *total.stages])
     notes = [
-        left_out(stages), majority_note(results, any_row.tasks), cut_prompts(any_row),
+        calibration_note(uncalibrated), left_out(stages), majority_note(results, any_row.tasks),
+        cut_prompts(any_row),
         *(_of(stage, unended(row)) for stage, row in stages.items()),
     ]  # fmt: skip
     baselines = ["chance", "majority"] if with_majority else ["chance"]

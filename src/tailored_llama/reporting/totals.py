@@ -9,6 +9,7 @@ from tailored_llama.reporting.formatting import LABELS, bare, short
 from tailored_llama.results import Results, Row
 
 STARRED = "*"
+UNCALIBRATED = "uncalibrated"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ def totals(results: Results, wording: str, share: Callable[[float | None], str] 
     first = next(iter(stages.values()))
     base = results.majority.mean_of(first.tasks) if results.majority else None
     found = [Total("mean", bare(first.chance), bare(base), [bare(row.mean) for row in stages.values()])]
+    if without_calibration(results, wording):
+        means = [bare(_uncalibrated_mean(row)) for row in stages.values()]
+        found.append(Total(f"mean, {UNCALIBRATED}", "", "", means))
     if len(stages) == 1:
         return found
     dense, tuned = stages.get("dense"), stages.get("dense_tuned")
@@ -48,11 +52,11 @@ def totals(results: Results, wording: str, share: Callable[[float | None], str] 
     if rest:
         kept = [name for name in first.tasks if name not in rest.tasks]
         base = results.majority.mean_of(kept) if results.majority else None
-        means = [stage.without_below_chance for stage in stages.values()]
-        cells = [bare(entry.mean if entry else None) for entry in means]
+        others = [stage.without_below_chance for stage in stages.values()]
+        cells = [bare(entry.mean if entry else None) for entry in others]
         found.append(Total(f"mean{STARRED}", bare(rest.chance), bare(base), cells))
         floor = base / rest.mean if base is not None and rest.mean else None
-        shares = [share(entry.recovery if entry else None) for entry in means]
+        shares = [share(entry.recovery if entry else None) for entry in others]
         found.append(Total(f"recovery{STARRED}", "", share(floor), shares))
     return found
 
@@ -62,6 +66,29 @@ def _share(value: float | None, chance: float | None, of: Row | None) -> float |
     if value is None or chance is None or of is None or of.mean is None or of.mean <= chance:
         return None
     return (value - chance) / (of.mean - chance)
+
+
+def _uncalibrated_mean(row: Row) -> float:
+    scores = [
+        entry.main if entry.uncalibrated is None else entry.uncalibrated for entry in row.tasks.values()
+    ]
+    return sum(scores) / len(scores)
+
+
+def without_calibration(results: Results, wording: str) -> dict[str, list[float | None]]:
+    """For each task with batch calibration what each stage scores without it."""
+    stages = results.stages(wording)
+    scores = {
+        task: [row.tasks[task].uncalibrated if task in row.tasks else None for row in stages.values()]
+        for task in results.tasks
+    }
+    return {task: own for task, own in scores.items() if any(value is not None for value in own)}
+
+
+def calibration_note(tasks: Iterable[str]) -> str:
+    """A sentence about the tasks with batch calibration; empty if there are none."""
+    names = ", ".join(map(short, tasks))
+    return f"Batch calibration by the scored questions: {names}." if names else ""
 
 
 def shows_majority(results: Results, tasks: Iterable[str]) -> bool:

@@ -54,8 +54,15 @@ class TaskFigures(Record):
     rougeL: float | None = Field(  # noqa: N815 (the metric's name)
         None, description="Generated answers: ROUGE-L."
     )
-    main: float = Field(description="The value of the task's main metric.")
+    main: float = Field(
+        description="The value of the task's main metric, with batch calibration where it was requested and "
+        "the task allows it."
+    )
     metric: str = Field("acc", description="The name of the main metric.")
+    uncalibrated: float | None = Field(
+        None,
+        description="With batch calibration: `main` without it. `acc` and `acc_norm` are always without.",
+    )
     stderr: float | None = Field(description="Standard error of `main`; null with one question.")
     chance: float = Field(description="The expected score of random guessing.")
     n: int = Field(description="Questions.")

@@ -24,6 +24,7 @@ from tailored_llama.workflows.steps import (
     Evaluation,
     Made,
     Step,
+    calibrated_where_possible,
     cuts_of,
     last_cut,
     name_of,
@@ -193,7 +194,8 @@ def _row(
         in_wording = wordings(recipe, prompts_of(recipe, made) if wording == SAME else {}, wording)
         measured = evaluate(
             base_of(recipe, base, made), adapter=made.places[adapter] if adapter else None, tasks=scored,
-            prompts={name: in_wording[name] for name in scored}, data=recipe.data, settings=settings,
+            prompts={name: in_wording[name] for name in scored}, data=recipe.data,
+            settings=calibrated_where_possible(recipe, settings, {name: in_wording[name] for name in scored}),
             reference=recipe.model, seed=recipe.seed, out=slot,
         )  # fmt: skip
         return measured.model_copy(update={"stage": stage, "task_tuned": tuned_to, "prompt": wording})

@@ -31,7 +31,17 @@ from tailored_llama.workflows.contents import unchanged
 from tailored_llama.workflows.course import cut_steps, tune_steps
 from tailored_llama.workflows.outlook import Pace, outlook, start
 from tailored_llama.workflows.preflight import check
-from tailored_llama.workflows.steps import Made, Step, cuts_of, last_cut, name_of, prompts_of, tuned, wordings
+from tailored_llama.workflows.steps import (
+    Made,
+    Step,
+    calibrated_where_possible,
+    cuts_of,
+    last_cut,
+    name_of,
+    prompts_of,
+    tuned,
+    wordings,
+)
 from tailored_llama.workflows.tailor import complete_all
 from tailored_llama.workflows.workload import Workload
 
@@ -161,7 +171,8 @@ def _cell(recipe: Recipe, row: str, adapter: str | None, task: str) -> Step:
         prompts = wordings(recipe, prompts_of(recipe, made), settings.prompt)
         return evaluate(
             made.places[base], adapter=made.places[adapter] if adapter else None, tasks=(task,),
-            prompts={task: prompts[task]}, data=recipe.data, settings=settings, seed=recipe.seed, out=slot,
+            prompts={task: prompts[task]}, data=recipe.data, seed=recipe.seed, out=slot,
+            settings=calibrated_where_possible(recipe, settings, {task: prompts[task]}),
         )  # fmt: skip
 
     needs = (base, *([adapter] if adapter else []), *map(tuned, recipe.tasks))

@@ -20,7 +20,7 @@ from tailored_llama.stages.export import format_named
 from tailored_llama.stages.prune import check_request
 from tailored_llama.training.loss import metric_of
 from tailored_llama.training.replay import held_count
-from tailored_llama.workflows.steps import DENSE, HARNESS, SAME, cuts_of, wordings
+from tailored_llama.workflows.steps import DENSE, HARNESS, SAME, cuts_of, has_labels, wordings
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,7 @@ def check(recipe: Recipe) -> None:
         scored = task.rows("scored", data)
         if name in recipe.tasks:
             metric_of(task, recipe.tune)
-            if recipe.tune.prompt != "auto":
-                task.prompt(recipe.tune.prompt)
+            shots.candidates(task, recipe.tune.prompt)
             shots.draw(
                 task, task.rows("train", data), recipe.tune.shots, recipe.seed, scored=scored,
                 select=recipe.tune.select, overlap=recipe.tune.overlap, reserve=recipe.tune.reserve,
@@ -71,7 +70,25 @@ def check(recipe: Recipe) -> None:
             f"recipe: evaluate.prompt: no task has the wording '{HARNESS}'; set evaluate.prompt to '{SAME}', "
             f"or add the wording to a task file"
         )
+    if recipe.evaluate.batch_calibration:
+        _check_calibration(recipe)
     check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
+
+
+def _check_calibration(recipe: Recipe) -> None:
+    """RecipeError if no task that is scored allows batch calibration in a wording that may be scored."""
+    scored = recipe.evaluate.tasks or recipe.tasks
+    for name in scored:
+        task = load_task(name)
+        prompts = [task.stock]
+        if recipe.evaluate.prompt == SAME and name in recipe.tasks:
+            prompts += shots.candidates(task, recipe.tune.prompt)
+        if any(has_labels(recipe, name, prompt) for prompt in dict.fromkeys(prompts)):
+            return
+    raise RecipeError(
+        "recipe: evaluate.batch_calibration: it needs a task of several questions that all have the same "
+        f"answers (scored: {', '.join(scored)}); add one, or leave it out"
+    )
 
 
 def _warn_of_unread(recipe: Recipe, names: Sequence[str]) -> None:

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from tailored_llama.data import load_task
 from tailored_llama.data.shots import AUTO
-from tailored_llama.recipe import Prune, Recipe
+from tailored_llama.recipe import Evaluate, Prune, Recipe
 from tailored_llama.results import Majority, Row
 from tailored_llama.stage import Slot
+from tailored_llama.stages.evaluate.questions import Questions
 from tailored_llama.stages.tune import chosen_prompt
 
 SAME, HARNESS, DENSE = "same", "harness", "dense-"
@@ -133,3 +134,23 @@ def tuned(task: str, *, dense: bool = False) -> str:
 def last_cut(recipe: Recipe) -> str:
     """The name of the stage whose model is tuned."""
     return "heal" if recipe.heal else "prune"
+
+
+def calibrated_where_possible(recipe: Recipe, settings: Evaluate, prompts: Mapping[str, str]) -> Evaluate:
+    """`settings` without batch calibration if no task allows it in its prompt: one stage of a run may score
+    only such tasks, which an evaluation alone refuses.
+    """
+    if not settings.batch_calibration or any(has_labels(recipe, name, p) for name, p in prompts.items()):
+        return settings
+    return settings.model_copy(update={"batch_calibration": False})
+
+
+def has_labels(recipe: Recipe, name: str, prompt: str) -> bool:
+    """Whether all scored questions of a task have the same answers in this prompt."""
+    task = load_task(name)
+    settings = recipe.evaluate
+    questions = Questions.of(
+        task, prompt, recipe.data.get(task.name), limit=settings.limit, fewshot=0, seed=recipe.seed,
+        split=settings.split,
+    )  # fmt: skip
+    return questions.labels is not None

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.data import Row, Task, load_task
-from tailored_llama.data.shots import AUTO, RESERVED
+from tailored_llama.data.shots import RESERVED, candidates
 from tailored_llama.recipe import Recipe
 from tailored_llama.scoring import example_length
 from tailored_llama.training.batches import Shot, encode
@@ -82,8 +82,7 @@ class Workload:
         return known
 
     def _wordings(self, task: Task) -> list[str]:
-        chosen = self.recipe.tune.prompt
-        return list(task.prompts) if chosen == AUTO else [chosen]
+        return candidates(task, self.recipe.tune.prompt)
 
     def _rows(self, task: Task) -> list[Row]:
         rows = task.rows("train", self.recipe.data.get(task.name))

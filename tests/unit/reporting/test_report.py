@@ -228,6 +228,32 @@ def test_baseline_and_shares_are_on_the_page(run: Path, tmp_path: Path) -> None:
     assert "* Without tasks on which the dense model is below chance: boolq." in text
 
 
+@pytest.fixture
+def calibrated() -> Results:
+    """`baselined` with batch calibration on boolq."""
+    content = baselined(0.6).to_json()
+    for number, entry in enumerate(content["rows"]):  # type: ignore[arg-type]
+        entry["tasks"]["boolq"]["uncalibrated"] = 0.4 + 0.05 * number  # type: ignore[index, call-overload]
+    return read_results("results.json", content)
+
+
+def test_scores_without_batch_calibration_are_below_those_with_it(
+    calibrated: Results, run: Path, tmp_path: Path
+) -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in tables(calibrated):
+        console.print(table)
+    text = console.export_text()
+    (run / "results.json").write_text(json.dumps(calibrated.to_json()))
+    page = text_of(report([run], tmp_path / "page.html").read_text())
+    assert max(map(len, text.splitlines())) <= 80
+    for output in (" ".join(text.split()), page):
+        assert "Batch calibration by the scored questions: boolq." in output
+    assert re.search(r"boolq, uncalibrated +40.0 +45.0 +50.0", text)
+    assert "boolq, uncalibrated 40.0 45.0 50.0 55.0" in page
+    assert "mean, uncalibrated 65.0 67.5 55.0 67.5" in page
+
+
 def test_a_baseline_without_fixed_labels_is_a_sentence() -> None:
     own = baselined()
     entry = own.majority.tasks["piqa"]  # type: ignore[union-attr]

@@ -49,6 +49,29 @@ def test_a_run_scored_in_the_stock_wording_of_one_of_its_tasks_is_not(tmp_path: 
     check(load_recipe(recipe))
 
 
+OWN_OPTIONS = TASK.replace("['box', 'bag']", "['the box ' ~ text, 'the bag ' ~ text]").replace(
+    "options.index(place)", "(place == 'bag') | int"
+)
+
+
+def test_batch_calibration_needs_a_task_with_the_same_answers_in_every_row(tmp_path: Path) -> None:
+    recipe = {
+        "model": "world", "tasks": [task_in(tmp_path, "plain")], "prune": {"ratio": 0.2, "criterion": "l2"},
+        "tune": {"shots": 4}, "evaluate": {"batch_calibration": True},
+    }  # fmt: skip
+    check(load_recipe(recipe))
+    prompts = '  plain: {context: "{{ text }}"}\n'
+    (tmp_path / "one.yaml").write_text(OWN_OPTIONS + prompts)
+    with pytest.raises(RecipeError, match=r"recipe: evaluate\.batch_calibration: .*one\.yaml"):
+        check(load_recipe(recipe | {"tasks": [str(tmp_path / "one.yaml")]}))
+    letters = '  letters: {context: "{{ text }}", answers: "letters[:2]"}\n'
+    (tmp_path / "two.yaml").write_text(OWN_OPTIONS + prompts + letters)
+    recipe["tasks"] = [str(tmp_path / "two.yaml")]
+    check(load_recipe(recipe))  # the wording that is taken may be the one with letters
+    with pytest.raises(RecipeError, match="batch_calibration"):
+        check(load_recipe(recipe | {"tune": {"shots": 4, "prompt": "plain"}}))
+
+
 def test_data_for_a_name_that_the_run_does_not_have_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

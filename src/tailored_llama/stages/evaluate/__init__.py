@@ -23,7 +23,7 @@ from tailored_llama.stage.inputs import model_inputs, path_name, task_inputs, te
 from tailored_llama.stages.evaluate.models import ModelLike, load, reference_of, tokenizer_of
 from tailored_llama.stages.evaluate.perplexity import corpus, window_of
 from tailored_llama.stages.evaluate.perplexity import perplexity as measure_perplexity
-from tailored_llama.stages.evaluate.questions import Questions
+from tailored_llama.stages.evaluate.questions import Questions, check_calibration
 from tailored_llama.strict_json import Json
 
 __all__ = ["evaluate"]
@@ -72,6 +72,9 @@ def evaluate(
     `out`, writes `results.json` and `right.json` (the score of each question by task); an existing result for
     the same settings and files is returned at once.
 
+    With `batch_calibration`, tasks whose questions all have the same answers are calibrated by the scored
+    questions; RecipeError where no task has such questions.
+
     `params`, and `macs` of one sequence of 64 tokens, are computed from the config, without adapter.
     `peak_memory` is that of the process, in bytes. Raises TaskError, DataError, CheckpointError, FamilyError,
     TuneError, OutputError.
@@ -96,6 +99,8 @@ def evaluate(
         started = time.perf_counter()
         reset_peak()
         questions = _questions(wordings, places, limit=limit, fewshot=fewshot, seed=seed, split=split)
+        if chosen.batch_calibration:
+            check_calibration(questions)
         texts = _texts(perplexity, length, places)
         try:
             loaded = load(model, tuned, device, base_unchecked, chosen.precision)
@@ -103,7 +108,7 @@ def evaluate(
             raise NotFiniteError(f"{_first(questions, texts)}: {error}") from None
         words = tokenizer or tokenizer_of(model)
         other = reference_of(chosen, reference, loaded) if texts else None
-        scored = _score(loaded, words, questions, batch_size)
+        scored = _score(loaded, words, questions, batch_size, calibrate=chosen.batch_calibration)
         figures = {name: entry for name, (entry, _) in scored.items()}
         gpu = peak_gpu_memory(loaded.device)
         row = Row(
@@ -126,6 +131,7 @@ def evaluate(
         "perplexity": [path_name(entry) for entry in perplexity], "length": length, "limit": limit,
         "fewshot": fewshot, "batch_size": batch_size, "split": split, "base_unchecked": base_unchecked,
         "windows": chosen.windows, "kl": chosen.kl, "precision": chosen.precision,
+        **({"batch_calibration": True} if chosen.batch_calibration else {}),
     }  # fmt: skip
 
     def inputs() -> dict[str, str]:
@@ -206,6 +212,8 @@ def _score(
     tokenizer: PreTrainedTokenizerBase,
     questions: Sequence[Questions],
     batch_size: int | Literal["auto"],
+    *,
+    calibrate: bool,
 ) -> dict[str, tuple[TaskFigures, list[float]]]:
     size = None if batch_size == "auto" else batch_size
     figures: dict[str, tuple[TaskFigures, list[float]]] = {}
@@ -217,7 +225,7 @@ def _score(
         )
 
         lm = Model(model, tokenizer, size)
-        figures = {entry.task.name: score_task(lm, entry) for entry in choices}
+        figures = {entry.task.name: score_task(lm, entry, calibrate=calibrate) for entry in choices}
     if len(choices) < len(questions):
         from tailored_llama.stages.evaluate.generation import score_written
 

@@ -14,6 +14,7 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from statistics import fmean, stdev
 from typing import Any
 
 import datasets
@@ -27,6 +28,8 @@ from tailored_llama.data.tokens import check_ids
 from tailored_llama.integrations.lm_eval.model import Tailor, Tokenised
 from tailored_llama.results import TaskFigures
 from tailored_llama.scoring import context_length, embedding_rows, encode_pair, example_length
+from tailored_llama.scoring.calibration import batch_calibrated
+from tailored_llama.scoring.choices import Scored
 from tailored_llama.scoring.requests import check_answer
 from tailored_llama.stages.evaluate.questions import Questions
 
@@ -85,8 +88,13 @@ class Model(Tailor):
         return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)
 
 
-def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float]]:
+def score_task(
+    lm: Model, questions: Questions, *, calibrate: bool = False
+) -> tuple[TaskFigures, list[float]]:
     """The task's figures, and the score of each question in order by the main metric.
+
+    With `calibrate` and questions that all have the same answers, the main metric is that after
+    `batch_calibrated`.
 
     Raises DataError for an answer that does not fit into the model, CheckpointError for a token outside the
     model's vocabulary.
@@ -102,12 +110,29 @@ def score_task(lm: Model, questions: Questions) -> tuple[TaskFigures, list[float
     # If contexts are compared, all answers are equal, so normalisation by length has no effect.
     accuracy = {metric: figures.get(f"{metric},none", figures["acc,none"]) for metric in ("acc", "acc_norm")}
     stderr = figures.get(f"{task.metric}_stderr,none", figures["acc_stderr,none"])
-    return TaskFigures(
+    found = TaskFigures(
         **accuracy, main=accuracy[task.metric], metric=task.metric,
         stderr=stderr if isinstance(stderr, float) else None, chance=chance(questions.examples),
         n=len(questions.examples), cut=len(lm.cut), prompt=questions.prompt.name,
         **({"synthetic": True} if task.synthetic else {}),
-    ), [float(sample.get(task.metric, sample["acc"])) for sample in samples]  # fmt: skip
+    )  # fmt: skip
+    right = [float(sample.get(task.metric, sample["acc"])) for sample in samples]
+    if not calibrate or questions.labels is None:
+        return found, right
+    right = _calibrated([sample["filtered_resps"] for sample in samples], questions)
+    changes = {
+        "main": fmean(right), "stderr": stdev(right) / len(right) ** 0.5, "uncalibrated": found.main,
+    }  # fmt: skip
+    return found.model_copy(update=changes), right
+
+
+def _calibrated(responses: list[list[tuple[float, bool]]], questions: Questions) -> list[float]:
+    """The score of each question by the main metric after calibration."""
+    scored = [
+        Scored(tuple(float(value) for value, _ in choices), example.lengths, example.gold, cut=False)
+        for choices, example in zip(responses, questions.examples, strict=True)
+    ]
+    return [float(one.correct(questions.task.metric)) for one in batch_calibrated(scored)]
 
 
 class _Task(ConfigurableTask):  # type: ignore[misc]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tailored_llama.data import Example, Prompt, Task
 from tailored_llama.data.rows import Rows
 from tailored_llama.data.shots import draw, reserved, scored_rows
-from tailored_llama.errors import TaskError
+from tailored_llama.errors import RecipeError, TaskError
+from tailored_llama.progress import note_once
 
+log = logging.getLogger(__name__)
 SplitName = Literal["scored", "validation", "train"]
 
 
@@ -43,6 +47,14 @@ class Questions:
     shots: list[Example]
     place: str
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The answers, if all of several questions have the same ones after one context; else None."""
+        if self.task.kind != "choice" or self.prompt.partial or len(self.examples) < 2:
+            return None
+        answers = {example.answers for example in self.examples}
+        return answers.pop() if len(answers) == 1 else None
+
     @classmethod
     def of(
         cls, task: Task, prompt: str, data: str | None, *, limit: int | None, fewshot: int, seed: int,
@@ -59,3 +71,19 @@ class Questions:
             shots = task.examples(prompt, drawn.rows)
         examples = task.examples(prompt, rows)[:limit]
         return cls(task, task.prompt(prompt), examples, shots, f"task {task.name}, {rows.where}")
+
+
+def check_calibration(questions: Sequence[Questions]) -> None:
+    """A note that names the tasks without batch calibration; RecipeError if that is all of them."""
+    without = [entry.task.name for entry in questions if entry.labels is None]
+    if len(without) == len(questions):
+        raise RecipeError(
+            "evaluate.batch_calibration: it needs a task of several questions that all have the same answers "
+            f"(scored: {', '.join(without) or 'no task'}); name another task or prompt, or leave it out"
+        )
+    if without:
+        note_once(
+            log,
+            f"batch calibration: not for {', '.join(without)}, whose answers differ between questions; "
+            "scored without it",
+        )

@@ -230,6 +230,11 @@ def _notes(results: Results) -> str:
     note += ", ".join(f"{inline(task)} {_percent(chance)}" for task, chance in chances.items()) + "."
     if results.majority:
         note += " Majority: the commonest label of the shots as every answer, or chance without fixed labels."
+    calibrated = dict.fromkeys(
+        name for row in results.rows for name, entry in row.tasks.items() if entry.uncalibrated is not None
+    )
+    if calibrated:
+        note += f" With batch calibration: {', '.join(map(inline, calibrated))}."
     for wording in dict.fromkeys(row.prompt for row in results.rows):
         names = {
             name for row in results.rows

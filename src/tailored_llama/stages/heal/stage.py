@@ -28,7 +28,7 @@ from tailored_llama import checkpoint
 from tailored_llama.checkpoint.lineage import CUT, what_was_cut
 from tailored_llama.data import Task, load_task
 from tailored_llama.data.passages import passages
-from tailored_llama.data.shots import AUTO, draw_shots
+from tailored_llama.data.shots import candidates, draw_shots
 from tailored_llama.errors import DataError, TuneError
 from tailored_llama.memory import memory_for
 from tailored_llama.recipe import Heal, Tune, settings_of
@@ -269,8 +269,7 @@ class _Job:
         prompts: list[tuple[int, ...]] = []
         for task in self.tasks:
             drawn = draw_shots(task, self.shots, seed=self.seed, data=self.data.get(task.name))
-            wordings = list(task.prompts) if self.shots.prompt == AUTO else [self.shots.prompt]
-            for wording in wordings:
+            for wording in candidates(task, self.shots.prompt):
                 examples = task.examples(wording, drawn.rows)
                 shots = encode(
                     tokenizer, examples, example_length(task, config), vocabulary=embedding_rows(config)
