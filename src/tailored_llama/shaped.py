@@ -10,6 +10,7 @@ rotary positions, cache, heads, loss, generation) is that of the stock class. Wo
 """
 
 import copy
+import inspect
 from typing import Any, NamedTuple
 
 import transformers
@@ -129,7 +130,7 @@ def _shaped_config(stock: type[PreTrainedConfig]) -> type[PreTrainedConfig]:
 
     older: type[PreTrainedConfig] = _named(Config, stock)
     older.__init__ = initialise
-    older._rope_scaling_validation = lambda self: None  # like validate_rope above; only Phi-3 has it
+    older._rope_scaling_validation = lambda self: None  # like validate_rope above
     return older
 
 
@@ -138,7 +139,7 @@ def _shaped_model(stock: type[PreTrainedModel], config: type[PreTrainedConfig]) 
 
     class Model(stock):  # type: ignore[misc]
         config_class = config
-        if config.model_type == "shaped_gemma2":  # 4.57 would choose sdpa, without the cap on scores
+        if _caps_scores(stock.config_class):  # 4.57 would choose sdpa, without the cap on scores
             _supports_sdpa = False
 
         def __init__(self, config: Any) -> None:
@@ -151,6 +152,15 @@ def _shaped_model(stock: type[PreTrainedModel], config: type[PreTrainedConfig]) 
 
     model: type[PreTrainedModel] = _named(Model, stock)
     return model
+
+
+def _caps_scores(stock: Any) -> bool:
+    """Whether the attention scores of a family are capped by default (Gemma 2)."""
+    key = "attn_logit_softcapping"
+    if strict is not None:
+        return getattr(stock, key, None) is not None
+    parameter = inspect.signature(stock.__init__).parameters.get(key)
+    return parameter is not None and parameter.default is not None
 
 
 def _named(shaped_class: type, stock: type) -> Any:

@@ -22,7 +22,7 @@ from tailored_llama.stages.prune import CutWeights
 from tailored_llama.stages.prune.walk import Walk
 from tests.support.masking import masked
 from tests.support.pico import saved
-from tests.support.plugins import BRIER, SPREAD, granite, plugin_folder
+from tests.support.plugins import BRIER, SPREAD, cwm, plugin_folder
 from tests.support.tasks import choice_task
 from tests.support.tokenizers import tokenizer
 
@@ -37,7 +37,7 @@ def mine(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    return saved(granite(), tmp_path / "granite", tokenizer())
+    return saved(cwm(), tmp_path / "cwm", tokenizer())
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def manifest(place: Path) -> dict[str, Any]:
 
 def test_they_are_listed(tailor: Run, mine: Path) -> None:
     for verb, name in (
-        ("criteria", "spread"), ("losses", "brier"), ("formats", "inventory"), ("families", "granite"),
+        ("criteria", "spread"), ("losses", "brier"), ("formats", "inventory"), ("families", "cwm"),
     ):  # fmt: skip
         rows = {row["name"]: row for row in json.loads(tailor(verb, "--json"))[verb]}
         assert rows[name]["plugin"] == str(mine / verb / f"{name}.py")
@@ -76,8 +76,8 @@ def test_a_criterion_cuts_a_family(
         "--set", f"prune.allocate={allocate}",
     ]  # fmt: skip
     tailor(*command)
-    assert {"criterion spread", "family granite", "model"} == manifest(cut)["inputs"].keys()
-    form = "GraniteForCausalLM" if allocate == "uniform" else "ShapedGraniteForCausalLM"
+    assert {"criterion spread", "family cwm", "model"} == manifest(cut)["inputs"].keys()
+    form = "CwmForCausalLM" if allocate == "uniform" else "ShapedCwmForCausalLM"
     assert json.loads((cut / "config.json").read_text())["architectures"] == [form]
     with plugins_kept():
         use_plugins(mine)
@@ -112,7 +112,7 @@ def test_a_cut_of_the_family_is_the_masked_model_and_the_walk_its_gradients(mine
     }  # fmt: skip
     with plugins_kept():
         use_plugins(mine)
-        dense = granite().double()
+        dense = cwm().double()
         cut = load_model(CutWeights(ModelWeights(dense), kept))
         cut.set_attn_implementation("eager")
         tokens = torch.randint(300, (2, 9), generator=torch.Generator().manual_seed(0))
@@ -152,7 +152,7 @@ def test_a_loss_trains_alone_and_beside_others(tailor: Run, mine: Path, model: P
             "--set",
             f"tune.loss={loss}",
         )
-        assert {"loss brier", "family granite"} <= manifest(out)["inputs"].keys()
+        assert {"loss brier", "family cwm"} <= manifest(out)["inputs"].keys()
         histories[name] = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     first = histories["three"][0]
     assert first["parts"].keys() == {"brier", "choice", "distill"}
@@ -170,7 +170,7 @@ def test_a_format_writes_a_file_with_a_card_or_alone(
     assert {path.name for path in out.iterdir()} == {"model.txt", "README.md", "manifest.json"}
     assert "model.norm.weight (32,)" in (out / "model.txt").read_text()
     assert "Read it with an editor." in (out / "README.md").read_text()
-    assert {"export format inventory", "family granite"} <= manifest(out)["inputs"].keys()
+    assert {"export format inventory", "family cwm"} <= manifest(out)["inputs"].keys()
     tailor("export", model, "--to", "inventory", "--out", tmp_path / "alone.txt")
     assert (tmp_path / "alone.txt").read_text() == (out / "model.txt").read_text()
 
@@ -218,5 +218,5 @@ def test_errors_are_one_line(tailor: Run, mine: Path, model: Path, tmp_path: Pat
 
 def test_a_family_needs_its_plugin(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["prune", str(model), "--out", str(tmp_path / "out")]) == 2
-    assert "'granite'; known: gemma2" in capsys.readouterr().err
+    assert "'cwm'; known: gemma2" in capsys.readouterr().err
     assert isinstance(AutoModelForCausalLM.from_pretrained(model), torch.nn.Module)

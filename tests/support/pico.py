@@ -35,6 +35,12 @@ LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 1e4, "factor": 4.0, "low_freq_factor": 1.0,
     "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
 }  # fmt: skip
+MINISTRAL3 = {
+    "rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 4,
+    "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.5,
+}  # fmt: skip
+ALPHA = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 1.0, "alpha": 9.0}
+SOME_WINDOWS = {"sliding_window": 3, "layer_types": ["sliding_attention", "full_attention", "full_attention"]}
 OWN: dict[str, dict[str, Any]] = {
     "llama": {},
     "llama 3, tied": {"rope_parameters": LLAMA3, "tie_word_embeddings": True, "num_key_value_heads": 2},
@@ -49,8 +55,41 @@ OWN: dict[str, dict[str, Any]] = {
     "phi3, long": {"head_dim": 4, "rope_parameters": LONG, "original_max_position_embeddings": 32},
     "gemma2": {**GEMMA, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0},
     "gemma3_text": {**GEMMA, "final_logit_softcapping": 3.0, "sliding_window_pattern": 2},
+    "gemma": {"tie_word_embeddings": True},
+    "smollm3": {"no_rope_layers": [1, 0, 1], "use_sliding_window": True, "sliding_window": 3},
+    "granite": {
+        "embedding_multiplier": 3.0,
+        "attention_multiplier": 0.4,
+        "residual_multiplier": 0.7,
+        "logits_scaling": 2.0,
+    },
+    "olmo2": {"attention_bias": True},
+    "olmo3": SOME_WINDOWS,
+    "arcee": {"attention_bias": True, "mlp_bias": True},
+    "seed_oss": {"mlp_bias": True},
+    "hunyuan_v1_dense": {"rope_parameters": ALPHA},
+    "ernie4_5": {"use_bias": True},
+    "ministral": SOME_WINDOWS,
+    "ministral3": {"rope_parameters": MINISTRAL3},
+    "exaone4": SOME_WINDOWS,
+    "glm4": {"eos_token_id": 1},
+    "helium": {"num_attention_heads": 3, "mlp_bias": True},
+    "cohere2": {
+        "logit_scale": 0.3,
+        "tie_word_embeddings": True,
+        **SOME_WINDOWS,
+    },
+    "nemotron": {},
+    "starcoder2": {"sliding_window": 4},
 }
 """What is varied -> the family's own attributes; the family is the key's first word."""
+DISTINCT = tuple(
+    case for case in OWN if case not in {
+        "gemma", "granite", "arcee", "seed_oss", "hunyuan_v1_dense", "ernie4_5", "ministral", "exaone4",
+        "glm4", "helium",
+    }
+)  # fmt: skip
+"""Without those whose tables combine what others have; for tests that do not concern every table."""
 
 PLAIN_SIZES: dict[str, Any] = {
     "vocab_size": 50, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2,

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, GraniteConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, CwmConfig, PreTrainedModel
 
 from tests.support import ROOT
 
@@ -20,7 +20,7 @@ SPREAD, BRIER = FILES["criteria/spread.py"], FILES["losses/brier.py"]
 
 
 def plugin_folder(place: Path) -> Path:
-    """A criterion `spread`, a loss `brier`, a format `inventory` and the family `granite` in `place`."""
+    """A criterion `spread`, a loss `brier`, a format `inventory` and the family `cwm` in `place`."""
     for name, text in FILES.items():
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,13 +28,12 @@ def plugin_folder(place: Path) -> Path:
     return place
 
 
-def granite(vocabulary: int = 300) -> PreTrainedModel:
-    """A random Granite of two layers with grouped queries, in eval mode."""
-    config = GraniteConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+def cwm(vocabulary: int = 300) -> PreTrainedModel:
+    """A random CWM of two layers, one with a sliding window, with grouped queries, in eval mode."""
+    config = CwmConfig(
+        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=2, head_dim=4,
         num_attention_heads=8, num_key_value_heads=4, max_position_embeddings=256, bos_token_id=0,
-        eos_token_id=1,
-        embedding_multiplier=3.0, attention_multiplier=0.4, residual_multiplier=0.7, logits_scaling=2.0,
+        eos_token_id=1, sliding_window=40, rope_parameters={"rope_type": "default", "rope_theta": 1e4},
     )  # fmt: skip
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()

@@ -182,11 +182,11 @@ def test_an_error_in_a_plugins_code_names_it(tmp_path: Path) -> None:
 def test_a_family_has_the_name_of_its_file_and_of_transformers(tmp_path: Path) -> None:
     from tailored_llama.families import describe
 
-    table = (plugin_folder(tmp_path / "good") / "families" / "granite.py").read_text()
-    use_plugins(folder_with(tmp_path / "renamed", families__gneiss=table.replace("GRANITE", "GNEISS")))
-    with pytest.raises(PluginError, match="its table has the name 'granite'; file and table have one name"):
+    table = (plugin_folder(tmp_path / "good") / "families" / "cwm.py").read_text()
+    use_plugins(folder_with(tmp_path / "renamed", families__gneiss=table.replace("CWM", "GNEISS")))
+    with pytest.raises(PluginError, match="its table has the name 'cwm'; file and table have one name"):
         describe()
-    table = table.replace("GRANITE", "GNEISS").replace('"granite"', '"gneiss"')
+    table = table.replace("CWM", "GNEISS").replace('"cwm"', '"gneiss"')
     use_plugins(folder_with(tmp_path / "unknown", families__gneiss=table))
     with pytest.raises(PluginError, match=r"gneiss\.py: transformers has no model_type 'gneiss'"):
         describe()

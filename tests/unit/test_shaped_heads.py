@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 from tailored_llama import shaped
 from tailored_llama.checkpoint import ModelWeights, write_checkpoint
 from tailored_llama.families import LayerWidths, with_widths
+from tests.support.masking import writers
 from tests.support.pico import OWN, pico, pico_config, saved, tokens_of
 
 WIDTHS = [LayerWidths(2, 1, 5), LayerWidths(6, 3, 9), LayerWidths(3, 3, 4)]
@@ -62,7 +63,7 @@ def test_every_stock_class_has_a_shaped_one(family: str) -> None:
         assert getattr(shaped, name.removeprefix("shaped.")) is not None
         if auto != "AutoConfig":
             model = getattr(transformers, auto).from_config(config)
-            assert [layer.mlp.down_proj.in_features for layer in getattr(model, "model", model).layers] == [
+            assert [writers(layer)[1].in_features for layer in getattr(model, "model", model).layers] == [
                 width.mlp for width in WIDTHS
             ]
 

@@ -22,14 +22,10 @@ from tailored_llama.checkpoint.partial import partial_path, remove
 from tailored_llama.checkpoint.weights import ModelWeights, check_finite
 from tailored_llama.checkpoint.write import write_checkpoint, write_tokenizer
 from tailored_llama.errors import CheckpointError, FamilyError, RecipeError
+from tailored_llama.families import family_named, family_names
 
 DTYPES = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
 MAGIC = b"GGUF"
-FAMILY = {
-    "llama": "llama", "mistral": "mistral", "qwen2": "qwen2", "qwen3": "qwen3", "phi3": "phi3",
-    "gemma2": "gemma2", "gemma3": "gemma3_text",
-}  # fmt: skip
-"""llama.cpp's architectures that transformers can read and that have a table of slices."""
 log = logging.getLogger(__name__)
 
 
@@ -72,12 +68,13 @@ def inspect_gguf(path: str | Path) -> GgufInfo:
         raise CheckpointError(f"{path}: not a GGUF file (it does not begin with 'GGUF'); name another file")
     reader = _reader(path)
     architecture = _field(reader, "general.architecture")
-    if architecture not in FAMILY:
+    known = [table.gguf_import for table in map(family_named, family_names()) if table.gguf_import]
+    if architecture not in known:
         form = (
             " (per-layer widths; import the checkpoint directory instead)" if architecture == "deci" else ""
         )
         raise FamilyError(
-            f"{path}: the architecture '{architecture}' cannot be imported{form}; known: {', '.join(FAMILY)}"
+            f"{path}: the architecture '{architecture}' cannot be imported{form}; known: {', '.join(known)}"
         )
     size = path.stat().st_size
     for tensor in reader.tensors:

@@ -4,10 +4,12 @@
 |---|---|
 | `rope_parameters.rope_theta` | `rope_theta` |
 | `rope_parameters` with a scaling | `rope_scaling` |
-| `rope_parameters.partial_rotary_factor` (Phi-3) | `partial_rotary_factor` |
-| `rope_parameters.full_attention` (Gemma 3) | `rope_theta`, `rope_scaling` |
-| `rope_parameters.sliding_attention.rope_theta` (Gemma 3) | `rope_local_base_freq` |
+| `rope_parameters.partial_rotary_factor`, where a family has it | `partial_rotary_factor` |
+| `rope_parameters.full_attention`, where layers differ | `rope_theta`, `rope_scaling` |
+| `rope_parameters.sliding_attention.rope_theta` | a key of the family's, as `rope_local_base_freq` |
 | `dtype` | `torch_dtype` |
+
+The families' tables have what differs between them (`OlderRope`).
 
 A reader silently uses the default for a missing key: rope_theta 10000 and no scaling. So every config is
 written with both spellings, and they must agree in a config that is read.
@@ -22,6 +24,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tailored_llama.errors import CheckpointError
+from tailored_llama.families import family_named
+from tailored_llama.families.table import OlderRope
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +43,7 @@ def in_both_spellings(config: Mapping[str, Any]) -> dict[str, Any]:
     if content.get("dtype") is not None:
         content["torch_dtype"] = content["dtype"]
     if content.get("rope_parameters"):
-        content |= _older_rotation(content["rope_parameters"], _family(content))
+        content |= _older_rotation(content["rope_parameters"], _older(content))
     return dict(sorted(content.items()))
 
 
@@ -85,9 +89,8 @@ def _pairs(config: Mapping[str, Any]) -> Iterator[_Pair]:
     if any(isinstance(rope.get(kind), dict) for kind in LAYER_TYPES):
         main, name = rope.get("full_attention") or {}, "rope_parameters.full_attention"
         local, place = rope.get("sliding_attention") or {}, "rope_parameters.sliding_attention"
-        yield from _within(
-            local, place, {"rope_theta": config.get("rope_local_base_freq")}, "rope_local_base_freq"
-        )
+        key = _older(config).local_theta
+        yield from _within(local, place, {"rope_theta": config.get(key) if key else None}, key)
     yield from _within(main, name, config)
     if "rope_scaling" in config:
         old = scaling if isinstance(scaling, dict) else {}
@@ -107,18 +110,20 @@ def _within(
             yield _Pair(f"{name}.{key}", rope[key], old_key or key, config[key])
 
 
-def _older_rotation(rope: Mapping[str, Any], family: str) -> dict[str, Any]:
+def _older_rotation(rope: Mapping[str, Any], spelling: OlderRope) -> dict[str, Any]:
     """The rotary parameters `rope` as keys for older readers."""
     main, local = rope.get("full_attention") or rope, rope.get("sliding_attention")
     older: dict[str, Any] = {"rope_theta": main["rope_theta"]}
-    scaling = _scaling(main, family)
+    scaling = _scaling(main, spelling)
     if scaling is not None:
         older["rope_scaling"] = scaling
-    if family == "phi3":
+    if spelling.partial:
         older["partial_rotary_factor"] = main.get("partial_rotary_factor", 1.0)
     if local is not None:
-        older["rope_local_base_freq"] = local["rope_theta"]
-        if _kind(local) != "default":
+        if spelling.local_theta:
+            older[spelling.local_theta] = local["rope_theta"]
+        same = spelling.local_theta is not None or local["rope_theta"] == main["rope_theta"]
+        if _kind(local) != "default" or not same:
             log.warning(
                 "config.json: transformers before 5 cannot read rope_parameters.sliding_attention = %s; "
                 "load the checkpoint with transformers 5",
@@ -127,20 +132,19 @@ def _older_rotation(rope: Mapping[str, Any], family: str) -> dict[str, Any]:
     return older
 
 
-def _scaling(rope: Mapping[str, Any], family: str) -> dict[str, Any] | None:
+def _scaling(rope: Mapping[str, Any], spelling: OlderRope) -> dict[str, Any] | None:
     """`rope_scaling` for the rotary parameters `rope`; None without scaling."""
     kind = _kind(rope)
     if kind == "default":
         return None
     excluded = {"rope_theta", "partial_rotary_factor", "type", "rope_type"}
-    if family == "phi3":
-        # Phi-3 requires exactly three keys, with `type`; the original length is a key of the config.
+    if not spelling.holds_length:
         excluded.add("original_max_position_embeddings")
     scaling = {key: value for key, value in rope.items() if key not in excluded and value is not None}
     for key, value in scaling.items():
         if type(value) is int and key != "original_max_position_embeddings":
             scaling[key] = float(value)  # older readers warn if a factor is an integer
-    return {"type" if family == "phi3" else "rope_type": kind, **scaling}
+    return {spelling.type_key: kind, **scaling}
 
 
 def _kind(rope: Mapping[str, Any]) -> str:
@@ -148,8 +152,8 @@ def _kind(rope: Mapping[str, Any]) -> str:
     return RENAMED.get(kind, kind)
 
 
-def _family(config: Mapping[str, Any]) -> str:
-    return str(config.get("model_type")).removeprefix("shaped_")
+def _older(config: Mapping[str, Any]) -> OlderRope:
+    return family_named(str(config.get("model_type"))).older_rope
 
 
 def _plain(dtype: object) -> str:

@@ -20,7 +20,9 @@ from tailored_llama.families.table import (
     Slice,
     architecture,
     describe,
+    family_named,
     family_names,
+    projections,
 )
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "check_config",
     "check_kinds",
     "describe",
+    "family_named",
     "family_names",
     "groups",
     "head_dim",
@@ -46,6 +49,7 @@ __all__ = [
     "mac_sizes",
     "parameter_count",
     "parameter_sizes",
+    "projections",
     "rescaling",
     "unknown_attributes",
     "widths",

@@ -111,9 +111,10 @@ def unknown_attributes(content: Mapping[str, Json]) -> dict[str, Json]:
             or (name in defaults and value == defaults[name])
         )
     }
+    known_keys = ROPE_KEYS | family.rope_keys
     for section in rope_sections(content).values():
         if isinstance(section, Mapping):
-            unknown |= {f"rope_parameters.{key}": section[key] for key in section if key not in ROPE_KEYS}
+            unknown |= {f"rope_parameters.{key}": section[key] for key in section if key not in known_keys}
     return unknown
 
 

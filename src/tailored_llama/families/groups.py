@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tailored_llama.errors import FamilyError
 from tailored_llama.families.dimensions import head_dim, widths
 from tailored_llama.families.sizes import parameter_sizes
-from tailored_llama.families.table import MODEL, Family, Group, Kind, LayerWidths, Member, Slice, family_named
+from tailored_llama.families.table import (
+    MODEL,
+    Family,
+    Group,
+    Kind,
+    LayerWidths,
+    Member,
+    Slice,
+    family_named,
+    kinds_of,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -15,6 +26,7 @@ if TYPE_CHECKING:
 LAYERS = "model.layers"
 EMBEDDING = "model.embed_tokens.weight"
 FINAL_NORM = "model.norm.weight"
+FINAL_NORM_BIAS = "model.norm.bias"
 HEAD = "lm_head.weight"
 
 
@@ -78,24 +90,30 @@ class _Layer:
     def _group(self, kind: Kind, units: int, queries: int) -> Group:
         """The group of a kind whose units have `queries` query heads each."""
         channels = 1 if kind == "mlp" else self.head_dim
-        members = [
-            (m, channels * (queries if m.per_query else 1), self._offset(m))
-            for m in self.family.members["mlp" if kind == "mlp" else "heads"]
-            if m.per_query or kind != "query_heads"
-        ]
+
+        def owned(members: Iterable[Member]) -> list[tuple[Member, int]]:
+            of_kind = (m for m in members if m.per_query or kind != "query_heads")
+            return [(m, channels * (queries if m.per_query else 1)) for m in of_kind]
+
+        members = owned(self.family.members["mlp" if kind == "mlp" else "heads"])
         weights = tuple(
-            Slice(f"{self.prefix}.{m.module}.weight", m.axis, stride, offset) for m, stride, offset in members
+            Slice(f"{self.prefix}.{m.module}.weight", m.axis, stride, self._offset(m))
+            for m, stride in members
         )
         # The bias of a projection whose columns are cut has the residual width and is unchanged.
         biases = tuple(
-            Slice(f"{self.prefix}.{m.module}.bias", 0, stride, offset, scored=False)
-            for m, stride, offset in members
+            Slice(f"{self.prefix}.{m.module}.bias", 0, stride, self._offset(m), scored=False)
+            for m, stride in members
             if m.axis == 0 and m.module in self.biased
         )
+        norms = tuple(
+            Slice(f"{self.prefix}.{m.module}.weight", 0, stride, scored=False)
+            for m, stride in owned(() if kind == "mlp" else self.family.wide_norms)
+        )
         hidden = int(self.config.hidden_size)
-        parameters = sum(s.stride for s in weights) * hidden + sum(s.stride for s in biases)
+        parameters = sum(s.stride for s in weights) * hidden + sum(s.stride for s in (*biases, *norms))
         blocks = self.width.kv_heads if kind == "query_heads" else 1
-        return Group(kind, self.layer, units, (*weights, *biases), channels, parameters, blocks)
+        return Group(kind, self.layer, units, (*weights, *biases, *norms), channels, parameters, blocks)
 
     def _offset(self, member: Member) -> int:
         """The first index of a projection within its fused module."""
@@ -121,6 +139,11 @@ class _Layer:
                 for m in members.values()
                 if m.axis == 1 and m.module in self.biased
             ),
+            *(
+                Slice(f"{self.prefix}.{name}.bias", 0, 1, scored=False)
+                for name in self.family.norms
+                if self.family.norm_biases
+            ),
         ]
 
 
@@ -129,6 +152,8 @@ def _hidden(table: list[_Layer]) -> Group:
     ends = [Slice(EMBEDDING, 1, 1), Slice(FINAL_NORM, 0, 1, shift=family.norm_shift)]
     if not config.tie_word_embeddings:
         ends.append(Slice(HEAD, 1, 1))
+    if family.norm_biases:
+        ends.append(Slice(FINAL_NORM_BIAS, 0, 1, scored=False))
     slices = (*ends, *(piece for layer in table for piece in layer.residual()))
     return Group("hidden", MODEL, int(config.hidden_size), slices, 1, parameter_sizes(config).slope())
 
@@ -141,7 +166,15 @@ def _layers(table: list[_Layer]) -> Group:
 
 
 def check_kinds(config: PreTrainedConfig, kinds: tuple[Kind, ...]) -> None:
-    """FamilyError if the model has no units of one of these kinds."""
+    """FamilyError if the model has no units of one of these kinds, or none that can be cut."""
+    family = family_named(config.model_type)
+    for kind in kinds:
+        if kind in family.fixed:
+            others = [other for other in kinds_of(family) if other != "query_heads"]
+            raise FamilyError(
+                f"prune.units: {kind} of {family.name} cannot be cut: {family.fixed[kind]}; "
+                f"choose from {', '.join(others)}"
+            )
     available = {group.kind for group in groups(config)}
     missing = [kind for kind in kinds if kind not in available]
     if missing:

@@ -9,20 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from tailored_llama.errors import CheckpointError
-from tailored_llama.families.rope import (
-    LAYER_TYPES,
-    Exact,
-    Partial,
-    Positions,
-    Rope,
-    Theta,
-    rope_problems,
-    rope_sections,
-)
+from tailored_llama.families.rope import LAYER_TYPES, Exact, Rope, rope_problems, rope_sections
 from tailored_llama.families.table import Family, family_named, heads_divide
+from tailored_llama.families.values import Cap, Epsilon, Partial, Positions, Share, Theta
 from tailored_llama.strict_json import Json
 
 if TYPE_CHECKING:
@@ -31,8 +23,6 @@ if TYPE_CHECKING:
 Layers = Annotated[int, Field(ge=1, le=1024)]
 Heads = Annotated[int, Field(ge=1, le=2**14)]
 Channels = Annotated[int, Field(ge=1, le=2**20)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Cap = Annotated[float, Field(gt=0, le=1e9)]
 
 DTYPES = ("float64", "float32", "float16", "bfloat16", "double", "float", "half")
 PARAMETRIC = frozenset({"prelu", "xielu"})
@@ -60,7 +50,7 @@ class Numbers(Exact):
     sliding_window: Positions | None = None
     max_window_layers: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     sliding_window_pattern: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    rms_norm_eps: Annotated[float, Field(gt=0, le=1)] = 1
+    rms_norm_eps: Epsilon = 1
     rope_theta: Theta = 2
     rope_local_base_freq: Theta | None = None
     partial_rotary_factor: Partial | None = None
@@ -96,9 +86,16 @@ def check_ranges(content: Mapping[str, Any], where: str = "config.json") -> None
 
 def as_floats(content: Mapping[str, Json]) -> dict[str, Json]:
     """`content` with integers converted to floats where transformers' classes require floats (30 to 30.0)."""
-    checked = Numbers.model_validate(content).model_dump(exclude_unset=True)
+    checked = _numbers(content).model_validate(content).model_dump(exclude_unset=True)
     floats = {key: value for key, value in checked.items() if isinstance(value, float)}
     return {key: floats.get(key, value) for key, value in content.items()}
+
+
+def _numbers(content: Mapping[str, Any]) -> type[Numbers]:
+    """Numbers with the values of the family's own; they may be missing or null."""
+    own = family_named(str(content["model_type"])).numbers
+    fields: dict[str, Any] = {name: (kind | None, None) for name, kind in own.items()}
+    return create_model("Own", __base__=Numbers, **fields) if fields else Numbers
 
 
 def config_class(content: Mapping[str, Any]) -> type[PreTrainedConfig]:
@@ -111,7 +108,7 @@ def config_class(content: Mapping[str, Any]) -> type[PreTrainedConfig]:
 
 def _single(content: Mapping[str, Any]) -> Iterator[str]:
     """Single values with the wrong type or out of range."""
-    yield from _errors(Numbers, content, "")
+    yield from _errors(_numbers(content), content, "")
     for name, section in rope_sections(content).items():
         if isinstance(section, Mapping):
             yield from _errors(Rope, section, f"{name}.")
@@ -138,7 +135,7 @@ def _errors(model: type[Exact], content: Mapping[str, Any], prefix: str) -> Iter
 def _together(content: Mapping[str, Any]) -> Iterator[str]:
     """Values that are in range but inconsistent."""
     family = family_named(str(content["model_type"]))
-    numbers = Numbers.model_validate(content)
+    numbers = _numbers(content).model_validate(content)
     heads, hidden = numbers.num_attention_heads, numbers.hidden_size
     shaped = content["model_type"] != family.name
     kv_heads = numbers.num_key_value_heads or _default(content, "num_key_value_heads") or heads
@@ -167,6 +164,10 @@ def _layers(content: Mapping[str, Any], family: Family, numbers: Numbers, shaped
         window = content.get("sliding_window", _default(content, "sliding_window"))
         if slides and (window is None or (switch and not numbers.use_sliding_window)):
             yield "layer_types has sliding_attention, but no sliding_window is in use"
+    for name in family.per_layer:
+        listed = content.get(name)
+        if name != "layer_types" and isinstance(listed, list) and len(listed) < count:
+            yield f"{name} lists {len(listed)} layers where num_hidden_layers is {count}"
     if not shaped:
         if widths is not None:
             yield f"layer_widths belongs to model_type shaped_{family.name}"

@@ -8,11 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from tailored_llama.families.table import family_named
-
-Positions = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Theta = Annotated[float, Field(gt=1, le=1e15)]
-Partial = Annotated[float, Field(gt=0, le=1)]
-Factor = Annotated[float, Field(gt=0, le=1e6)]
+from tailored_llama.families.values import Factor, Partial, Theta
 
 
 class Exact(BaseModel):
@@ -123,4 +119,4 @@ def _scaling(content: Mapping[str, Any], name: str, rope: Rope, head_dim: int, s
 
 def _by_layer_type(content: Mapping[str, Any]) -> bool:
     """Whether the family has rotary parameters for each type of attention."""
-    return "rope_local_base_freq" in family_named(str(content.get("model_type"))).known
+    return family_named(str(content.get("model_type"))).rope_by_layer_type

@@ -70,6 +70,7 @@ def parameter_sizes(config: PreTrainedConfig, itemsize: Callable[[str], int] = l
     """Sizes in parameters, tied ones once; in bytes with `itemsize`, the bytes per element of a tensor."""
     family = family_named(config.model_type)
     biased, size = family.biases(config), head_dim(config)
+    ends = (".weight", ".bias") if family.norm_biases else (".weight",)
     terms = []
     for layer in range(len(widths(config))):
         prefix = f"model.layers.{layer}."
@@ -83,13 +84,14 @@ def parameter_sizes(config: PreTrainedConfig, itemsize: Callable[[str], int] = l
                     flat[which] += channels * itemsize(f"{prefix}{member.module}.bias")
                 elif member.module in biased:
                     wide[3] += itemsize(f"{prefix}{member.module}.bias")
-        wide[3] += sum(itemsize(f"{prefix}{norm}.weight") for norm in family.norms)
-        if family.head_norms:
-            norms = (f"{prefix}self_attn.{norm}.weight" for norm in ("q_norm", "k_norm"))
-            flat[3] += size * sum(itemsize(norm) for norm in norms)
+        wide[3] += sum(itemsize(f"{prefix}{norm}{end}") for norm in family.norms for end in ends)
+        flat[3] += size * sum(itemsize(f"{prefix}{norm}.weight") for norm in family.head_norms)
+        for member in family.wide_norms:
+            flat[0 if member.per_query else 1] += size * itemsize(f"{prefix}{member.module}.weight")
         terms.append(Terms(wide, flat))
     tables = ["model.embed_tokens.weight", *([] if config.tie_word_embeddings else ["lm_head.weight"])]
-    around = int(config.vocab_size) * sum(map(itemsize, tables)) + itemsize("model.norm.weight")
+    around = int(config.vocab_size) * sum(map(itemsize, tables))
+    around += sum(itemsize(f"model.norm{end}") for end in ends)
     return Sizes(config, terms, around)
 
 
@@ -100,16 +102,23 @@ def mac_sizes(config: PreTrainedConfig, length: int = 64) -> Sizes:
     With q tokens, V words, width d, and per layer h query heads and k KV heads of size s and i MLP channels:
     q V d + 2 q d + sum over layers (2 q d s (h + k) + h q^2 (2 s + 1) + 2 q r (h + k) + 3 q d i + q i + 2 n q
     d): projections, attention, rotation of r = s channels a head (fewer where the rotation is partial), MLP,
-    its product, n norms. Norms of q and k heads add 2 q s (h + k). Attention is counted over all keys, also
-    under a sliding window; biases, activations and caps are not counted.
+    its product, n norms. Without a gate the MLP has 2 q d i and no product; a layer without rotary embedding
+    has r = 0. Norms of q and k, of each head or of all together, add 2 q s (h + k). Attention is counted over
+    all keys, also under a sliding window; biases, activations and caps are not counted.
     """
     family: Family = family_named(config.model_type)
     q, s = length, head_dim(config)
     rotated = int(s * ((config.rope_parameters or {}).get("partial_rotary_factor") or 1))
-    on_heads = rotated + (s if family.head_norms else 0)
-    wide = [2 * q * s, 2 * q * s, 3 * q, 2 * len(family.norms) * q]
-    flat = [q * q * (2 * s + 1) + 2 * q * on_heads, 2 * q * on_heads, q, 0]
-    return Sizes(config, [Terms(wide, flat) for _ in widths(config)], q * int(config.vocab_size) + 2 * q)
+    normed = s if family.head_norms or family.wide_norms else 0
+    matrices = len(family.members["mlp"])
+    wide = [2 * q * s, 2 * q * s, matrices * q, 2 * len(family.norms) * q]
+
+    def terms(layer: int) -> Terms:
+        on_heads = 2 * q * (normed + (rotated if family.rotates(config, layer) else 0))
+        return Terms(wide, [q * q * (2 * s + 1) + on_heads, on_heads, q * (matrices - 2), 0])
+
+    around = q * int(config.vocab_size) + 2 * q
+    return Sizes(config, [terms(layer) for layer in range(len(widths(config)))], around)
 
 
 def parameter_count(config: PreTrainedConfig) -> int:

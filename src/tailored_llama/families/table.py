@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from tailored_llama.errors import FamilyError, PluginError
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.plugins import FAMILIES, load, names, plugin_file
 
 if TYPE_CHECKING:
@@ -91,9 +92,34 @@ class Member:
     place: int = 0
 
 
+@dataclass(frozen=True)
+class OlderRope:
+    """How readers before transformers 5 spell the rotary parameters of a family in config.json.
+
+    `type_key` names the type of scaling in `rope_scaling`, which has the original length of the context if
+    `holds_length`. With `partial` a key `partial_rotary_factor` is read. `local_theta` is the key with the
+    base of layers with a sliding window, if they have parameters of their own.
+    """
+
+    type_key: str = "rope_type"
+    holds_length: bool = True
+    partial: bool = False
+    local_theta: str | None = None
+
+
 def no_biases(config: PreTrainedConfig) -> frozenset[str]:
     """The modules with a bias, for families without biases."""
     return frozenset()
+
+
+def no_factor(config: PreTrainedConfig) -> float:
+    """The factor of logits, for families without one."""
+    return 1.0
+
+
+def every_layer(config: PreTrainedConfig, layer: int) -> bool:
+    """Whether a layer rotates its queries and keys, for families whose layers all do."""
+    return True
 
 
 def any_widths(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
@@ -112,17 +138,32 @@ def heads_divide(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> b
 class Family:
     """One architecture, as a table.
 
-    `name` is transformers' model_type, `architecture` its causal LM class. `known` are the config attributes
-    that the table reads or that a cut does not change, `inert` those that do not affect the computation,
-    `expects` those that do not affect it at the given value. `biases` returns the modules of a layer with a
-    bias. `norms` names the norms of residual width in a layer; with `head_norms` each head of q and k also
-    has a norm of head_dim, shared by all heads and never cut. A norm multiplies by its weight plus
-    `norm_shift`; with `scaled_embedding` embeddings are multiplied by the square root of the residual width.
-    The attributes in `per_layer` have one entry per decoder layer. `plain` are the families whose stock class
-    can represent a cut with equal layers, in order of preference; `shaped` those whose shaped form can
-    represent any cut. A stock class accepts the widths that `takes` allows, and computes the same as another
-    family's class if its own attributes are set to `fills`. `rope_types` are the types of rotary scaling that
-    its config knows, and what it reads each as; None: those of transformers.
+    `name` is transformers' model_type, `architecture` its causal LM class.
+
+    Config: `known` are the attributes that the table reads or that a cut does not change, `inert` those that
+    do not affect the computation, `expects` those that do not affect it at the given value. `numbers` are the
+    types and ranges of values of its own (pydantic annotations), `per_layer` the attributes with one entry
+    per decoder layer.
+
+    Parameters: `members` are the projections of a unit in the order q, o, v, k and gate, up, down; without a
+    gate up, down. `biases` returns the modules of a layer with a bias. `norms` names the norms of residual
+    width in a layer, before or after its two parts; with `norm_biases` they and the last one have biases.
+    `head_norms` names norms of head_dim entries that are shared by all heads and never cut, `wide_norms`
+    those over all heads together, whose entries belong to the heads. A norm multiplies by its weight plus
+    `norm_shift`. With `scaled_embedding` embeddings are multiplied by the square root of the residual width;
+    `logit_factor` is what the model multiplies logits with after the head.
+
+    Rotary embeddings: `rope_types` are the types of scaling that the config knows, and what it reads each as
+    (None: those of transformers), `rope_keys` parameters of its own. With `rope_by_layer_type` layers with
+    and without sliding window have parameters each. `rotates` says whether a layer rotates at all.
+
+    What a cut becomes: `plain` are the families whose stock class can represent a cut with equal layers, in
+    order of preference; `shaped` those whose shaped form can represent any cut. A stock class accepts the
+    widths that `takes` allows, and computes the same as another family's class if its own attributes are set
+    to `fills`. `fixed` gives for each kind of unit that cannot be cut the reason.
+
+    `gguf` describes the form in llama.cpp; without one, `gguf_refusal` is the reason. `gguf_import` is the
+    architecture in GGUF files that transformers reads as this family.
     """
 
     name: str
@@ -134,14 +175,26 @@ class Family:
     shaped: tuple[str, ...]
     biases: Callable[[PreTrainedConfig], frozenset[str]] = no_biases
     norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm")
-    head_norms: bool = False
+    norm_biases: bool = False
+    head_norms: tuple[str, ...] = ()
+    wide_norms: tuple[Member, ...] = ()
     norm_shift: float = 0.0
     scaled_embedding: bool = False
+    logit_factor: Callable[[PreTrainedConfig], float] = no_factor
     per_layer: tuple[str, ...] = ()
     expects: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     takes: Callable[[PreTrainedConfig, LayerWidths, int], bool] = any_widths
     fills: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[Kind, str] = field(default_factory=dict)
     rope_types: Mapping[str, str] | None = None
+    rope_keys: frozenset[str] = frozenset()
+    rope_by_layer_type: bool = False
+    rotates: Callable[[PreTrainedConfig, int], bool] = every_layer
+    older_rope: OlderRope = OlderRope()
+    gguf: Gguf | None = None
+    gguf_refusal: str = "the exporter does not write it"
+    gguf_import: str | None = None
 
 
 def family_named(name: str, where: str = "config.json") -> Family:
@@ -186,6 +239,25 @@ def architecture(name: str) -> str:
     return family_named(name).architecture
 
 
+def kinds_of(table: Family) -> list[Kind]:
+    """The unit kinds that can be cut; `query_heads` only if the config has grouped queries."""
+    return [kind for kind in get_args(Kind) if kind not in table.fixed]
+
+
 def describe() -> dict[str, list[Kind]]:
-    """The unit kinds of each family; `query_heads` only if the config has grouped queries."""
-    return {family_named(name).name: list(get_args(Kind)) for name in family_names()}
+    """The unit kinds of each family."""
+    return {table.name: kinds_of(table) for table in map(family_named, family_names())}
+
+
+PARTS = ("q", "o", "v", "k")
+MLP_PARTS = ("gate", "up", "down")
+
+
+def projections(name: str) -> dict[str, str]:
+    """The last part of the module's name of each projection (q, k, v, o, gate, up, down) of a family; fused
+    ones share a module, and without a gate there is none.
+    """
+    members = family_named(name).members
+    mlp = members["mlp"]
+    parts = [*zip(PARTS, members["heads"], strict=True), *zip(MLP_PARTS[-len(mlp) :], mlp, strict=True)]
+    return {part: member.module.rpartition(".")[2] for part, member in parts}

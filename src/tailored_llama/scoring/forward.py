@@ -17,7 +17,7 @@ from jaxtyping import Bool
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from tailored_llama.families import family_names
+from tailored_llama.families import family_named, family_names
 from tailored_llama.progress import track
 from tailored_llama.scoring.finite import Where, not_finite
 from tailored_llama.scoring.forest import Forest, Ids, Row, plant, separate
@@ -157,7 +157,8 @@ def _logits(
         use_cache=past is not None,
     ).last_hidden_state
     # The head is the most expensive part of a small model: compute only the logits that are read.
-    return model.get_output_embeddings()(hidden.flatten(0, 1)[distinct]).float(), at
+    factor = family_named(model.config.model_type).logit_factor(model.config)
+    return model.get_output_embeddings()(hidden.flatten(0, 1)[distinct]).float() * factor, at
 
 
 def _mask(rows: Sequence[Row], model: PreTrainedModel) -> Tensor:

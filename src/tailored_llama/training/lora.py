@@ -13,26 +13,29 @@ from transformers import PreTrainedModel
 from tailored_llama.checkpoint import hub_id, read_json, write_json, write_tensors
 from tailored_llama.checkpoint.adapter import FOLDER
 from tailored_llama.checkpoint.contents import ADAPTER_BASE, ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from tailored_llama.recipe import Lora, Projection
+from tailored_llama.errors import RecipeError
+from tailored_llama.families import projections
+from tailored_llama.recipe import Lora
 from tailored_llama.training.cpu_kernels.dropout import quicken_dropout
-
-# The matrices of a decoder layer by name, the same in plain and shaped models. A fused matrix (Phi-3) is
-# adapted if any of its parts is.
-MODULES: dict[Projection, tuple[str, ...]] = {
-    "q": ("q_proj", "qkv_proj"), "k": ("k_proj", "qkv_proj"), "v": ("v_proj", "qkv_proj"), "o": ("o_proj",),
-    "gate": ("gate_proj", "gate_up_proj"), "up": ("up_proj", "gate_up_proj"), "down": ("down_proj",),
-}  # fmt: skip
 
 
 def attach(model: PreTrainedModel, lora: Lora) -> PeftModel:
     """Add new adapters to `lora.targets` of every layer of `model`, in place; only they are trainable.
 
     Adapters are fp32, since steps with a small learning rate vanish in bf16; the base keeps its dtype. A new
-    adapter does not change the logits. Its initial values come from torch's global generator.
+    adapter does not change the logits. Its initial values come from torch's global generator. A fused matrix
+    is adapted if any of its parts is. Raises RecipeError if the family has none of the targets.
     """
+    there = projections(model.config.model_type)
+    targets = sorted({there[target] for target in lora.targets if target in there})
+    if not targets:
+        raise RecipeError(
+            f"tune.lora.targets: {model.config.model_type} has no {' or '.join(lora.targets)}; "
+            f"choose from {', '.join(there)}"
+        )
     config = LoraConfig(
         task_type="CAUSAL_LM", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, bias="none",
-        target_modules=sorted({name for target in lora.targets for name in MODULES[target]}),
+        target_modules=targets,
         use_dora=lora.dora, use_rslora=lora.rslora,
     )  # fmt: skip
     adapted = get_peft_model(model, config)

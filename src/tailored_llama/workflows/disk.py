@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tailored_llama import checkpoint
 from tailored_llama.data import load_task
+from tailored_llama.families import projections
 from tailored_llama.scoring import embedding_rows
 from tailored_llama.training.generation import prompts_of
-from tailored_llama.training.lora import MODULES
 from tailored_llama.training.teacher import bytes_a_place
 from tailored_llama.workflows.steps import Step
 from tailored_llama.workflows.workload import ENDED, PROMPT, Workload
@@ -88,7 +88,8 @@ def _checkpoint(work: Workload, share: float) -> int:
 def _adapter(work: Workload, share: float) -> int:
     """Bytes of an fp32 adapter on a model with `share` of the dense size: a matrix shrinks on one side."""
     lora = work.recipe.tune.lora
-    modules = {module for target in lora.targets for module in MODULES[target]}
+    there = projections(work.weights.config.model_type)
+    modules = {there[target] for target in lora.targets if target in there}
     total = 0.0
     for name in work.bytes:
         if len(parts := name.split(".")) > 2 and parts[-2] in modules and parts[-1] == "weight":

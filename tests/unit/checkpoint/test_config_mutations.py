@@ -18,7 +18,7 @@ from tailored_llama.checkpoint import load_model, open_weights
 from tailored_llama.errors import TailorError
 from tailored_llama.profiling import measure
 from tests.support.hub_configs import HUB
-from tests.support.pico import OWN, pico, pico_config, saved, shaped
+from tests.support.pico import DISTINCT, pico, pico_config, saved, shaped
 
 T = TypeVar("T")
 INF, NAN = float("inf"), float("nan")
@@ -31,7 +31,7 @@ LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_fr
 def picos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A checkpoint of each family, by what is varied."""
     root = tmp_path_factory.mktemp("picos")
-    models = {case: pico(case, weights="fresh") for case in OWN}
+    models = {case: pico(case, weights="fresh") for case in DISTINCT}
     models["shaped"] = shaped()
     return {case: saved(model, root / case) for case, model in models.items()}
 
@@ -86,13 +86,13 @@ def outcome(read: Callable[[], T]) -> T | None:
     return found
 
 
-@pytest.mark.parametrize("case", [*OWN, "shaped"])
+@pytest.mark.parametrize("case", [*DISTINCT, "shaped"])
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_changed_config_is_read_or_refused_in_one_line(
     picos: dict[str, Path], case: str, data: st.DataObject
 ) -> None:
-    content = pico_config(case).to_dict() if case in OWN else shaped().config.to_dict()
+    content = pico_config(case).to_dict() if case in DISTINCT else shaped().config.to_dict()
     (picos[case] / "config.json").write_text(json.dumps(data.draw(mutations(content))))
     weights = outcome(lambda: open_weights(picos[case]))
     if weights is not None:  # what is read can be counted, and computes

@@ -14,7 +14,7 @@ from tailored_llama.checkpoint import load_config, load_model, open_weights
 from tailored_llama.errors import CheckpointError
 from tailored_llama.profiling import measure
 from tests.support.hub_configs import HUB
-from tests.support.pico import OWN, WIDTHS, pico, plain, saved, shaped
+from tests.support.pico import DISTINCT, WIDTHS, pico, plain, saved, shaped
 
 INF, NAN = float("inf"), float("nan")
 ROPE = {"rope_theta": 1e4, "rope_type": "default"}
@@ -31,7 +31,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def picos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A checkpoint of each family, by what is varied."""
     root = tmp_path_factory.mktemp("picos")
-    models = {case: pico(case, weights="fresh") for case in OWN}
+    models = {case: pico(case, weights="fresh") for case in DISTINCT}
     models["shaped"] = shaped()
     return {case: saved(model, root / case) for case, model in models.items()}
 

@@ -123,5 +123,5 @@ def test_attributes_nobody_knows_are_refused_by_name(config: Any, name: str) -> 
 
 
 def test_unknown_family() -> None:
-    with pytest.raises(FamilyError, match=r"gpt2.*known: .*llama, mistral"):
+    with pytest.raises(FamilyError, match=r"gpt2.*known: .*llama, ministral"):
         families.groups(GPT2Config())

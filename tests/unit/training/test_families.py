@@ -12,7 +12,8 @@ from tailored_llama.scoring import Request
 from tailored_llama.training import forward
 from tailored_llama.training.batches import Shot, collate
 from tailored_llama.training.lora import attach
-from tests.support.pico import OWN, pico, pico_config
+from tests.support.masking import writers
+from tests.support.pico import DISTINCT, OWN, pico, pico_config
 
 
 @pytest.mark.parametrize("case", OWN)
@@ -26,7 +27,7 @@ def test_no_projection_goes_without_an_adapter(case: str) -> None:
     assert held == projections
 
 
-@pytest.mark.parametrize("case", OWN)
+@pytest.mark.parametrize("case", DISTINCT)
 def test_the_last_layer_works_only_on_what_is_read(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = pico_config(case)
     model = pico(case, weights="fresh")
@@ -40,8 +41,10 @@ def test_the_last_layer_works_only_on_what_is_read(case: str, monkeypatch: pytes
 
     def learnt() -> tuple[torch.Tensor, list[torch.Tensor], list[int]]:
         rows: list[int] = []
-        mlp = model.get_decoder().layers[-1].mlp.down_proj
-        hook = mlp.register_forward_hook(lambda _, inputs, __: rows.append(inputs[0].shape[:-1].numel()))
+        last = model.get_decoder().layers[-1]
+        hook = writers(last)[1].register_forward_hook(
+            lambda _, inputs, __: rows.append(inputs[0].shape[:-1].numel())
+        )
         model.zero_grad()
         values = forward.logprobs(model, batch, "fp32")
         (values * torch.arange(values.numel()).view(values.shape).cos()).sum().backward()

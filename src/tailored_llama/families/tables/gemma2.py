@@ -44,4 +44,5 @@ GEMMA2 = Family(
     scaled_embedding=True,
     per_layer=("layer_types",),
     takes=heads_divide,
+    gguf_import="gemma2",
 )

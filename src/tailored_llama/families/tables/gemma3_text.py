@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tailored_llama.families.table import OlderRope
 from tailored_llama.families.tables.gemma2 import GEMMA2, GEMMA_INERT, GEMMA_KNOWN
+from tailored_llama.families.tables.qwen3 import HEAD_NORMS
 
 GEMMA3_TEXT = replace(
     GEMMA2,
@@ -16,5 +18,8 @@ GEMMA3_TEXT = replace(
     inert=GEMMA_INERT | {"sliding_window_pattern", "_sliding_window_pattern"},
     plain=("gemma3_text",),
     shaped=("gemma3_text",),
-    head_norms=True,
+    head_norms=HEAD_NORMS,
+    rope_by_layer_type=True,
+    older_rope=OlderRope(local_theta="rope_local_base_freq"),
+    gguf_import="gemma3",
 )

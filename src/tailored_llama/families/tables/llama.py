@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family, Kind, Member, heads_divide
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def biases(config: PreTrainedConfig) -> frozenset[str]:
     return frozenset(attention | mlp)
 
 
+LLAMA_CPP = Gguf("llama", uneven="deci", interleave=True)
+
 LLAMA = Family(
     name="llama",
     architecture="LlamaForCausalLM",
@@ -105,4 +108,6 @@ LLAMA = Family(
     shaped=("llama",),
     biases=biases,
     takes=heads_divide,
+    gguf=LLAMA_CPP,
+    gguf_import="llama",
 )

@@ -7,7 +7,7 @@ does not divide the residual width. Without a window its shaped form is LLaMA's.
 from __future__ import annotations
 
 from tailored_llama.families.table import Family
-from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, NO_BIASES
+from tailored_llama.families.tables.llama import INERT, KNOWN, LLAMA_CPP, MEMBERS, NO_BIASES
 
 MISTRAL = Family(
     name="mistral",
@@ -19,4 +19,6 @@ MISTRAL = Family(
     shaped=("llama", "mistral"),
     expects=NO_BIASES,
     fills={"sliding_window": None},
+    gguf=LLAMA_CPP,
+    gguf_import="mistral",
 )

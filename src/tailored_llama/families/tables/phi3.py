@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tailored_llama.families.table import Family, Kind, LayerWidths, Member
+from tailored_llama.families.table import Family, Kind, LayerWidths, Member, OlderRope
 from tailored_llama.families.tables.llama import INERT, KNOWN, NO_BIASES
 
 if TYPE_CHECKING:
@@ -48,4 +48,7 @@ PHI3 = Family(
     expects={**NO_BIASES, "lm_head_bias": False, "full_attn_mod": 1, "interpolate_factor": 1},
     takes=takes,
     rope_types={"default": "default", "longrope": "longrope", "su": "longrope", "yarn": "longrope"},
+    # Phi-3 requires exactly three keys, with `type`; the original length is a key of the config.
+    older_rope=OlderRope(type_key="type", holds_length=False, partial=True),
+    gguf_import="phi3",
 )

@@ -32,4 +32,5 @@ QWEN2 = Family(
     biases=biases,
     expects={"mlp_bias": False},
     per_layer=("layer_types",),
+    gguf_import="qwen2",
 )

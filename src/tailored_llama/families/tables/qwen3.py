@@ -9,6 +9,8 @@ from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
 from tailored_llama.families.tables.qwen2 import WINDOWS
 
+HEAD_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
+
 QWEN3 = Family(
     name="qwen3",
     architecture="Qwen3ForCausalLM",
@@ -20,5 +22,6 @@ QWEN3 = Family(
     biases=biases,
     expects={"mlp_bias": False},
     per_layer=("layer_types",),
-    head_norms=True,
+    head_norms=HEAD_NORMS,
+    gguf_import="qwen3",
 )

@@ -193,7 +193,7 @@ def test_what_llama_cpp_computes_otherwise_is_refused_by_name(
 
 
 def test_other_families_windows_and_empty_layers_are_refused() -> None:
-    with pytest.raises(FamilyError, match=r"'qwen2'.*llama, mistral, shaped_llama"):
+    with pytest.raises(FamilyError, match=r"'qwen2'.*llama, mistral"):
         describe(Qwen2Config())
     config = layered([LayerWidths(6, 3, 37)] * 2).config
     config.sliding_window = 16

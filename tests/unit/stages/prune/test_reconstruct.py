@@ -21,7 +21,7 @@ from tailored_llama.stages.prune import CutWeights, prune
 from tailored_llama.stages.prune import walk as walk_module
 from tailored_llama.stages.prune.reconstruct import Reconstructed
 from tailored_llama.stages.prune.ridge import DAMPINGS, Ridge
-from tests.support.pico import OWN, config_of, model_of, pico_config, tokens_of
+from tests.support.pico import DISTINCT, config_of, model_of, pico_config, tokens_of
 
 PLAIN: Kept = {"heads": {i: [0, 1] for i in range(3)}, "mlp": {i: [1, 2, 5, 7, 9, 19] for i in range(3)}}
 SHAPED: Kept = {"heads": {0: [1], 2: [0, 1]}, "mlp": {1: [0, 7, 19], 2: [3, 4]}}
@@ -147,7 +147,11 @@ def test_equals_hooks_and_normal_equations(biases: bool, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("case", "kept"),
-    [*((case, SHAPED) for case in OWN), *((case, {**NARROW, **SHALLOW}) for case in OWN), ("llama", PLAIN)],
+    [
+        *((case, SHAPED) for case in DISTINCT),
+        *((case, {**NARROW, **SHALLOW}) for case in DISTINCT),
+        ("llama", PLAIN),
+    ],
 )
 def test_every_family_is_nearer_to_the_whole_model_and_never_farther(case: str, kept: Kept) -> None:
     dense = model_of(pico_config(case))

@@ -23,7 +23,7 @@ from tailored_llama.stages.prune.scores import channel_scores
 from tailored_llama.stages.prune.surgery import config_after
 from tests.support.double import InDouble, close
 from tests.support.masking import masked
-from tests.support.pico import OWN, config_of, family_of, model_of, pico_config, tokens_of, weights_of
+from tests.support.pico import DISTINCT, config_of, family_of, model_of, pico_config, tokens_of, weights_of
 from tests.support.results import row
 
 KINDS: list[Any] = ["heads", "query_heads", "mlp", "hidden", "layers"]
@@ -43,7 +43,7 @@ APART = ["llama", "qwen2 with windows", "phi3, long", "gemma3_text"]
 
 @pytest.mark.parametrize(
     ("case", "kinds"),
-    [*((case, KINDS) for case in OWN), *((case, [kind]) for case in APART for kind in KINDS)],
+    [*((case, KINDS) for case in DISTINCT), *((case, [kind]) for case in APART for kind in KINDS)],
     ids=str,
 )
 @InDouble()

@@ -10,12 +10,12 @@ from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGUFWriter
 from transformers import PreTrainedConfig
 
 from tailored_llama.errors import FamilyError
-from tailored_llama.families import LayerWidths, head_dim, widths
+from tailored_llama.families import LayerWidths, family_named, family_names, head_dim, widths
+from tailored_llama.families.gguf_form import Gguf, Number
 
-FAMILIES = ("llama", "mistral", "shaped_llama")
-"""The model types that llama.cpp computes exactly as `llama` or `deci`."""
 ROPE_TYPES = ("default", "linear", "llama3")
 """RoPE scalings that are a constant factor per frequency, which a GGUF file can represent."""
+ARCHITECTURES: dict[str, MODEL_ARCH] = {name: architecture for architecture, name in MODEL_ARCH_NAMES.items()}
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Model:
     """A model for llama.cpp: `architecture`, the config it comes from and the widths of its layers."""
 
     architecture: MODEL_ARCH
+    form: Gguf
     config: PreTrainedConfig
     widths: Sequence[LayerWidths]
 
@@ -36,19 +37,34 @@ class Model:
         writer.add_head_count(self._per_layer([width.heads for width in self.widths]))
         writer.add_head_count_kv(self._per_layer([width.kv_heads for width in self.widths]))
         writer.add_feed_forward_length(self._per_layer([width.mlp for width in self.widths]))
-        writer.add_layer_norm_rms_eps(float(config.rms_norm_eps))
-        writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
+        epsilon = float(getattr(config, self.form.epsilon))
+        (writer.add_layer_norm_eps if self.form.layer_norm else writer.add_layer_norm_rms_eps)(epsilon)
+        rope = main_rope(config)
+        writer.add_rope_freq_base(float(rope["rope_theta"]))
         # The default of llama.cpp, embedding_length / head_count, is wrong once heads are pruned.
         writer.add_key_length(head)
         writer.add_value_length(head)
-        writer.add_rope_dimension_count(head)
+        writer.add_rope_dimension_count(int(head * (rope.get("partial_rotary_factor") or 1)))
+        for key, value in self.form.numbers.items():
+            self._add(writer, key, value(config))
+
+    def _add(self, writer: GGUFWriter, key: str, value: Number) -> None:
+        key = f"{self.name}.{key}"
+        if isinstance(value, list):
+            writer.add_array(key, value)
+        elif isinstance(value, bool):
+            writer.add_bool(key, value)
+        elif isinstance(value, int):
+            writer.add_uint32(key, value)
+        else:
+            writer.add_float32(key, value)
 
     def _per_layer(self, numbers: list[int]) -> Any:
-        return numbers if self.architecture == MODEL_ARCH.DECI else numbers[0]
+        return numbers if self.name == self.form.uneven else numbers[0]
 
     @property
     def name(self) -> str:
-        """`llama` or `deci`."""
+        """The architecture's name in the file."""
         return str(MODEL_ARCH_NAMES[self.architecture])
 
 
@@ -56,29 +72,47 @@ def describe(config: PreTrainedConfig) -> Model:
     """The model that `config` describes; FamilyError, naming the attribute, if llama.cpp would compute a
     different model."""
     layers = widths(config)
-    _check(config, layers)
     alike = all(width == layers[0] for width in layers)
-    return Model(MODEL_ARCH.LLAMA if alike else MODEL_ARCH.DECI, config, layers)
+    form = _checked(config, layers, alike)
+    name = form.architecture if alike or form.uneven is None else form.uneven
+    return Model(ARCHITECTURES[name], form, config, layers)
 
 
-def _check(config: PreTrainedConfig, layers: Sequence[LayerWidths]) -> None:
-    if config.model_type not in FAMILIES:
+def main_rope(config: PreTrainedConfig) -> dict[str, Any]:
+    """The rotary parameters; those of layers without a window where both kinds have their own."""
+    parameters: dict[str, Any] = config.rope_parameters
+    own: dict[str, Any] = parameters.get("full_attention") or parameters
+    return own
+
+
+def _checked(config: PreTrainedConfig, layers: Sequence[LayerWidths], alike: bool) -> Gguf:
+    """The family's form; FamilyError if it has none, or cannot represent the model."""
+    family = family_named(config.model_type)
+    form = family.gguf
+    if form is None:
+        known = [name for name in family_names() if family_named(name).gguf]
         raise FamilyError(
-            f"config.json: the architecture '{config.model_type}' cannot be written as GGUF; "
-            f"supported: {', '.join(FAMILIES)}"
+            f"config.json: the architecture '{family.name}' cannot be written as GGUF "
+            f"({family.gguf_refusal}); supported: {', '.join(known)}"
         )
-    if config.hidden_act != "silu":
+    activation = getattr(config, "hidden_activation", None) or getattr(config, "hidden_act", None)
+    if activation != form.activation:
         raise FamilyError(
-            f"config.json: hidden_act is '{config.hidden_act}', and llama.cpp supports only silu here; "
+            f"config.json: hidden_act is '{activation}', and llama.cpp supports only {form.activation} here; "
             f"export to hf instead"
         )
-    if getattr(config, "sliding_window", None) is not None:
-        raise FamilyError(
-            f"config.json: sliding_window is {config.sliding_window}, and llama.cpp uses full attention "
-            f"here; export to hf instead"
+    reason = form.check(config, layers)
+    if reason is None and not alike and form.uneven is None:
+        reason = (
+            f"layers have different widths, and llama.cpp's {form.architecture} has one for all; set "
+            f"prune.alike to true, or"
         )
-    rope = config.rope_parameters
-    if rope.get("rope_type", "default") not in ROPE_TYPES or rope.get("partial_rotary_factor", 1.0) != 1.0:
+        raise FamilyError(f"config.json: {reason} export to hf instead")
+    if reason is not None:
+        raise FamilyError(f"config.json: {reason}; export to hf instead")
+    rope = main_rope(config)
+    whole = rope.get("partial_rotary_factor", 1.0) == 1.0 or "partial_rotary_factor" in family.known
+    if rope.get("rope_type", "default") not in ROPE_TYPES or not whole:
         raise FamilyError(
             f"config.json: rope_parameters {dict(rope)} cannot be written as GGUF; supported: "
             f"rope_type {', '.join(ROPE_TYPES)} without partial rotation; export to hf instead"
@@ -90,3 +124,4 @@ def _check(config: PreTrainedConfig, layers: Sequence[LayerWidths]) -> None:
                 f"layer {layer} keeps {width.heads} heads and {width.mlp} MLP channels, and llama.cpp needs "
                 f"one of each; prune less of it, or cut the whole layer"
             )
+    return form

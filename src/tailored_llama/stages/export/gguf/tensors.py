@@ -16,7 +16,8 @@ from torch import Tensor
 
 from tailored_llama.checkpoint import Weights
 from tailored_llama.errors import CheckpointError, RecipeError
-from tailored_llama.families import head_dim, widths
+from tailored_llama.families import family_named, head_dim, widths
+from tailored_llama.stages.export.gguf.metadata import main_rope
 
 KINDS: dict[str, GGMLQuantizationType] = {
     "f32": GGMLQuantizationType.F32,
@@ -81,10 +82,14 @@ def _tensor(weights: Weights, source: str, names: TensorNameMap, kind: GGMLQuant
     name = names.get_name(source, try_suffixes=(".weight", ".bias"))
     assert name is not None, source  # the config's family was checked
     shape = weights.shape(source)
-    heads = _rotated_heads(weights, source)
+    family = family_named(weights.config.model_type)
+    heads = _rotated_heads(weights, source) if family.gguf and family.gguf.interleave else None
+    shift = family.norm_shift if len(shape) == 1 and source.endswith("norm.weight") else 0.0
 
     def load() -> Tensor:
         tensor = weights.tensor(source)
+        if shift:
+            tensor = tensor.float() + shift
         return tensor if heads is None else interleave(tensor, heads)
 
     # llama.cpp supports vectors in f32 only.
@@ -114,14 +119,16 @@ def rope_factors(weights: Weights) -> Float[Tensor, " half_head"] | None:
     """The divisor of each RoPE frequency, as transformers scales them; None without scaling."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-    config = weights.config
-    kind = config.rope_parameters.get("rope_type", "default")
+    config, rope = weights.config, main_rope(weights.config)
+    kind = rope.get("rope_type", "default")
     if kind == "default":
         return None
-    scaled, attention = ROPE_INIT_FUNCTIONS[kind](config, device="cpu")
+    layer_type = {} if rope is config.rope_parameters else {"layer_type": "full_attention"}
+    scaled, attention = ROPE_INIT_FUNCTIONS[kind](config, device="cpu", **layer_type)
     assert attention == 1, kind
-    exponents = torch.arange(0, head_dim(config), 2, dtype=torch.float32) / head_dim(config)
-    factors: Tensor = config.rope_parameters["rope_theta"] ** -exponents / scaled
+    rotated = 2 * len(scaled)
+    exponents = torch.arange(0, rotated, 2, dtype=torch.float32) / rotated
+    factors: Tensor = rope["rope_theta"] ** -exponents / scaled
     return factors
 
 

@@ -1,0 +1,22 @@
+"""Gemma (Gemma Team 2024): LLaMA with embeddings scaled by the square root of the residual width, and norms
+that multiply by their weight plus one."""
+
+from __future__ import annotations
+
+from tailored_llama.families.table import Family
+from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
+
+GEMMA = Family(
+    name="gemma",
+    architecture="GemmaForCausalLM",
+    members=MEMBERS,
+    known=KNOWN - {"mlp_bias"},
+    inert=INERT,
+    plain=("gemma",),
+    shaped=("gemma",),
+    biases=biases,
+    # Its class reads `hidden_act`; checkpoints name the function that it stands for as well.
+    expects={"mlp_bias": False, "hidden_activation": "gelu_pytorch_tanh"},
+    norm_shift=1.0,
+    scaled_embedding=True,
+)
