@@ -10,7 +10,6 @@ rotary positions, cache, heads, loss, generation) is that of the stock class. Wo
 """
 
 import copy
-import inspect
 from typing import Any, NamedTuple
 
 import transformers
@@ -156,11 +155,8 @@ def _shaped_model(stock: type[PreTrainedModel], config: type[PreTrainedConfig]) 
 
 def _caps_scores(stock: Any) -> bool:
     """Whether the attention scores of a family are capped by default (Gemma 2)."""
-    key = "attn_logit_softcapping"
-    if strict is not None:
-        return getattr(stock, key, None) is not None
-    parameter = inspect.signature(stock.__init__).parameters.get(key)
-    return parameter is not None and parameter.default is not None
+    defaults = stock() if strict is None else stock  # before 5, defaults are not attributes of the class
+    return getattr(defaults, "attn_logit_softcapping", None) is not None
 
 
 def _named(shaped_class: type, stock: type) -> Any:

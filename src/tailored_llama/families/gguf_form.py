@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
-    from tailored_llama.families.table import LayerWidths
-
 Number = int | float | bool | list[bool]
-Check = Callable[["PreTrainedConfig", Sequence["LayerWidths"]], str | None]
+Widths = Sequence[tuple[int, int, int]]
+"""Query heads, KV heads and MLP channels of each layer (`LayerWidths`)."""
+Check = Callable[["PreTrainedConfig", Widths], str | None]
 
 
-def no_window(config: PreTrainedConfig, widths: Sequence[LayerWidths]) -> str | None:
+def no_window(config: PreTrainedConfig, widths: Widths) -> str | None:
     """The reason why llama.cpp cannot represent a model with a sliding window in use, or None."""
     window = getattr(config, "sliding_window", None)
     types = getattr(config, "layer_types", None)
