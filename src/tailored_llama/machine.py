@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailored_llama.errors import RecipeError, shown
+
 if TYPE_CHECKING:
     import torch
+
+AUTO = "auto"
 
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
@@ -42,11 +46,28 @@ def release() -> None:
         trim(0)
 
 
-def default_device() -> str:
-    """Where models go that are read from the disk: the GPU where there is one."""
+def device_named(requested: str | None = None) -> str:
+    """The device that models on disk are loaded onto: `requested`, checked; for None and `auto` the first GPU
+    if there is one, else the CPU (Apple's `mps` has no fp64 and is used on request only).
+
+    Raises RecipeError if there is no such device.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    present = ["cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
+    present += ["cuda", *(f"cuda:{number}" for number in range(gpus))] if gpus else []
+    if requested in (None, AUTO):
+        return "cuda" if gpus else "cpu"
+    if requested not in present:
+        raise RecipeError(f"device {shown(requested)}: not on this machine; use auto or {', '.join(present)}")
+    return str(requested)
+
+
+def check_device(requested: str) -> None:
+    """RecipeError if there is no such device; torch is imported only if one is named."""
+    if requested != AUTO:
+        device_named(requested)
 
 
 def reset_peak() -> None:

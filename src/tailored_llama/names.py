@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -23,6 +24,13 @@ ELSEWHERE = '<>:"|?*'
 DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in "123456789")}
 BIDIRECTIONAL = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that change the text direction, so that a name is displayed as another."""
+
+
+def check_device(device: str) -> str:
+    """`device`, if it is `auto` or is written like a device of torch; ValueError otherwise."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
+        raise ValueError(f"{device!r} is no device; use auto, cpu, cuda, mps, or a number as in cuda:1")
+    return device
 
 
 def check_name(name: str, *, longest: int = LONGEST_NAME, most_bytes: int = MOST_BYTES) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import init_empty_weights
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -57,21 +59,28 @@ def load_model(
         require_finite_model(model)
         return model.to(device=device, dtype=model.dtype if dtype == "auto" else dtype).eval()
     weights = open_weights(model) if isinstance(model, (str, Path)) else model
-    loaded = _assemble(weights, widest_dtype(weights) if dtype == "auto" else dtype)
-    return loaded.to(device).eval()
+    wanted = widest_dtype(weights) if dtype == "auto" else dtype
+    return _assemble(weights, wanted, torch.device(device)).eval()
 
 
-def _assemble(weights: Weights, dtype: torch.dtype) -> PreTrainedModel:
-    """A model from `weights` alone: built once, then filled tensor by tensor.
+def _assemble(weights: Weights, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """A model from `weights` alone: built on `device` without values, then filled tensor by tensor, so that
+    the host holds one tensor of it.
 
     transformers' `from_pretrained` would read files that were not checked and digested: another index, an
     adapter next to the weights, code.
     """
     trusted = isinstance(weights, Checkpoint) and weights.trust_remote_code
-    with no_init_weights():
+    # Buffers, such as rotary frequencies, are computed on the CPU, whose results do not depend on the device.
+    with no_init_weights(), init_empty_weights(include_buffers=False):
         loaded: PreTrainedModel = AutoModelForCausalLM.from_config(
             copy.deepcopy(weights.config), dtype=dtype, trust_remote_code=trusted
         )
+    for module in loaded.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            empty = torch.empty_like(parameter, device=device)
+            module.register_parameter(name, nn.Parameter(empty, parameter.requires_grad))
+    loaded.to(device)
     loaded.tie_weights()  # normally part of the initialisation, which is skipped
     with torch.no_grad():
         for name in weights.names():

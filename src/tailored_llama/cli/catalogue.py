@@ -42,6 +42,7 @@ def promptsrank(
         typer.Option("--specificity", metavar="A,B", help="Other tasks to compare with; tunes."),
     ] = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -59,7 +60,7 @@ def promptsrank(
     shots), minus the gain on the other tasks.
     """
     settings_ = opt.recipe_of(
-        recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model
+        recipe, sets, {"tune.shots": shots, **opt.shared_flags(seed, device, allow_config)}, model
     )
     from tailored_llama.results import PromptRanking
     from tailored_llama.stages.tune import rank_wordings, specificities
@@ -70,11 +71,12 @@ def promptsrank(
         settings=settings_.tune,
         seed=settings_.seed,
         data=settings_.data,
+        device=settings_.device,
         allow_config=settings_.allow_config,
     )
     specific = specificities(
         model, task=task, others=opt.names(specificity), settings=settings_.tune, seed=settings_.seed,
-        data=settings_.data, allow_config=settings_.allow_config,
+        data=settings_.data, device=settings_.device, allow_config=settings_.allow_config,
     ) if specificity else []  # fmt: skip
     result = PromptRanking(
         task=task, compared=settings_.tune.auto, wordings=list(ranking.wordings), held_out=ranking.held_out,

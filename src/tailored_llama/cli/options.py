@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tailored_llama.errors import RecipeError, shown
+from tailored_llama.machine import check_device
 from tailored_llama.recipe import Recipe, load_recipe, parse_value
 from tailored_llama.recipe.local_data import places_in
 
@@ -37,6 +38,10 @@ PromptName = Annotated[str | None, typer.Option("--prompt", help="See `tailor pr
 Limit = Annotated[int | None, typer.Option("--limit", help="Score only the first N rows of each task.")]
 BatchCalibration = Annotated[
     bool, typer.Option("--batch-calibration", help="Calibrate tasks with the same answers in every row.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="auto (the first GPU if there is one), cpu, cuda, cuda:N or mps."),
 ]
 Tasks = Annotated[
     str | None, typer.Option("--tasks", metavar="A,B", help="Names or YAML paths, separated by commas.")
@@ -85,9 +90,9 @@ def assignments(sets: Sequence[str] | None, flags: dict[str, Any]) -> list[tuple
     return result + [(key, value) for key, value in flags.items() if value is not None]
 
 
-def allow_flag(names: Sequence[str] | None) -> dict[str, Any]:
-    """`--allow-config` as a recipe key; empty if it was not given."""
-    return {"allow_config": list(names) if names else None}
+def shared_flags(seed: int | None, device: str | None, allow_config: Sequence[str] | None) -> dict[str, Any]:
+    """The flags that most commands have, as recipe keys."""
+    return {"seed": seed, "device": device, "allow_config": list(allow_config) if allow_config else None}
 
 
 def recipe_of(
@@ -101,7 +106,9 @@ def recipe_of(
     places = places_in(data) if data is not None else {}
     changes = [(f"data.{name}", place) for name, place in places.items()]
     changes += assignments(sets, {"model": model, **flags})
-    return load_recipe(base if base is not None else {}, changes)
+    recipe = load_recipe(base if base is not None else {}, changes)
+    check_device(recipe.device)
+    return recipe
 
 
 def names(text: str | None) -> list[str]:

@@ -27,6 +27,7 @@ def run(
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     verify: opt.Verify = False,
     dry: opt.DryRun = False,
@@ -38,7 +39,7 @@ def run(
     """
     flags = {
         **opt.prune_flags(ratio, criterion, layers), "tune.shots": shots, "tune.prompt": prompt,
-        "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
+        "evaluate.limit": limit, **opt.shared_flags(seed, device, allow_config),
     }  # fmt: skip
     recipe_ = opt.recipe_of(recipe, sets, flags, data=data)
     from tailored_llama.workflows.sweep.cells import check_assigned
@@ -51,11 +52,12 @@ def demo(
     out: opt.Out = Path("runs/demo"),
     sets: opt.Set = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     dry: opt.DryRun = False,
     as_json: opt.Json = False,
 ) -> None:
     """Run the bundled recipe on the bundled model and tasks: no network, a few minutes on two cores."""
-    _run(opt.recipe_of("demo", sets, {"seed": seed}), out, as_json, dry=dry)
+    _run(opt.recipe_of("demo", sets, {"seed": seed, "device": device}), out, as_json, dry=dry)
 
 
 def _run(recipe: Recipe, out: Path, as_json: bool, verify: bool = False, dry: bool = False) -> None:
@@ -82,6 +84,7 @@ def matrix(
     prompt: opt.PromptName = None,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -93,7 +96,7 @@ def matrix(
     """
     flags = {
         **opt.prune_flags(ratio, None, None), "tune.shots": shots, "tune.prompt": prompt,
-        "evaluate.limit": limit, "seed": seed, **opt.allow_flag(allow_config),
+        "evaluate.limit": limit, **opt.shared_flags(seed, device, allow_config),
     }  # fmt: skip
     recipe_ = opt.recipe_of(recipe, sets, flags)
     from tailored_llama.workflows.cross_task import matrix as cross
@@ -121,6 +124,7 @@ def play(
         str, typer.Option("--host", help="The address to listen on; browsers must use this name.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")] = 7860,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
 ) -> None:
     """Open a local page to try models side by side; needs the extra `play`.
@@ -137,6 +141,7 @@ def play(
             tasks=settings.tasks,
             host=host,
             port=port,
+            device=device,
             allow_config=tuple(allow_config or ()),
         ) as address,
         suppress(KeyboardInterrupt),

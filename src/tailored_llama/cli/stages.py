@@ -39,6 +39,7 @@ def plan(
     criterion: opt.CriterionName = None,
     layers: opt.Layers = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -46,18 +47,14 @@ def plan(
 
     With a prune.trajectory, its plans are written next to FILE.json: FILE-0.20.json and so on.
     """
-    recipe_ = opt.recipe_of(
-        recipe,
-        sets,
-        {**opt.prune_flags(ratio, criterion, layers), **opt.allow_flag(allow_config), "seed": seed},
-        model,
-    )
+    flags = {**opt.prune_flags(ratio, criterion, layers), **opt.shared_flags(seed, device, allow_config)}
+    recipe_ = opt.recipe_of(recipe, sets, flags, model)
     from tailored_llama.stages.prune import Plan, make_plans, save_trajectory
 
     Plan.check_place(out)
     plans = make_plans(
         model, settings=recipe_.prune, seed=recipe_.seed, tasks=recipe_.tasks, data=recipe_.data,
-        allow_config=recipe_.allow_config,
+        device=recipe_.device, allow_config=recipe_.allow_config,
     )  # fmt: skip
     final = plans[recipe_.prune.ratio]
     final.save(out)
@@ -78,23 +75,19 @@ def prune(
     criterion: opt.CriterionName = None,
     layers: opt.Layers = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """Plan and cut a model."""
-    recipe_ = opt.recipe_of(
-        recipe,
-        sets,
-        {**opt.prune_flags(ratio, criterion, layers), **opt.allow_flag(allow_config), "seed": seed},
-        model,
-        data,
-    )
+    flags = {**opt.prune_flags(ratio, criterion, layers), **opt.shared_flags(seed, device, allow_config)}
+    recipe_ = opt.recipe_of(recipe, sets, flags, model, data)
     from tailored_llama.stages.prune import Plan
     from tailored_llama.stages.prune import prune as prune_stage
 
     out_dir = prune_stage(
         model, settings=recipe_.prune, seed=recipe_.seed, tasks=recipe_.tasks, data=recipe_.data, out=out,
-        plan=plan, allow_config=recipe_.allow_config,
+        plan=plan, device=recipe_.device, allow_config=recipe_.allow_config,
     )  # fmt: skip
     sizes = Plan.load(out_dir / "plan.json").params
     show_facts({"checkpoint": str(out), **{f"params_{k}": v for k, v in sizes.items()}}, as_json)
@@ -115,20 +108,21 @@ def heal(
         int, typer.Option("--round", min=1, max=1000, help="Number of the round; each has its own text.")
     ] = 1,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """Distil a pruned model from the unpruned one, on text that the unpruned one generates."""
-    recipe_ = opt.recipe_of(
-        recipe, sets, {"tune.shots": shots, "seed": seed, **opt.allow_flag(allow_config)}, model, data
-    )
+    flags = {"tune.shots": shots, **opt.shared_flags(seed, device, allow_config)}
+    recipe_ = opt.recipe_of(recipe, sets, flags, model, data)
     from tailored_llama.checkpoint import read_record
     from tailored_llama.results import HealingTexts
     from tailored_llama.stages.heal import heal as heal_stage
 
     out_dir = heal_stage(
         model, teacher=teacher, tasks=opt.names(tasks), settings=recipe_.heal, shots=recipe_.tune,
-        seed=recipe_.seed, number=round, data=recipe_.data, out=out, allow_config=recipe_.allow_config,
+        seed=recipe_.seed, number=round, data=recipe_.data, out=out,
+        device=recipe_.device, allow_config=recipe_.allow_config,
     )  # fmt: skip
     made = read_record(HealingTexts, out_dir / HealingTexts.file)
     show_facts({"checkpoint": str(out), "texts": made.texts, "tokens": made.tokens}, as_json)
@@ -148,17 +142,13 @@ def tune(
     shots: opt.Shots = None,
     prompt: opt.PromptName = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
 ) -> None:
     """Tune with few-shot LoRA on a task's prompts; writes adapter/ and the merged model."""
-    recipe_ = opt.recipe_of(
-        recipe,
-        sets,
-        {"tune.shots": shots, "tune.prompt": prompt, "seed": seed, **opt.allow_flag(allow_config)},
-        model,
-        data,
-    )
+    flags = {"tune.shots": shots, "tune.prompt": prompt, **opt.shared_flags(seed, device, allow_config)}
+    recipe_ = opt.recipe_of(recipe, sets, flags, model, data)
     from tailored_llama.stages.tune import chosen_prompt
     from tailored_llama.stages.tune import tune as tune_stage
 
@@ -170,6 +160,7 @@ def tune(
         data=recipe_.data,
         out=out,
         teacher=teacher,
+        device=recipe_.device,
         allow_config=recipe_.allow_config,
     )
     show_facts({"checkpoint": str(out), "prompt": chosen_prompt(out_dir)}, as_json)
@@ -198,6 +189,7 @@ def evaluate(
     batch_calibration: opt.BatchCalibration = False,
     limit: opt.Limit = None,
     seed: opt.Seed = None,
+    device: opt.Device = None,
     allow_config: opt.AllowConfig = None,
     verify: opt.Verify = False,
     as_json: opt.Json = False,
@@ -207,9 +199,9 @@ def evaluate(
     """
     flags = {
         "evaluate.tasks": opt.names(tasks) or None, "evaluate.perplexity": opt.names(perplexity) or None,
-        "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit, "seed": seed,
-        "evaluate.kl": True if reference else None,
-        "evaluate.batch_calibration": batch_calibration or None, **opt.allow_flag(allow_config),
+        "evaluate.length": length, "evaluate.prompt": prompt, "evaluate.limit": limit,
+        "evaluate.kl": True if reference else None, "evaluate.batch_calibration": batch_calibration or None,
+        **opt.shared_flags(seed, device, allow_config),
     }  # fmt: skip
     recipe_ = opt.recipe_of(recipe, sets, flags, model, data)
     settings = recipe_.evaluate
@@ -222,7 +214,7 @@ def evaluate(
         row = evaluate_stage(
             model, tasks=settings.tasks or recipe_.tasks, settings=settings, data=recipe_.data,
             seed=recipe_.seed, out=out, adapter=adapter, base_unchecked=base_unchecked, reference=reference,
-            allow_config=recipe_.allow_config,
+            device=recipe_.device, allow_config=recipe_.allow_config,
         )  # fmt: skip
     show(results_of([row], recipe_.model_dump(mode="json"), versions(), relative=False), as_json)
 
@@ -249,6 +241,7 @@ def measure(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, max=4096, help="OMP_NUM_THREADS, else all cores.")
     ] = None,
+    device: opt.Device = None,
     out: opt.OptionalOut = None,
     allow_config: opt.AllowConfig = None,
     as_json: opt.Json = False,
@@ -258,8 +251,8 @@ def measure(
 
     measured = measure_models(
         models, config_only=config_only, length=length, new=new, batches=opt.numbers("--batch", batch),
-        backends=opt.names(backend), dtype=dtype, repeats=repeats, threads=threads, out=out,
-        allow_config=tuple(allow_config or ()),
+        backends=opt.names(backend), dtype=dtype, repeats=repeats, threads=threads,
+        device=device or "auto", out=out, allow_config=tuple(allow_config or ()),
     )  # fmt: skip
     show_measured(measured, as_json)
 

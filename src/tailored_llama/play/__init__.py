@@ -28,16 +28,17 @@ def serving(
     tasks: Sequence[str] = (),
     host: str = HOST,
     port: int = PORT,
+    device: str | None = None,
     allow_config: Sequence[str] = (),
 ) -> Iterator[str]:
     """Serve the page for `models` inside the block; yields its address.
 
-    A model is a directory, a hub id, `world`, or a tuned directory whose base is another of `models`. `data`
-    names local rows of tasks, as in a recipe; `tasks` are task files to offer in addition to the bundled
-    tasks; `allow_config` names unknown attributes of config.json to accept. The page is reachable only from
-    this machine unless `host` is another address; requests for another address or from another site are
-    rejected. The page loads nothing from other machines. Raises TailorError without the extra `play`,
-    OutputError if the port is in use, and the errors of loading a model.
+    A model is a directory, a hub id, `world`, or a tuned directory whose base is another of `models`.
+    `device` and `data` (local rows of tasks) are those of a recipe; `tasks` are task files to offer in
+    addition to the bundled tasks; `allow_config` names unknown attributes of config.json to accept. The page
+    is reachable only from this machine unless `host` is another address; requests for another address or from
+    another site are rejected. The page loads nothing from other machines. Raises
+    TailorError without the extra `play`, OutputError if the port is in use, and the errors of loading.
     """
     if importlib.util.find_spec("gradio") is None:
         raise TailorError("the page needs gradio: pip install 'tailored-llama[play]'")
@@ -51,7 +52,7 @@ def serving(
     from tailored_llama.play.page import build, served
 
     with checkpoint.accepting(allow_config):
-        players = load_players(models)
+        players = load_players(models, device)
     with served(build(players, dict(data or {}), tasks), place) as address:
         yield address
 

@@ -13,7 +13,7 @@ from tailored_llama import checkpoint, families
 from tailored_llama.data import Example, Metric
 from tailored_llama.data.tokens import Encoder, check_ids
 from tailored_llama.errors import TuneError
-from tailored_llama.machine import default_device
+from tailored_llama.machine import device_named
 from tailored_llama.memory import memory_for
 from tailored_llama.profiling.greedy import decode
 from tailored_llama.results import ShotsRecord
@@ -101,7 +101,7 @@ def load_players(models: Sequence[str | Path], device: str | None = None) -> lis
     Raises CheckpointError and FamilyError for models that cannot be read, TuneError for an adapter whose base
     is not among them.
     """
-    place = device or default_device()
+    place = device_named(device)
     bases = [model for model in models if not checkpoint.is_adapter(model)]
     for model in bases:
         checkpoint.load_config(model)  # report problems before the first long load

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from tailored_llama.errors import RecipeError
+from tailored_llama.machine import check_device
 from tailored_llama.recipe import Measure, settings_of
 from tailored_llama.recipe.keywords import MeasureKeys
 from tailored_llama.results import MeasuredModel, Measurement, MeasureSettings, SizeRatios
@@ -105,6 +106,7 @@ def _check(models: Sequence[str | Path], chosen: Measure) -> None:
     for backend in chosen.backends:
         if backend not in BACKENDS:
             raise RecipeError(f"--backend: unknown backend '{backend}'; known: {', '.join(BACKENDS)}")
+    check_device(chosen.device)
     if not chosen.backends or not chosen.batches:
         raise RecipeError("--backend and --batch: name at least one of each")
     if min(chosen.batches) < 1 or chosen.repeats < 1 or chosen.new < 2:

@@ -37,6 +37,7 @@ def speeds(models: Sequence[str | Path], chosen: Measure) -> list[list[Speed]]:
             ]
             sizes = Sizes(
                 length=chosen.length, new=chosen.new, batch=max(batches), threads=chosen.threads or _cores(),
+                device=chosen.device,
                 allow_config=sorted(checkpoint.accepted_now()),
             )  # fmt: skip
             workers = [

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from tailored_llama.errors import TailorError
-from tailored_llama.machine import default_device, peak_memory, reset_peak
+from tailored_llama.machine import device_named, peak_memory, reset_peak
 from tailored_llama.memory import memory_for
 from tailored_llama.strict_json import to_json
 
@@ -31,6 +31,7 @@ class Sizes(TypedDict):
     new: int
     batch: int
     threads: int
+    device: str
     allow_config: list[str]
 
 
@@ -46,7 +47,7 @@ class Figures(TypedDict, total=False):
 
 
 def transformers(path: str, sizes: Sizes) -> tuple[Timed, Figures]:
-    """The model in its stored precision, on the GPU if there is one."""
+    """The model in its stored precision, on the requested device."""
     import torch
 
     from tailored_llama import checkpoint
@@ -54,7 +55,7 @@ def transformers(path: str, sizes: Sizes) -> tuple[Timed, Figures]:
 
     length, new = sizes["length"], sizes["new"]
     torch.set_num_threads(sizes["threads"])
-    device = default_device()
+    device = device_named(sizes["device"])
     with checkpoint.accepting(sizes["allow_config"]):
         model = checkpoint.load_model(path, device=device)
     dice = torch.Generator().manual_seed(0)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from tailored_llama.names import LONGEST_PATH, check_name, check_path
+from tailored_llama.names import LONGEST_PATH, check_device, check_name, check_path
 
 Precision = Literal["fp32", "bf16"]
 Projection = Literal["q", "k", "v", "o", "gate", "up", "down"]
@@ -16,6 +16,8 @@ Name = Annotated[str, AfterValidator(check_name)]
 """Name of a task or prompt, which becomes part of a file name."""
 Place = Annotated[str, AfterValidator(check_path)]
 """A path, or a name that stands for a path."""
+Device = Annotated[str, AfterValidator(check_device)]
+"""Where models are computed; whether there is such a device is checked when a model is loaded."""
 MOST_TOKENS = 2**24
 """Maximum length of a text in tokens, above any context length."""
 

@@ -149,5 +149,6 @@ class MeasureKeys(TypedDict, total=False):
     backends: Sequence[str]
     dtype: str
     repeats: int
+    device: str
     threads: int | None
     config_only: bool

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tailored_llama.recipe.base import MOST_TOKENS, Strict, unit
+from tailored_llama.recipe.base import MOST_TOKENS, Device, Strict, unit
 
 Batch = Annotated[int, Field(le=10**6)]
 
@@ -29,6 +29,9 @@ class Measure(Strict):
         "computes in the precision of the checkpoint",
     )
     repeats: int = Field(5, le=10**6, description="speeds are medians over so many repeats")
+    device: Device = Field(
+        "auto", description="where transformers computes: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`"
+    )
     threads: int | None = Field(
         None, ge=1, le=4096, description="CPU threads; none: OMP_NUM_THREADS, else one for each core"
     )

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
 from tailored_llama.plugins import FORMATS, known_name, listed
-from tailored_llama.recipe.base import MOST_TOKENS, Name, Place, Strict, unit
+from tailored_llama.recipe.base import MOST_TOKENS, Device, Name, Place, Strict, unit
 from tailored_llama.recipe.pruning import Prune
 from tailored_llama.recipe.training import Heal, Tune
 
@@ -107,6 +107,11 @@ class Recipe(Strict):
         42, ge=0, lt=2**64,
         description="decides the shots, the calibration windows and the initial weights of the adapters",
     )  # fmt: skip
+    device: Device = Field(
+        "auto",
+        description="where models are computed: `cpu`, `cuda`, `cuda:1`, `mps`, or `auto`: the first GPU if "
+        "there is one; also `--device`",
+    )
     tasks: tuple[Place, ...] = Field(
         (),
         description="the tasks that the model is tailored to: names or YAML paths (`tailor tasks` lists the "

@@ -63,6 +63,7 @@ class MeasureSettings(Record):
     backends: list[str]
     dtype: str
     repeats: int
+    device: str = "auto"
     threads: int | None
     config_only: bool
 

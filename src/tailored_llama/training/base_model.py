@@ -12,30 +12,39 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import TuneError
-from tailored_llama.machine import default_device
+from tailored_llama.machine import device_named
 from tailored_llama.results import TrainingStep
-from tailored_llama.training.precision import choose_precision
+from tailored_llama.training.precision import Requested, choose_precision
 
 Base: TypeAlias = PreTrainedModel | Path
 HISTORY = TrainingStep.file
 
 
-def load_base(base: Base, precision: str, device: str | None) -> tuple[PreTrainedModel, torch.dtype]:
+def load_base(base: Base, precision: Requested, device: str | None) -> tuple[PreTrainedModel, torch.dtype]:
     """The base model for training, and the dtype of its checkpoint.
 
-    The model computes in that dtype, except in fp32 if fp32 was requested or the checkpoint is fp16: fp16
-    overflows, and most CPUs do not compute in it. Raises NotFiniteError for weights with NaN or Inf, and the
-    errors of loading.
+    The model computes in that dtype, except in fp32 if fp32 was requested; an fp16 checkpoint computes in
+    bf16 where the device does so natively, else in fp32: pruned models overflow in fp16.
+    Raises NotFiniteError for weights with NaN or Inf, and the errors of loading.
     """
     if isinstance(base, PreTrainedModel):
         checkpoint.require_finite_model(base)
-        model = copy.deepcopy(base)
-    else:
-        model = checkpoint.load_model(base, device=device or default_device())
-    dtype = model.dtype
-    if dtype == torch.float16 or choose_precision(precision, model.device) == "fp32":  # type: ignore[arg-type]
-        model = model.float()
-    return model, dtype
+        stored = base.dtype
+        wanted = computing_dtype(stored, precision, base.device)
+        return copy.deepcopy(base).to(wanted), stored
+    place = torch.device(device_named(device))
+    weights = checkpoint.open_weights(base)
+    stored = checkpoint.widest_dtype(weights)
+    # Loaded in the computing dtype: a model that is converted afterwards is in memory twice.
+    wanted = computing_dtype(stored, precision, place)
+    return checkpoint.load_model(weights, dtype=wanted, device=place), stored
+
+
+def computing_dtype(stored: torch.dtype, precision: Requested, device: torch.device) -> torch.dtype:
+    """The dtype of the weights in training, for a checkpoint in the dtype `stored`."""
+    if choose_precision(precision, device) == "fp32":
+        return torch.float32
+    return torch.bfloat16 if stored == torch.float16 else stored
 
 
 def tokenizer_of(base: Base, tokenizer: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:

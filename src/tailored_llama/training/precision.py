@@ -12,6 +12,7 @@ import torch
 from tailored_llama.errors import TuneError
 
 Precision = Literal["fp32", "bf16"]
+Requested = Literal["auto", "fp32", "bf16"]
 WORTH = 1.3
 """Minimum speed-up over fp32 to choose bf16: above measurement noise and conversion costs."""
 # CPU features for native bf16 multiplication: x86 AVX-512 and AMX, 64-bit Arm.
@@ -28,7 +29,7 @@ def computes_bf16(device: torch.device) -> bool:
     return False
 
 
-def choose_precision(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+def choose_precision(precision: Requested, device: torch.device) -> Precision:
     """`auto`: bf16 if the device computes it natively and faster, else fp32; never fp16, in whose narrow
     range pruned models overflow.
 

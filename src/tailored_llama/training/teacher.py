@@ -28,7 +28,7 @@ from tailored_llama.training.base_model import load_base
 from tailored_llama.training.batches import Distributions, Shot, collate, split_reads, windows
 from tailored_llama.training.forward import logprobs
 from tailored_llama.training.generation import write_texts
-from tailored_llama.training.precision import Precision, choose_precision
+from tailored_llama.training.precision import Precision, Requested, choose_precision
 
 FILE = "outputs.safetensors"
 WHOLE = 4096
@@ -48,7 +48,7 @@ class Teacher:
 
     model: PreTrainedModel | Path
     settings: Distill | Heal
-    precision: str
+    precision: Requested
     seed: int
     device: str | None
 
@@ -113,7 +113,7 @@ class Teacher:
         model = self.model
         if isinstance(model, Path):
             model, _ = load_base(model, self.precision, self.device)
-        precision = choose_precision(self.precision, model.device)  # type: ignore[arg-type]
+        precision = choose_precision(self.precision, model.device)
         texts = write_texts(model, tokenizer, prompts, self.settings.texts, self.settings.length, self.seed)
         result = {
             "texts.ids": torch.tensor([token for text in texts for token in text], dtype=torch.int32),

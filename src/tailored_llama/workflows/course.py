@@ -95,14 +95,15 @@ def cut_steps(recipe: Recipe) -> list[Step]:
         def cut(made: Made, slot: Slot, before: str | None = before) -> Path:
             return prune(
                 base_of(recipe, before, made), settings=settings, seed=recipe.seed, tasks=recipe.tasks,
-                data=recipe.data, out=slot,
+                data=recipe.data, device=recipe.device, out=slot,
             )  # fmt: skip
 
         def learn(made: Made, slot: Slot, base: str = f"prune{which}", number: int = number) -> Path:
             assert recipe.heal
             return heal(
                 made.places[base], teacher=recipe.model, tasks=recipe.tasks, settings=recipe.heal,
-                shots=recipe.tune, seed=recipe.seed, number=number, data=recipe.data, out=slot,
+                shots=recipe.tune, seed=recipe.seed, number=number, data=recipe.data,
+                device=recipe.device, out=slot,
             )  # fmt: skip
 
         decided = {"model": recipe.model, "prune": settings.model_dump(mode="json"), "seed": recipe.seed}
@@ -138,7 +139,7 @@ def tune_steps(recipe: Recipe, *, dense: bool = False) -> list[Step]:
             return tune(
                 base_of(recipe, base, made), task=task,
                 settings=recipe.tune.model_copy(update={"prompt": prompt}), seed=recipe.seed,
-                data=recipe.data, teacher=recipe.model, merge=False, out=slot,
+                data=recipe.data, teacher=recipe.model, merge=False, device=recipe.device, out=slot,
             )  # fmt: skip
 
         needs = [base] if base else []
@@ -196,7 +197,7 @@ def _row(
             base_of(recipe, base, made), adapter=made.places[adapter] if adapter else None, tasks=scored,
             prompts={name: in_wording[name] for name in scored}, data=recipe.data,
             settings=calibrated_where_possible(recipe, settings, {name: in_wording[name] for name in scored}),
-            reference=recipe.model, seed=recipe.seed, out=slot,
+            reference=recipe.model, seed=recipe.seed, device=recipe.device, out=slot,
         )  # fmt: skip
         return measured.model_copy(update={"stage": stage, "task_tuned": tuned_to, "prompt": wording})
 

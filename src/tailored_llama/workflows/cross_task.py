@@ -145,7 +145,7 @@ def _tuning(recipe: Recipe, folder: Path) -> Step:
             raise NotComplete(slot.name)
         return tune(
             made.places[last_cut(recipe)], task=general_task(folder), settings=settings, seed=recipe.seed,
-            teacher=recipe.model, out=slot, merge=False,
+            teacher=recipe.model, device=recipe.device, out=slot, merge=False,
         )  # fmt: skip
 
     # The estimate assumes rows like those of the first task.
@@ -171,7 +171,8 @@ def _cell(recipe: Recipe, row: str, adapter: str | None, task: str) -> Step:
         prompts = wordings(recipe, prompts_of(recipe, made), settings.prompt)
         return evaluate(
             made.places[base], adapter=made.places[adapter] if adapter else None, tasks=(task,),
-            prompts={task: prompts[task]}, data=recipe.data, seed=recipe.seed, out=slot,
+            prompts={task: prompts[task]}, data=recipe.data, seed=recipe.seed,
+            device=recipe.device, out=slot,
             settings=calibrated_where_possible(recipe, settings, {task: prompts[task]}),
         )  # fmt: skip
 

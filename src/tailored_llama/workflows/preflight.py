@@ -10,6 +10,7 @@ from tailored_llama.data import load_task, shots, task_names
 from tailored_llama.data.text_windows import NAMED as SOURCES
 from tailored_llama.data.text_windows import check_source
 from tailored_llama.errors import RecipeError
+from tailored_llama.machine import check_device
 from tailored_llama.names import same_name
 from tailored_llama.progress import note_once
 from tailored_llama.recipe import Recipe, suggest
@@ -37,6 +38,7 @@ def check(recipe: Recipe) -> None:
             f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), or only "
             f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in it, set tune.prompt"
         )
+    check_device(recipe.device)
     check_source(recipe.prune.calibration.source)
     if recipe.heal and recipe.heal.text:
         check_source(recipe.heal.text.source, "heal.text.source")

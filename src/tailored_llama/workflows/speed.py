@@ -15,16 +15,16 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from tailored_llama.families import MODEL, mac_sizes, parameter_count
-from tailored_llama.machine import default_device
+from tailored_llama.machine import device_named
 from tailored_llama.progress import quietly
 from tailored_llama.recipe import Lora, Tune
 from tailored_llama.scoring import embedding_rows, loglikelihoods
 from tailored_llama.stages.prune.surgery import config_after
+from tailored_llama.training.base_model import computing_dtype
 from tailored_llama.training.batches import Material, Shot, rows_of, windows
 from tailored_llama.training.generation import prompts_of, write_texts
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import attach
-from tailored_llama.training.precision import choose_precision
 from tailored_llama.training.whole import unfreeze
 from tailored_llama.workflows.workload import Workload
 
@@ -72,7 +72,7 @@ def measured(work: Workload) -> Speed:
     """
     recipe, config = work.recipe, work.weights.config
     healing = recipe.heal and (recipe.heal.precision, recipe.heal.lora)
-    key = f"{config.to_json_string()} {recipe.tune.precision} {recipe.tune.lora} {healing}"
+    key = f"{config.to_json_string()} {recipe.device} {recipe.tune.precision} {recipe.tune.lora} {healing}"
     if key not in _known:
         with quietly(), torch.random.fork_rng():
             _known[key] = _measured(work, int(config.num_hidden_layers))
@@ -120,11 +120,11 @@ def _model(work: Workload, layers: int, training: Tune | None = None) -> PreTrai
     """The dense model's first layers with constant weights, in the precision of scoring or of `training`."""
     config = config_after(work.weights.config, {"layers": {MODEL: list(range(layers))}})
     dtype = work.weights.dtype(work.weights.names()[0])
-    device = torch.device(default_device())
+    device = torch.device(device_named(work.recipe.device))
     if not training and work.recipe.evaluate.precision == "fp32":
         dtype = torch.float32
-    if training and (dtype == torch.float16 or choose_precision(training.precision, device) == "fp32"):
-        dtype = torch.float32
+    if training:
+        dtype = computing_dtype(dtype, training.precision, device)
     with no_init_weights():
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=dtype)
     model.tie_weights()

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.errors import CheckpointError
-from tailored_llama.machine import default_device
+from tailored_llama.machine import device_named
 from tailored_llama.recipe import Evaluate
 
 ModelLike: TypeAlias = str | Path | PreTrainedModel
@@ -25,7 +25,7 @@ def load(
     precision: Literal["stored", "fp32"],
 ) -> PreTrainedModel:
     """`model` with its `adapter` merged, on `device`; by default the GPU if there is one."""
-    place, wide = device or device_of(model), precision == "fp32"
+    place, wide = device_of(model, device), precision == "fp32"
     if adapter is None:
         loaded = checkpoint.load_model(model, device=place)
         if not wide or loaded.dtype == torch.float32:
@@ -55,11 +55,11 @@ def reference_of(
     return other
 
 
-def device_of(model: ModelLike) -> str:
-    """The device for `model`; a model in memory is not moved."""
-    if isinstance(model, PreTrainedModel):
+def device_of(model: ModelLike, device: str | None) -> str:
+    """The device for `model`; without a request, a model in memory is not moved."""
+    if isinstance(model, PreTrainedModel) and device is None:
         return str(model.device)
-    return default_device()
+    return device_named(device)
 
 
 def tokenizer_of(model: ModelLike) -> PreTrainedTokenizerBase:

@@ -16,7 +16,7 @@ from tailored_llama.checkpoint import Checkpoint, Weights
 from tailored_llama.checkpoint.lineage import CUT, one_after_another, source_of, what_was_cut
 from tailored_llama.data import load_task
 from tailored_llama.families import parameter_count
-from tailored_llama.machine import default_device
+from tailored_llama.machine import device_named
 from tailored_llama.memory import memory_for
 from tailored_llama.plugins import CRITERIA
 from tailored_llama.recipe import Prune, settings_of
@@ -190,7 +190,8 @@ class _Request(Source):
 
     def place(self, weights: Weights) -> str | None:
         """The device on which layers are computed; None for the device of the weights."""
-        return self.device or (default_device() if isinstance(weights, Checkpoint) else None)
+        in_memory = not isinstance(weights, Checkpoint)
+        return None if self.device is None and in_memory else device_named(self.device)
 
     def resolved(self) -> dict[str, Json]:
         """All dependencies of a plan except the model and the contents of files, as JSON."""
@@ -236,7 +237,7 @@ def _plans(model: Model, weights: Weights, request: _Request) -> dict[float, Pla
     check_request(weights, request.settings)
     names = checkpoint.remembered(weights.config)
     accepted = {"allow_config": names} if names else {}
-    text, device = request.text(weights), request.place(weights)
+    device, text = request.place(weights), request.text(weights)
     checkpoint.check_finite(weights)
     plans = {}
     for ratio, kept in plan_units(weights, request.settings, text, request.seed, device=device).items():

@@ -119,7 +119,8 @@ def test_a_model_in_memory_stays_as_it_was(base: Path, data: dict[str, str], tmp
 @pytest.mark.parametrize(
     ("stored", "precision", "computed"),
     [
-        (torch.float16, "bf16", torch.float32),
+        (torch.float16, "bf16", torch.bfloat16),
+        (torch.float16, "fp32", torch.float32),
         (torch.bfloat16, "bf16", torch.bfloat16),
         (torch.bfloat16, "fp32", torch.float32),
         (torch.float32, "bf16", torch.float32),
