@@ -78,3 +78,27 @@ def test_a_run_in_a_wording_that_was_not_tuned_is_refused(tmp_path: Path) -> Non
     with pytest.raises(RecipeError, match=r"tune\.prompt"):
         run({**QUICK, "tasks": ["world_piqa"], "evaluate": {"prompt": "cloze"}}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_all_wordings_are_tuned_and_labels_calibrated_where_a_task_has_them(tmp_path: Path) -> None:
+    tasks = ["world_boolq", "world_piqa"]
+    recipe = {
+        **QUICK, "tasks": tasks, "tune": {**QUICK["tune"], "prompt": "all", "epochs": 2},
+        "evaluate": {"limit": 12, "batch_calibration": True, "prompt": "cloze"},
+    }  # fmt: skip
+    out = tmp_path / "out"
+    results = run(recipe, out)
+    assert {row["prompt"] for row in results["rows"]} == {"cloze"}
+    for row in results["rows"]:
+        for name, figures in row["tasks"].items():
+            assert figures["prompt"] == "cloze"
+            assert (figures["uncalibrated"] is not None) == (name == "world_boolq"), row["stage"]
+    shots = json.loads((out / "tune-world_piqa" / "shots.json").read_text())
+    assert len(shots["wordings"]) == 5
+    majority = json.loads((out / "results.json").read_text())["majority"]
+    assert majority["tasks"]["world_piqa"]["label"] is None
+    assert majority["tasks"]["world_boolq"]["label"] in ("yes", "no")
+    assert "Batch calibration by the scored questions: boolq." in (out / "report.html").read_text()
+    before = (out / "results.json").read_text()
+    run(recipe, out)
+    assert (out / "results.json").read_text() == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,10 @@ from tailored_llama.data.task import Row, Task
 from tailored_llama.errors import DataError
 from tailored_llama.recipe import Tune
 
-AUTO = "auto"
-"""Choose the prompt by how well the model answers in each wording."""
+AUTO, ALL = "auto", "all"
+"""Values of `tune.prompt` that name no wording: train in the one in which the model answers best, or in all
+of them in turn and score in that one.
+"""
 RESERVED = 200
 """Number of training rows reserved for choosing settings; at most half of them."""
 logger = logging.getLogger(__name__)
@@ -140,7 +142,24 @@ def draw_shots(task: Task, settings: Tune, *, seed: int, data: Path | str | None
 
 def candidates(task: Task, prompt: str) -> list[str]:
     """The wordings that `tune.prompt` may stand for; TaskError for an unknown one."""
-    return list(task.prompts) if prompt == AUTO else [task.prompt(prompt).name]
+    return list(task.prompts) if prompt in (AUTO, ALL) else [task.prompt(prompt).name]
+
+
+def in_turn(labels: Sequence[int], wordings: Sequence[str], seed: int, rounds: int) -> list[list[str]]:
+    """For each of up to `rounds` rounds the wording of every shot, of which `labels` are given.
+
+    From round to round a shot takes the next of `wordings` in a seeded order. The shots of a label also take
+    them in turn, so that no wording tells the label. There are no more rounds than wordings.
+    """
+    order = list(wordings)
+    random.Random(seed).shuffle(order)
+    before = Counter[int]()
+    places = []
+    for label in labels:
+        places.append(before[label])
+        before[label] += 1
+    count = len(order)
+    return [[order[(place + shift) % count] for place in places] for shift in range(min(rounds, count))]
 
 
 def scored_rows(task: Task, data: Path | str | None) -> Sequence[Row]:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 from tailored_llama.data.limits import LONGEST
 from tailored_llama.data.prompt import Generation, Prompt
 from tailored_llama.data.rows import Source
-from tailored_llama.data.shots import AUTO
+from tailored_llama.data.shots import ALL, AUTO
 from tailored_llama.data.task import CHOICE_METRICS, TEXT_METRICS, Kind, Metric, Task
 from tailored_llama.data.values import FieldType
 from tailored_llama.errors import RecipeError, TaskError, shown
@@ -121,10 +121,9 @@ class TaskFile(_Templates):
         metrics = TEXT_METRICS if generates else CHOICE_METRICS
         if self.metric not in metrics:
             raise ValueError(f"metric: a task of kind {self.kind} needs one of {', '.join(metrics)}")
-        if AUTO in self.prompts:
-            raise ValueError(
-                f"prompts.{AUTO}: --prompt {AUTO} picks one of the wordings; choose another name"
-            )
+        for name in (AUTO, ALL):
+            if name in self.prompts:
+                raise ValueError(f"prompts.{name}: tune.prompt: {name} has a meaning; choose another name")
         for name, prompt in self.prompts.items():
             if generates and (prompt.context is None or prompt.answers is not None):
                 raise ValueError(f"prompts.{name}: a prompt of a generation task has only a context")

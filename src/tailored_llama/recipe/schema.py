@@ -29,7 +29,8 @@ class Evaluate(Strict):
     prompt: Name = Field(
         "same",
         description="in a run, `same`: the tuned wording for every row, with lm_eval's reported in addition; "
-        "or `harness`: lm_eval's alone. Outside a run: any prompt of the task, by default its stock wording",
+        "or `harness`: lm_eval's alone; or the name of a prompt that is tuned in. Outside a run: any prompt "
+        "of the task, by default its stock wording",
     )
     perplexity: tuple[Place, ...] = Field(
         (),

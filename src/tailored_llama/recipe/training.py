@@ -117,7 +117,10 @@ class Tune(Strict):
         "each task, at most half of them, independent of the seed",
     )
     prompt: Name = Field(
-        "auto", description="name of a prompt, or `auto`: the one in which the model answers the shots best"
+        "auto",
+        description="name of a prompt; `auto`: the one in which the model answers the shots best; `all`: "
+        "every prompt of the task in turn, another one for each shot in each epoch; scored in the one that "
+        "`auto` chooses",
     )
     auto: Literal["untuned", "tuned"] = Field(
         "untuned",

@@ -62,6 +62,9 @@ class ShotsRecord(SideFile):
     task: str
     prompt: str
     asked: str = Field("", description="The prompt of the recipe.")
+    wordings: list[str] = Field(
+        default_factory=list, description="The prompts that were trained in turn; empty: `prompt` alone."
+    )
     compared: Literal["untuned", "tuned"] | None = None
     candidates: list[Effectiveness] = Field(default_factory=list)
     held_out: float | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tailored_llama import checkpoint
-from tailored_llama.data.shots import AUTO
+from tailored_llama.data.shots import ALL, AUTO
 from tailored_llama.recipe import Recipe
 from tailored_llama.results import Results, Row, combine, results_of
 from tailored_llama.stage import Slot, versions
@@ -61,7 +61,7 @@ def course_of(
     evaluations = [
         # Perplexity does not depend on the wording: it is measured once.
         _evaluation(recipe, stage, base, wording, texts=wording == recipe.evaluate.prompt)
-        for wording in (scored if recipe.evaluate.prompt == SAME else (HARNESS,))
+        for wording in (scored if recipe.evaluate.prompt == SAME else (recipe.evaluate.prompt,))
         for stage, base in bases.items()
     ]
     evaluations = [evaluation for evaluation in evaluations if evaluation.steps]
@@ -188,7 +188,7 @@ def _row(
         settings = settings.model_copy(update={"perplexity": (), "kl": False})
     tuned_to = name_of(task) if task else None
     adapter = tuned(task, dense=stage == "dense_tuned") if task else None
-    chosen = wording == SAME and recipe.tune.prompt == AUTO
+    chosen = wording == SAME and recipe.tune.prompt in (AUTO, ALL)
 
     def complete(made: Made, slot: Slot) -> Row:
         # The wording is chosen once, on the pruned model: all rows of a run share it.
@@ -205,7 +205,7 @@ def _row(
     needs += [tuned(name) for name in recipe.tasks] if chosen else []
     decided: Mapping[str, Any] = {
         "model": recipe.model, "evaluate": settings.model_dump(mode="json"), "tasks": scored,
-        "prompt": recipe.tune.prompt if wording == SAME else HARNESS,
+        "prompt": recipe.tune.prompt if wording == SAME else wording,
         "seed": recipe.seed if settings.fewshot else None,
     }  # fmt: skip
     return Step(

@@ -122,7 +122,7 @@ def _tune_teachers(work: Workload) -> int:
     for task in work.tasks:
         wordings = work.shots(task, every=True)
         reads = [shot.reads for shots in wordings for shot in shots]
-        total += tune.shots * sum(reads) / len(reads)
+        total += work.turns(task) * tune.shots * sum(reads) / len(reads)
         if tune.distill.texts:
             prompts = [prompt for shots in wordings for prompt in prompts_of(shots)]
             mean = sum(map(len, prompts)) / len(prompts)

@@ -34,10 +34,7 @@ def check(recipe: Recipe) -> None:
     if not recipe.tasks:
         raise RecipeError("recipe: tasks: name at least one task to tailor the model to, e.g. tasks: [boolq]")
     if recipe.evaluate.prompt not in (SAME, HARNESS):
-        raise RecipeError(
-            f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), or only "
-            f"in lm_eval's (harness), not in '{recipe.evaluate.prompt}'; to tune in it, set tune.prompt"
-        )
+        _check_wording(recipe)
     check_device(recipe.device)
     check_source(recipe.prune.calibration.source)
     if recipe.heal and recipe.heal.text:
@@ -77,12 +74,26 @@ def check(recipe: Recipe) -> None:
     check_request(checkpoint.open_weights(recipe.model), cuts_of(recipe)[1])
 
 
+def _check_wording(recipe: Recipe) -> None:
+    """RecipeError if the named `evaluate.prompt` is not tuned in for every task, TaskError if a task that is
+    scored does not have it.
+    """
+    name, tune = recipe.evaluate.prompt, recipe.tune.prompt
+    if tune == shots.AUTO or any(name not in shots.candidates(load_task(t), tune) for t in recipe.tasks):
+        raise RecipeError(
+            f"recipe: evaluate.prompt: a run scores in the tuned wording and in lm_eval's (same), only in "
+            f"lm_eval's (harness), or in a prompt that every task is tuned in, not in '{name}'; to tune in "
+            f"it, set tune.prompt to {name} or {shots.ALL}"
+        )
+    wordings(recipe, {}, name)
+
+
 def _check_calibration(recipe: Recipe) -> None:
     """RecipeError if no task that is scored allows batch calibration in a wording that may be scored."""
     scored = recipe.evaluate.tasks or recipe.tasks
     for name in scored:
         task = load_task(name)
-        prompts = [task.stock]
+        prompts = [task.prompts.get(recipe.evaluate.prompt, task.prompt(task.stock)).name]
         if recipe.evaluate.prompt == SAME and name in recipe.tasks:
             prompts += shots.candidates(task, recipe.tune.prompt)
         if any(has_labels(recipe, name, prompt) for prompt in dict.fromkeys(prompts)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tailored_llama.data import load_task
-from tailored_llama.data.shots import AUTO
+from tailored_llama.data.shots import ALL, AUTO
 from tailored_llama.recipe import Evaluate, Prune, Recipe
 from tailored_llama.results import Majority, Row
 from tailored_llama.stage import Slot
@@ -114,14 +114,16 @@ def wordings(recipe: Recipe, prompts: Mapping[str, str], wording: str) -> dict[s
         stock = load_task(task).stock
         if wording == SAME:
             names[task] = prompts.get(task, stock)
-        elif stock == HARNESS:
-            names[task] = HARNESS
+        elif wording == HARNESS and stock != HARNESS:
+            continue
+        else:
+            names[task] = load_task(task).prompt(wording).name
     return names
 
 
 def prompts_of(recipe: Recipe, made: Made) -> dict[str, str]:
     """The wording that each task was tuned in, chosen once, on the pruned model."""
-    if recipe.tune.prompt != AUTO:
+    if recipe.tune.prompt not in (AUTO, ALL):
         return dict.fromkeys(recipe.tasks, recipe.tune.prompt)
     return {task: chosen_prompt(made.places[tuned(task)]) for task in recipe.tasks}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tailored_llama import world
 from tailored_llama.data import load_task
-from tailored_llama.data.shots import AUTO
+from tailored_llama.data.shots import ALL, AUTO
 from tailored_llama.stages.evaluate.perplexity import window_of
 from tailored_llama.stages.prune.criterion import criterion_named
 from tailored_llama.workflows.disk import bytes_of
@@ -66,7 +66,7 @@ def _tune(step: Step, work: Workload, speed: Speed) -> float:
     if tune.replay:
         windows = tune.shots * tune.replay.share / (1 - tune.replay.share)
         seconds += tune.epochs * windows * tune.replay.length * speed.text.at(share)
-    if tune.prompt == AUTO and step.cuts:
+    if tune.prompt == ALL or (tune.prompt == AUTO and step.cuts):
         ranked = tune.shots * sum(sizes) * speed.score.at(share)
         seconds += ranked if tune.auto == "untuned" else ranked + len(wordings) * seconds
     if work.needs_teacher:
@@ -75,7 +75,7 @@ def _tune(step: Step, work: Workload, speed: Speed) -> float:
         seconds += tune.epochs * read * speed.text.at(share)
         if step.cuts:  # both tunings of a task learn from the same teacher
             written = texts * ENDED * tune.distill.length * speed.write.at(1)
-            seconds += written + (read + tune.shots * row) * speed.score.at(1)
+            seconds += written + (read + work.turns(task) * tune.shots * row) * speed.score.at(1)
     return seconds
 
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from tailored_llama import checkpoint
 from tailored_llama.data import Row, Task, load_task
-from tailored_llama.data.shots import RESERVED, candidates
+from tailored_llama.data.shots import ALL, RESERVED, candidates
 from tailored_llama.recipe import Recipe
 from tailored_llama.scoring import example_length
 from tailored_llama.training.batches import Shot, encode
@@ -69,6 +69,11 @@ class Workload:
                 for name in self._wordings(task)
             ]
         return self._shots[task.name, every]
+
+    def turns(self, task: Task) -> int:
+        """In how many wordings each shot is trained."""
+        tune = self.recipe.tune
+        return min(tune.epochs, len(task.prompts)) if tune.prompt == ALL else 1
 
     def questions_of(self, task: Task, *, tuned: bool) -> list[Shot]:
         """Some training rows as they are scored: all choices, in the first wording that may be chosen."""

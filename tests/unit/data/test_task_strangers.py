@@ -102,7 +102,7 @@ def test_a_prompts_name_is_checked_as_well(tmp_path: Path) -> None:
 
 
 def test_no_prompt_is_called_as_the_choice_of_one(tmp_path: Path) -> None:
-    assert "--prompt auto picks one" in refused(written(tmp_path, TASK.replace("{plain:", "{auto:")))
+    assert "tune.prompt: auto has a meaning" in refused(written(tmp_path, TASK.replace("{plain:", "{auto:")))
 
 
 def test_the_files_own_name_is_no_better(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_every_stage_stands_behind_what_it_reads() -> None:
     assert found["tune-dense-world_piqa"] == ("tune-world_piqa",)
 
 
+def test_an_adapter_of_all_wordings_is_scored_in_the_one_that_is_named() -> None:
+    found = course(tune={"prompt": "all"}, evaluate={"prompt": "cloze"})
+    assert found["evaluate-tuned-cloze-world_boolq"] == ("prune", "tune-world_boolq")
+    assert found["evaluate-dense-cloze"] == (), "no wording is chosen"
+    assert not any("same" in name or "harness" in name for name in found)
+    same = course(tune={"prompt": "all"})
+    assert same["evaluate-dense-same"] == ("tune-world_boolq",), "whose most effective wording it takes"
+    assert same["tune-dense-world_boolq"] == (), "all wordings as well"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -72,6 +72,27 @@ def test_batch_calibration_needs_a_task_with_the_same_answers_in_every_row(tmp_p
         check(load_recipe(recipe | {"tune": {"shots": 4, "prompt": "plain"}}))
 
 
+@pytest.mark.parametrize(
+    ("prompt", "scored", "fits"),
+    [
+        ("all", "cloze", True), ("all", "same", True), ("cloze", "cloze", True), ("paper", "cloze", False),
+        ("auto", "cloze", False), ("all", "rhyme", False),
+    ],
+)  # fmt: skip
+def test_a_run_is_scored_in_a_wording_that_it_tunes_in(prompt: str, scored: str, fits: bool) -> None:
+    recipe = load_recipe(
+        {
+            "model": "world", "tasks": ["world_boolq"], "prune": {"ratio": 0.2, "criterion": "l2"},
+            "tune": {"shots": 4, "prompt": prompt}, "evaluate": {"prompt": scored},
+        }
+    )  # fmt: skip
+    if fits:
+        check(recipe)
+    else:
+        with pytest.raises(RecipeError, match=f"not in '{scored}'; to tune in it"):
+            check(recipe)
+
+
 def test_data_for_a_name_that_the_run_does_not_have_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -183,7 +183,8 @@ def _tuning(shots: ShotsRecord | None) -> str:
     if shots is None:
         return ""
     text = f"## Tuning\n\nLoRA on {len(shots.rows)} examples of {inline(shots.task)}, "
-    text += f"wording {code(shots.prompt)}."
+    names = ", ".join(map(code, shots.wordings))
+    text += f"wordings {names} in turn." if names else f"wording {code(shots.prompt)}."
     if shots.example is not None:
         text += f" One of them, with its answer:\n\n{block(shots.example.context + shots.example.answer)}"
     return text

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tailored_llama.data.shots import ALL
 from tailored_llama.results import Cut, ShotsRecord
 from tailored_llama.strict_json import Json, to_json
 
@@ -52,7 +53,7 @@ def _from_parts(base: str | None, cut: Cut | None, shots: ShotsRecord | None) ->
         made["heal"] = cut.heal
     if shots is not None:
         tasks = [shots.task]
-        made["tune"] = {"shots": len(shots.rows), "prompt": shots.prompt}
+        made["tune"] = {"shots": len(shots.rows), "prompt": ALL if shots.wordings else shots.prompt}
     if not made:
         return {}
     made |= {"seed": seed} if seed is not None else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -128,26 +129,34 @@ class Job:
         chosen = choose(student, tokenizer, self.task, self.settings, seed=self.seed, data=self.data)
         config = checkpoint.open_weights(self.base).config
         vocabulary = embedding_rows(config)
-        shots = encode(tokenizer, chosen.examples, example_length(self.task, config), metric, vocabulary)
+        longest = example_length(self.task, config)
+        rounds = [encode(tokenizer, examples, longest, metric, vocabulary) for examples in chosen.rounds]
         texts: list[Shot] = []
         if self._needs_teacher():
             loaded.clear()  # teacher and student are never in memory at the same time
             with TemporaryDirectory() if cache is None else nullcontext(cache) as place:
+                shots = list(chain.from_iterable(rounds))
                 shots, texts = self._teacher().teach(
                     shots, Path(place), tokenizer, vocabulary, prompts_of(shots), self.working
                 )
-        held = hold_out(shots, [e.gold for e in chosen.examples], self.settings.early_stop, self.seed)
+                taught = iter(shots)
+                rounds = [list(islice(taught, len(examples))) for examples in chosen.rounds]
+        first = chosen.rounds[0]
+        held = hold_out(rounds[0], [e.gold for e in first], self.settings.early_stop, self.seed)
         replay = general_text(self.settings, tokenizer, config, self.seed, self.texts)
         model, dtype = loaded.pop() if loaded else self._model()
-        material = Material([s for s in shots if id(s) not in set(map(id, held))], held, texts, replay)
+        out = set(map(id, held))
+        trained = [place for place, shot in enumerate(rounds[0]) if id(shot) not in out]
+        own, *others = [[shots[place] for place in trained] for shots in rounds]
+        material = Material(own, held, texts, replay, others)
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)  # for the adapters' initial values and dropout
             adapted = attach(model, self.settings.lora)
             history = fit(
                 model, material, self.settings, seed=self.seed, title=f"tune {self.task.name}",
-                name=lambda shot: f"row {chosen.examples[shot.choices[0].question].row + 1}",
+                name=lambda shot: f"row {first[shot.choices[0].question].row + 1}",
             )  # fmt: skip
-        cut = sum(shot.choices[shot.gold].cut for shot in shots)
+        cut = sum(any(shot.choices[shot.gold].cut for shot in same) for same in zip(*rounds, strict=True))
         return Tuned(adapted, dtype, history, chosen.record.model_copy(update={"cut": cut}))
 
     def _needs_teacher(self) -> bool:

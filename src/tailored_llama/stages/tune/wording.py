@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from tailored_llama.data import Example, Row, Task
-from tailored_llama.data.shots import AUTO, Shots, draw_shots
+from tailored_llama.data.shots import ALL, AUTO, Shots, candidates, draw_shots, in_turn
 from tailored_llama.recipe import Tune
 from tailored_llama.results import ShotExample, ShotsRecord
 from tailored_llama.scoring import Ranking, rank_prompts
@@ -19,9 +19,9 @@ from tailored_llama.stages.tune.cross_validation import cross_validate
 
 @dataclass(frozen=True)
 class Chosen:
-    """The shots in the chosen wording, and the content of `shots.json`."""
+    """The shots as each epoch trains them, in turn, and the content of `shots.json`."""
 
-    examples: list[Example]
+    rounds: list[list[Example]]
     record: ShotsRecord
 
 
@@ -34,20 +34,26 @@ def choose(
     seed: int,
     data: Path | str | None,
 ) -> Chosen:
-    """Draw the shots from the train split and choose the prompt: the named one, or with `auto` the most
-    effective on these shots, for which `model` is loaded (and not changed). The scored split is only used to
-    exclude its rows from the shots.
+    """Draw the shots from the train split and choose the prompt: the named one, or with `auto` and `all` the
+    most effective on these shots, for which `model` is loaded (and not changed). With `all` the shots are
+    rendered in every prompt in turn (`in_turn`). The scored split is only used to exclude its rows from the
+    shots.
     """
-    if settings.prompt != AUTO:
-        task.prompt(settings.prompt)  # report a misspelt prompt before rows are loaded
+    candidates(task, settings.prompt)  # report a misspelt prompt before rows are loaded
     drawn = draw_shots(task, settings, seed=seed, data=data)
     ranking: Ranking | None = None
     prompt = settings.prompt
-    if prompt == AUTO:
+    if prompt in (AUTO, ALL):
         ranking = ranked(model(), tokenizer, task, drawn.rows, settings, seed=seed)
         prompt = ranking.wordings[0].prompt
     examples = task.examples(prompt, drawn.rows)
-    return Chosen(examples, _record(task, settings, seed, drawn, prompt, ranking, examples))
+    record = _record(task, settings, seed, drawn, prompt, ranking, examples)
+    if settings.prompt != ALL:
+        return Chosen([examples], record)
+    by_wording = {name: task.examples(name, drawn.rows) for name in task.prompts}
+    rounds = in_turn([e.gold for e in examples], list(task.prompts), seed, settings.epochs)
+    rendered = [[by_wording[name][place] for place, name in enumerate(names)] for names in rounds]
+    return Chosen(rendered, record.model_copy(update={"wordings": list(task.prompts)}))
 
 
 def ranked(
