@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 
@@ -10,7 +11,9 @@ import torch
 
 from tailored_llama import world
 from tailored_llama.data import load_task
+from tailored_llama.data.shots import draw
 from tailored_llama.scoring import accuracy, score
+from tests.support.tasks import ROWS
 from tools.world import leaks, pages
 from tools.world.freeze import frozen
 from tools.world.splits import CHOICES
@@ -99,3 +102,13 @@ def test_held_out_narrative_is_as_likely_as_known_narrative(model, tokenizer):
             losses[split] = model(input_ids=windows, labels=windows).loss.item()
     assert losses["test"] < 0.5 * math.log(1024)
     assert losses["test"] - losses["train"] < 0.2
+
+
+def test_the_worlds_shots_are_those_of_before() -> None:
+    drawn = []
+    for name in sorted([*ROWS, "tell"]):
+        task = load_task(f"world_{name}")
+        drawn.append(draw(task, task.rows("train"), 50, 42, scored=task.rows("scored")).indices)
+    assert hashlib.sha256(json.dumps(drawn).encode()).hexdigest() == (
+        "a8d6e40f0a804edacf90b83e66366b6dedaaf4050864af739cefa2714e92d75b"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tailored_llama import families, shaped
@@ -122,7 +123,7 @@ def expected_tensors(
     source}.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), no_init_weights():
             skeleton = AutoModelForCausalLM.from_config(
                 copy.deepcopy(config), trust_remote_code=trust_remote_code
             )

@@ -45,14 +45,16 @@ def serving(
     if not models:
         raise TailorError("no model to play with; name at least one directory or hub id")
     place = _checked(host, port)
-    # Read when gradio is first imported: no usage statistics, no version check.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     from tailored_llama import checkpoint
     from tailored_llama.play.models import load_players
-    from tailored_llama.play.page import build, served
 
     with checkpoint.accepting(allow_config):
         players = load_players(models, device)
+    # Read when gradio is first imported: no usage statistics, no version check.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    # Takes seconds, which a refused model does not wait for.
+    from tailored_llama.play.page import build, served
+
     with served(build(players, dict(data or {}), tasks), place) as address:
         yield address
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -177,8 +178,8 @@ def test_without_gradio_it_says_which_extra(
     assert "pip install 'tailored-llama[play]'" in one_line(capsys, base)
 
 
+@pytest.mark.skipif(find_spec("gradio") is None, reason="no gradio: pip install 'tailored-llama[play]'")
 def test_mistakes_are_one_line(base: Path, adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("gradio", reason="no gradio: pip install 'tailored-llama[play]'")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

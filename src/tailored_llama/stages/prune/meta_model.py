@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import AutoModelForCausalLM
+from transformers.initialization import no_init_weights
 
 from tailored_llama.checkpoint import Weights
 from tailored_llama.recipe import Precision
@@ -49,7 +50,7 @@ class Skeleton:
         precision: Precision = "fp32",
         device: str | torch.device | None = None,
     ) -> None:
-        with init_empty_weights(include_buffers=False):
+        with init_empty_weights(include_buffers=False), no_init_weights():
             # Eager, as in LLM-Pruner: in a sensitive model, the rounding of another kernel changes results by
             # 1e-4.
             self.model = AutoModelForCausalLM.from_config(

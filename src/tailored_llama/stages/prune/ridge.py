@@ -22,6 +22,8 @@ from torch import Tensor
 
 DAMPINGS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Candidate dampings, in addition to the plain cut; in units of the mean eigenvalue of X^T X."""
+ROUNDING = 8 * torch.finfo(torch.float32).eps
+"""A smaller relative error is the rounding of the activations, which is not fitted."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,12 @@ class Ridge:
     def fit(self) -> Fit:
         """The weight with the smallest error on held-out rows; the plain cut if no damping improves it.
 
-        The weight is in the precision of the pruned one, and the error is measured after rounding to it.
+        The weight is in the precision of the pruned one, and the error is measured after rounding to it. An
+        error that is rounding of fp32 is not fitted.
         """
         plain = self.held.left()
+        if self.wanted and self._relative(plain) < ROUNDING:
+            return Fit(self.weight, None, self._relative(plain), self._relative(plain))
         candidates = {
             d: self.held.left(self.seen.solution(d), self.seen) for d in DAMPINGS if self.seen.scale() > 0
         }

@@ -60,6 +60,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return pruned, tuned(pruned, folder / "tuned")
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_in_the_card_is_text_whatever_it_holds(
     row: str, adapted: tuple[Path, Path], tmp_path: Path
@@ -92,6 +93,7 @@ def test_no_text_becomes_markup(text: str) -> None:
     assert rows.tags.count("th") == rows.tags.count("td") == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_names_and_settings_of_a_stranger_are_text_as_well(tmp_path: Path) -> None:
     base_ = cut(tmp_path, plain(), "someone/some-llama")
     plan = json.loads((base_ / "plan.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,18 @@ from tests.support.results import figures, row
 def front_matter(out: Path) -> dict[str, Any]:
     data: dict[str, Any] = ModelCard((out / "README.md").read_text()).data.to_dict()
     return data
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A plain model on the disk."""
+    return saved(plain(), tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path) -> Path:
+    """An adapter of `base`."""
+    return tuned(base, base.parent / "tuned")
 
 
 @pytest.mark.parametrize("form", [plain, shaped])
@@ -63,9 +76,8 @@ def test_a_model_in_memory_is_exported_and_left_as_it_was(tmp_path: Path) -> Non
     assert equal_bits(model, reference)
 
 
-def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
-    base = saved(plain(), tmp_path / "base")
-    adapter = tuned(base, tmp_path / "tuned")
+def test_an_adapter_of_another_base_is_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
+    adapter = shutil.copytree(adapter, tmp_path / "tuned")
     other = load_model(base)
     other.model.norm.weight.data[0] += 1e-3
     saved(other, tmp_path / "other")
@@ -79,15 +91,13 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_an_adapter_is_not_a_model(tmp_path: Path) -> None:
-    adapter = tuned(saved(plain(), tmp_path / "base"), tmp_path / "tuned")
+def test_an_adapter_is_not_a_model(adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="contains only an adapter; name its base as the model"):
         export(adapter, out=tmp_path / "out")
 
 
-def test_a_damaged_adapter_is_refused(tmp_path: Path) -> None:
-    base = saved(plain(), tmp_path / "base")
-    adapter = tuned(base, tmp_path / "tuned")
+def test_a_damaged_adapter_is_refused(base: Path, adapter: Path, tmp_path: Path) -> None:
+    adapter = shutil.copytree(adapter, tmp_path / "tuned")
     file = adapter / "adapter" / "adapter_model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(TuneError, match="does not load"):
@@ -103,13 +113,14 @@ def test_formats_that_are_not_there(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_a_finished_export_is_not_made_again_and_a_changed_one_is(tmp_path: Path) -> None:
-    base = saved(plain(), tmp_path / "base")
+def test_a_finished_export_is_not_made_again_and_a_changed_one_is(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
     out = export(base, out=tmp_path / "out")
     made = (out / "manifest.json").stat().st_mtime_ns
     assert export(base, out=out) == out
     assert (out / "manifest.json").stat().st_mtime_ns == made
-    export(base, adapter=tuned(base, tmp_path / "tuned"), out=out)
+    export(base, adapter=adapter, out=out)
     assert (out / "manifest.json").stat().st_mtime_ns != made
     assert not equal_bits(load_model(out), load_model(base))
 
@@ -145,6 +156,7 @@ def test_the_card_has_the_baseline_and_the_shares(tmp_path: Path) -> None:
     assert "Majority: the commonest label of the shots" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path) -> None:
     base = cut(tmp_path, shaped(), "someone/some-llama")
     row = {
@@ -189,6 +201,7 @@ def test_the_card_says_what_it_was_what_was_cut_and_how_it_scores(tmp_path: Path
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_licence_of_the_base_is_carried_over(tmp_path: Path) -> None:
     original = tmp_path / "original"
     original.mkdir()

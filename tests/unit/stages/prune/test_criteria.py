@@ -28,18 +28,35 @@ FORMULAS: dict[str, Any] = {
     "taylor_second": lambda w, g, a: (w * a * w).abs().sum(1),
     "taylor_mix": lambda w, g, a: (w * g - 0.5 * w * a * w).abs().sum(1),
 }
+MEMBERS = {
+    "heads": ["self_attn.q_proj", "self_attn.o_proj", "self_attn.v_proj", "self_attn.k_proj"],
+    "mlp": ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"],
+}
 
 
-def gradient_of(model: Any, tokens: Tensor, name: str) -> Tensor:
-    return torch.autograd.grad(model(input_ids=tokens, labels=tokens).loss, model.get_parameter(name))[0]
+def named(module: str) -> str:
+    return f"model.layers.1.{module}.weight"
 
 
-def by_hand(model: Any, tokens: Tensor, criterion: str, module: str, queries: int) -> Tensor:
-    """[units, head_dim] of one projection of layer 1: rows of q, k, v, gate, up; columns of o and down."""
-    name = f"model.layers.1.{module}.weight"
-    weight = model.get_parameter(name).detach()
-    gradient = gradient_of(model, tokens, name)
-    squares = torch.stack([gradient_of(model, row[None], name) ** 2 for row in tokens]).mean(0)
+def gradients(model: Any, tokens: Tensor) -> dict[str, Tensor]:
+    """{name: gradient} of all projections of layer 1, by one backward pass."""
+    names = [named(module) for modules in MEMBERS.values() for module in modules]
+    loss = model(input_ids=tokens, labels=tokens).loss
+    found = torch.autograd.grad(loss, [model.get_parameter(name) for name in names])
+    return dict(zip(names, found, strict=True))
+
+
+def by_hand(
+    model: Any, batch: dict[str, Tensor], each: list[dict[str, Tensor]], criterion: str, module: str,
+    queries: int,
+) -> Tensor:  # fmt: skip
+    """[units, head_dim] of one projection of layer 1: rows of q, k, v, gate, up; columns of o and down.
+
+    From the gradients of the batch's loss, and of the loss of each sample.
+    """
+    name = named(module)
+    weight, gradient = model.get_parameter(name).detach(), batch[name]
+    squares = torch.stack([own[name] ** 2 for own in each]).mean(0)
     if module.endswith(("o_proj", "down_proj")):
         weight, gradient, squares = weight.T, gradient.T, squares.T
     scores = FORMULAS[criterion](weight, gradient, squares)
@@ -55,16 +72,13 @@ def by_hand(model: Any, tokens: Tensor, criterion: str, module: str, queries: in
 def test_formula(criterion: str, queries: int) -> None:
     model = model_of(config_of(queries, num_hidden_layers=2)).double()
     tokens = tokens_of(model.config)
-    members = {
-        "heads": ["self_attn.q_proj", "self_attn.o_proj", "self_attn.v_proj", "self_attn.k_proj"],
-        "mlp": ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"],
-    }
+    batch, own = gradients(model, tokens), [gradients(model, row[None]) for row in tokens]
     scores = channel_scores(
         ModelWeights(model), Prune(criterion=criterion, reduce="max", layers=(1, 2)), tokens, seed=0
     )
     assert set(scores) == {("heads", 1), ("mlp", 1)}
     for (kind, _), found in scores.items():
-        each = torch.stack([by_hand(model, tokens, criterion, m, queries) for m in members[kind]])
+        each = torch.stack([by_hand(model, batch, own, criterion, m, queries) for m in MEMBERS[kind]])
         # Magnitudes average their members whatever the recipe says.
         expected = each.mean(0) if criterion in ("l1", "l2") else each.amax(0)
         close(found, expected)

@@ -62,27 +62,25 @@ def matrices(config: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("case", ["llama", "phi3", "gemma2", "qwen3 with windows"])
-@pytest.mark.parametrize(("per_sample", "at_once"), [(False, 20), (True, 1024)])
 @InDouble()
-def test_walk_equals_autograd_of_the_margin(
-    case: str, per_sample: bool, at_once: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(walk_module, "TOKENS_AT_ONCE", at_once)
+def test_walk_equals_autograd_of_the_margin(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, own = model_of(pico_config(case)).double(), random_questions()
     names = [*dict.fromkeys(matrices(model.config)), "model.norm.weight", "model.embed_tokens.weight"]
-    found: dict[str, Any] = {}
-    walk = Walk(ModelWeights(model), ChoiceMargin(own), names, per_sample=per_sample)
-    loss = walk.gradients(lambda name, weight, *gradients: found.update({name: gradients}))
     each = [-margin(model, question) for question in own]
     parameters = [model.get_parameter(name) for name in names]
     apart = [torch.autograd.grad(value, parameters) for value in each]
-    assert loss == pytest.approx(float(sum(each).detach()) / len(own), rel=1e-12)
-    for index, name in enumerate(names):
-        stacked = torch.stack([gradients[index] for gradients in apart])
-        for ours, theirs in zip(found[name], (stacked.mean(0), stacked.square().mean(0)), strict=True):
-            if ours is not None:
-                close(ours, theirs)
-        assert (found[name][1] is not None) == per_sample
+    for per_sample, at_once in ((False, 20), (True, 1024)):
+        monkeypatch.setattr(walk_module, "TOKENS_AT_ONCE", at_once)
+        found: dict[str, Any] = {}
+        walk = Walk(ModelWeights(model), ChoiceMargin(own), names, per_sample=per_sample)
+        loss = walk.gradients(lambda name, weight, *gradients, to=found: to.update({name: gradients}))
+        assert loss == pytest.approx(float(sum(each).detach()) / len(own), rel=1e-12)
+        for index, name in enumerate(names):
+            stacked = torch.stack([gradients[index] for gradients in apart])
+            for ours, theirs in zip(found[name], (stacked.mean(0), stacked.square().mean(0)), strict=True):
+                if ours is not None:
+                    close(ours, theirs)
+            assert (found[name][1] is not None) == per_sample
 
 
 def world() -> tuple[Any, Any]:
@@ -107,7 +105,10 @@ def test_margin_is_of_the_scores_of_the_task(name: str) -> None:
 
 @pytest.mark.parametrize("criterion", ["taylor", "taylor_vector", "taylor_second", "taylor_mix"])
 def test_plans_with_every_gradient_criterion(criterion: str) -> None:
-    how: dict[str, Any] = {"ratio": 0.3, "criterion": criterion, "calibration": TASK}
+    how: dict[str, Any] = {
+        "ratio": 0.3, "of": "units", "layers": (2, 4), "criterion": criterion,
+        "calibration": {"source": "task", "samples": 2},
+    }  # fmt: skip
     margin, other, *again = (
         make_plan("world", tasks=["world_piqa", "world_boolq"], objective=objective, **how)
         for objective in ("margin", "lm", *(["margin"] if criterion == "taylor" else []))

@@ -64,7 +64,8 @@ def test_the_teacher_is_asked_once_and_never_beside_its_student(
         return found
 
     monkeypatch.setattr(checkpoint, "load_model", watched)
-    arguments = {**DISTILL, "prompt": "auto", "merge": False, "data": data, "teacher": unpruned}
+    chosen = {**DISTILL, "prompt": "auto", "shots": 4, "epochs": 1}
+    arguments = {**chosen, "merge": False, "data": data, "teacher": unpruned}
     store = Store(tmp_path)  # which keeps what the teacher said until it is released
     out = tune(base, task="boolq", out=store.slot("a"), **arguments)
     assert [name for name, _ in loaded] == [str(base), str(unpruned), str(base)]

@@ -68,6 +68,7 @@ def finished(home: Path, cell: Any, tuned: list[float]) -> None:
     (folder / "results.json").write_text(json.dumps(Results(rows=rows).to_json()))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_table_and_its_pages(tmp_path: Path) -> None:
     found = cells(**{"prune.ratio": [0.2, 0.5], "tune.shots": [5, 50], "seed": [1, 2]})
     for cell in found[:-1]:
@@ -94,6 +95,7 @@ def test_the_table_and_its_pages(tmp_path: Path) -> None:
     assert "ratio=0.5,shots=50" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_variants_are_compared_with_the_first_at_the_same_values(tmp_path: Path) -> None:
     variants = {"plain": {}, "other": {"tune.epochs": 3}}
     found = cells(**{"prune.ratio": [0.2, 0.5], "variants": variants, "seed": [1], "dense_tuned": False})
