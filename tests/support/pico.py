@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.initialization import no_init_weights
 
 from tailored_llama.checkpoint import ModelWeights
 from tailored_llama.families import LayerWidths, with_widths
@@ -163,10 +161,8 @@ def model_of(
     """
     torch.manual_seed(seed)
     chosen = {} if attention is None else {"attn_implementation": attention}
-    with nullcontext() if weights == "fresh" else no_init_weights():
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, **chosen).eval()
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, **chosen).eval()
     if weights == "random":
-        model.tie_weights()  # part of the initialisation
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.copy_(torch.randn_like(parameter) * 0.3 + (parameter.ndim == 1))

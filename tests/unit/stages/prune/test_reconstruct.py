@@ -167,8 +167,9 @@ def test_every_family_is_nearer_to_the_whole_model_and_never_farther(case: str, 
     assert changed == {n for n, entry in fitted.record.items() if entry["damping"] is not None}
 
 
-def test_keeping_all_units_leaves_the_model_unchanged() -> None:
-    dense = model_of(config_of())
+@pytest.mark.parametrize("seed", range(4))
+def test_keeping_all_units_leaves_the_model_unchanged(seed: int) -> None:
+    dense = model_of(config_of(), seed)
     everything: Kept = {"heads": {1: [0, 1]}, "mlp": {0: list(range(24))}}
     fitted = Reconstructed(CutWeights(ModelWeights(dense), everything), tokens_of(dense.config))
     model = checkpoint.load_model(fitted)
