@@ -30,7 +30,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer
 from tailored_llama import machine
 from tailored_llama.recipe import Lora, Tune
 from tailored_llama.scoring import Request
-from tailored_llama.training.batches import Material, Shot, epochs
+from tailored_llama.training.batches import Material, Shot
+from tailored_llama.training.epochs import epochs
 from tailored_llama.training.loop import fit
 from tailored_llama.training.lora import MODULES, attach
 

@@ -100,6 +100,8 @@ class HealKeys(TypedDict, total=False):
     learning_rate: float
     warmup: float
     batch_size: int
+    micro_tokens: int
+    activation_checkpointing: bool
     precision: Literal["auto", "fp32", "bf16"]
 
 
@@ -121,6 +123,8 @@ class TuneKeys(TypedDict, total=False):
     learning_rate: float
     warmup: float
     batch_size: int
+    micro_tokens: int
+    activation_checkpointing: bool
     precision: Literal["auto", "fp32", "bf16"]
 
 

@@ -10,6 +10,14 @@ from pydantic import Field, field_validator, model_validator
 from tailored_llama.plugins import LOSSES, known_name, listed
 from tailored_llama.recipe.base import MOST_TOKENS, PROJECTIONS, Name, Place, Projection, Strict, unit
 
+MICRO = (
+    "padded tokens of one forward pass: a step is divided, so that memory does not depend on its size; "
+    "halved when the device runs out of memory"
+)
+CHECKPOINTING = (
+    "recompute the activations of each layer in the backward pass instead of keeping them: more time, a "
+    "fraction of the memory"
+)
 PRECISION = (
     "`fp32`, `bf16`, or `auto`: bf16 where the device computes it natively and, on a CPU, a timed product is "
     "at least 1.3 times as fast, else fp32; never fp16"
@@ -148,6 +156,8 @@ class Tune(Strict):
     learning_rate: float = Field(1.0e-4, gt=0, le=1e38, description="peak learning rate")
     warmup: float = Field(0.1, ge=0, le=1, description=WARMUP)
     batch_size: int = Field(64, ge=1, le=10**6, description="shots of a step", json_schema_extra=unit("rows"))
+    micro_tokens: int = Field(2048, ge=1, le=2**30, description=MICRO, json_schema_extra=unit("tokens"))
+    activation_checkpointing: bool = Field(False, description=CHECKPOINTING)
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=PRECISION)
 
     @property
@@ -234,6 +244,8 @@ class Heal(Strict):
     batch_size: int = Field(
         16, ge=1, le=10**6, description="texts of a step", json_schema_extra=unit("texts")
     )
+    micro_tokens: int = Field(2048, ge=1, le=2**30, description=MICRO, json_schema_extra=unit("tokens"))
+    activation_checkpointing: bool = Field(False, description=CHECKPOINTING)
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description=PRECISION)
 
     @model_validator(mode="after")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from itertools import accumulate, chain, pairwise
@@ -25,9 +24,6 @@ Kind = Literal["shots", "texts", "replay"]
 # Padded tokens of one forward pass: a step of 64 long prompts is split into several, so that memory does not
 # depend on the batch size. Large enough to use a GPU fully with a 7B model.
 MICRO_BATCH_TOKENS = 2048
-# Number of steps whose shots are sorted by length together. With 1 there is much padding; with many, the
-# steps would be the same in every epoch.
-POOL = 4
 
 
 @dataclass(frozen=True)
@@ -95,6 +91,7 @@ class Batch:
     teacher: Distributions | None
     tokens: int
     """Number of input tokens without padding."""
+    shots: tuple[Shot, ...] = ()
     kind: Kind = "shots"
     counts: dict[str, int] = field(default_factory=dict)
     """Number of `answer` tokens (of correct choices), `questions` and `reads`."""
@@ -203,6 +200,7 @@ def collate(shots: Sequence[Shot], kind: Kind = "shots", *, branching: bool = Fa
         weight=torch.tensor([weight for shot in shots for weight in shot.weights]),
         teacher=_concatenated([shot.teacher for shot in shots if shot.teacher is not None]),
         tokens=sum(len(row.ids) for row in rows),
+        shots=tuple(shots),
         kind=kind,
         counts={"answer": int(lengths[gold].sum()), "questions": len(shots), "reads": len(reads)},
     )
@@ -223,60 +221,13 @@ def _concatenated(parts: Sequence[Distributions]) -> Distributions | None:
     return Distributions(torch.cat([part.logprobs for part in parts]), torch.cat(tokens) if tokens else None)
 
 
-def epochs(
-    material: Material, batch_size: int, count: int, seed: int, *, share: float = 0.0, branching: bool = False
-) -> Iterator[list[list[Batch]]]:
-    """Yield for each of `count` epochs its steps, as lists of micro-batches. Every epoch contains every shot
-    and every text once, in a new seeded order; its last step may be smaller. `share` of a step's sequences
-    are windows of `replay`, drawn in rotation.
+def micro_batches(
+    shots: Sequence[Shot], kind: Kind = "shots", *, branching: bool = False, limit: int | None = None
+) -> list[Batch]:
+    """Shots sorted by length, in as few padded batches of at most `limit` tokens (by default
+    MICRO_BATCH_TOKENS) as possible; a longer shot forms its own batch.
     """
-    generator = random.Random(seed)
-    replayed = _endless(material.replay, generator)
-    rounds = [material.shots, *material.rounds]
-    for number in range(count):
-        steps = _steps(rounds[number % len(rounds)], batch_size, generator)
-        texts = list(material.texts)
-        generator.shuffle(texts)
-        bounds = [round(i * len(texts) / len(steps)) for i in range(len(steps) + 1)]
-        yield [
-            micro_batches(step, branching=branching)
-            + micro_batches(texts[start:end], "texts")
-            + micro_batches([next(replayed) for _ in range(_replay_count(len(step), share))], "replay")
-            for step, (start, end) in zip(steps, pairwise(bounds), strict=True)
-        ]
-
-
-def _replay_count(shots: int, share: float) -> int:
-    """Number of windows that make up `share` of a step with this number of shots."""
-    return max(1, round(shots * share / (1 - share))) if share else 0
-
-
-def _endless(pool: Sequence[Shot], generator: random.Random) -> Iterator[Shot]:
-    while pool:
-        order = list(pool)
-        generator.shuffle(order)
-        yield from order
-
-
-def _length(shot: Shot) -> int:
-    return max(len(choice.ids) for choice in shot.choices)
-
-
-def _steps(shots: Sequence[Shot], batch_size: int, generator: random.Random) -> list[list[Shot]]:
-    order = list(shots)
-    generator.shuffle(order)
-    steps = []
-    for start in range(0, len(order), POOL * batch_size):
-        pool = sorted(order[start : start + POOL * batch_size], key=_length)
-        steps += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
-    generator.shuffle(steps)
-    return steps
-
-
-def micro_batches(shots: Sequence[Shot], kind: Kind = "shots", *, branching: bool = False) -> list[Batch]:
-    """Shots sorted by length, in as few padded batches of at most MICRO_BATCH_TOKENS as possible; a longer
-    shot forms its own batch.
-    """
+    limit = MICRO_BATCH_TOKENS if limit is None else limit
     sized = [(rows_of(shot.choices, branching), shot) for shot in shots]
     ordered = sorted(sized, key=lambda entry: max(len(row.ids) for row in entry[0]))
     groups: list[list[Shot]] = []
@@ -284,7 +235,7 @@ def micro_batches(shots: Sequence[Shot], kind: Kind = "shots", *, branching: boo
     for rows, shot in ordered:
         # Sorted, so this shot's longest row is the longest of its group so far.
         width = max(len(row.ids) for row in rows)
-        if not groups or (count + len(rows)) * width > MICRO_BATCH_TOKENS:
+        if not groups or (count + len(rows)) * width > limit:
             groups.append([])
             count = 0
         groups[-1].append(shot)

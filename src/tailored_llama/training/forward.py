@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from tailored_llama.training.batches import Batch
+from tailored_llama.training.cpu_kernels.dropout import masks_of
 from tailored_llama.training.precision import Precision, autocast
 
 TOKENWISE = ("self_attn.q_proj", "self_attn.o_proj", "mlp")
@@ -49,6 +52,35 @@ def reads_only(model: PreTrainedModel, places: Int[Tensor, " places"], tokens: i
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def recomputed(model: PreTrainedModel, enabled: bool) -> Iterator[None]:
+    """Inside the block, if `enabled`, a decoder layer keeps only its input for the backward pass, in which it
+    is computed again with the same dropout (activation checkpointing: Chen et al. 2016). The last layer keeps
+    its activations: they are needed first, when there is most room.
+    """
+    layers = list(model.get_decoder().layers)[:-1] if enabled else []
+    masks = masks_of(model)  # torch's own generators are set back by `checkpoint`
+
+    def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        return nullcontext(), _all([drawn.again() for drawn in masks])
+
+    for layer in layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, context_fn=contexts)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward  # the method of the class again
+
+
+@contextmanager
+def _all(contexts: Sequence[AbstractContextManager[Any]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        yield
 
 
 def _tokenwise(model: PreTrainedModel) -> list[nn.Module]:

@@ -20,10 +20,12 @@ from tailored_llama.progress import track
 from tailored_llama.recipe import Tune
 from tailored_llama.results import TrainingStep
 from tailored_llama.scoring import can_branch, not_finite
-from tailored_llama.training.batches import Batch, Kind, Material, Shot, collate, epochs, micro_batches
+from tailored_llama.training.batches import Batch, Kind, Material, Shot, collate, micro_batches
 from tailored_llama.training.cpu_kernels.lora_product import fused
-from tailored_llama.training.forward import logprobs
+from tailored_llama.training.epochs import epochs
+from tailored_llama.training.forward import logprobs, recomputed
 from tailored_llama.training.loss import Loss, loss_named
+from tailored_llama.training.micro_batching import MicroBatching
 from tailored_llama.training.precision import Precision, choose_precision
 
 logger = logging.getLogger(__name__)
@@ -106,11 +108,12 @@ def fit(
     held = micro_batches(material.held, branching=branching)
     best = Best(settings.early_stop.patience) if settings.early_stop and held else None
     history: list[TrainingStep] = []
+    micro = MicroBatching(settings.micro_tokens, branching)
     watch, started = Watch(math.log(model.config.vocab_size), title.split(maxsplit=1)[0]), time.perf_counter()
     model.train()
-    with fused(model):
+    with fused(model), recomputed(model, settings.activation_checkpointing):
         for number, epoch, step in track(numbered(plan), title, total):
-            parts = accumulate(model, step, terms, precision)
+            parts = micro.run(model, step, lambda batches: accumulate(model, batches, terms, precision))
             loss = weighted(terms, parts)
             if number == 1 and not math.isfinite(loss):
                 raise _untrained(model, material, precision, title, name)
@@ -129,13 +132,14 @@ def fit(
             )  # fmt: skip
             history.append(record)
             if best and number % in_epoch == 0:
-                held_out = evaluated(model, held, terms, precision)
+                held_out = micro.run(model, held, lambda held: evaluated(model, held, terms, precision))
                 watch.look(held_out, number)
                 history[-1] = record.model_copy(update={"held_out": held_out})
                 if best.over(held_out, parameters):
                     break
         if not best:  # the model after the last step has not been checked yet
-            watch.look(evaluated(model, step, terms, precision), number)
+            last = micro.run(model, step, lambda step: evaluated(model, step, terms, precision))
+            watch.look(last, number)
     if best:
         best.restore(parameters)
     model.eval()

@@ -17,8 +17,9 @@ from tailored_llama.recipe import Lora, Tune
 from tailored_llama.training import batches as data
 from tailored_llama.training import forward, precision
 from tailored_llama.training import loop as trainer
-from tailored_llama.training.batches import Material, collate, epochs, micro_batches
+from tailored_llama.training.batches import Material, collate, micro_batches
 from tailored_llama.training.cpu_kernels.dropout import Masks, QuickDropout
+from tailored_llama.training.epochs import epochs
 from tailored_llama.training.lora import attach
 from tests.support.pico import fresh
 from tests.support.shots import VOCAB, only, shots_of

@@ -280,7 +280,10 @@ class _Job:
         return prompts
 
     def _training(self) -> Tune:
-        keys = ("epochs", "learning_rate", "warmup", "batch_size", "precision")
+        keys = (
+            "epochs", "learning_rate", "warmup", "batch_size", "micro_tokens", "activation_checkpointing",
+            "precision",
+        )  # fmt: skip
         return Tune(loss="distill", **{key: getattr(self.settings, key) for key in keys})
 
     def _rows(self) -> dict[str, str]:

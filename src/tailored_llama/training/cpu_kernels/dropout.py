@@ -9,7 +9,10 @@ and up) share a mask.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,6 +70,23 @@ class Masks:
         # Create numbers directly: boolean masks and selection take twice as long.
         return torch.ge(level, round(self.p * LEVELS) - LEVELS // 2, out=torch.empty(shape, dtype=dtype))
 
+    def again(self) -> AbstractContextManager[None]:
+        """A context, to be entered later, that draws the masks which are drawn from here on once more."""
+        state = None if self._stream is None else self._stream.state
+        return self._from(state)
+
+    @contextmanager
+    def _from(self, state: Any) -> Iterator[None]:
+        before = self._stream, self._last
+        self._stream, self._last = None, None
+        if state is not None:
+            self._stream = np.random.SFC64()
+            self._stream.state = state
+        try:
+            yield
+        finally:
+            self._stream, self._last = before
+
 
 class QuickDropout(nn.Module):
     """`nn.Dropout` for the CPU: zeroes a share p of the elements, scales the others by 1 / (1 - p)."""
@@ -82,6 +102,11 @@ class QuickDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.masks.p}"
+
+
+def masks_of(model: nn.Module) -> list[Masks]:
+    """The generators of the dropout of `model`, each once."""
+    return list({id(m.masks): m.masks for m in model.modules() if isinstance(m, QuickDropout)}.values())
 
 
 def quicken_dropout(model: nn.Module, p: float) -> None:

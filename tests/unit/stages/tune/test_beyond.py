@@ -23,7 +23,8 @@ from tailored_llama.stages.tune import chosen_prompt
 from tailored_llama.stages.tune import stage as job
 from tailored_llama.training import loop as trainer
 from tailored_llama.training import teacher
-from tailored_llama.training.batches import Material, epochs, windows
+from tailored_llama.training.batches import Material, windows
+from tailored_llama.training.epochs import epochs
 from tailored_llama.training.lora import attach
 from tailored_llama.training.replay import hold_out
 from tests.support.pico import fresh
@@ -60,7 +61,7 @@ def test_the_teacher_is_asked_once_and_never_beside_its_student(
         gc.collect()  # of what is new: pytest's conftest has frozen what was imported
         assert not [name for name, reference in loaded if reference() is not None]
         found = load(model, **more)
-        loaded.append((str(model), weakref.ref(found)))
+        loaded.append((str(getattr(model, "directory", model)), weakref.ref(found)))
         return found
 
     monkeypatch.setattr(checkpoint, "load_model", watched)
