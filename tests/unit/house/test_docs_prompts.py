@@ -27,7 +27,7 @@ def test_every_key_of_a_task_and_a_prompt_is_explained() -> None:
 
 
 def test_metrics_are_those_of_the_tasks() -> None:
-    table = PAGE.split("which metric is the main one", 1)[1]
+    table = PAGE.split("and their main metrics", 1)[1]
     output = {
         name: metric
         for names, metric in re.findall(r"^\| (`.*?`) \| (\w+) \|", table, re.M)
