@@ -59,7 +59,7 @@ def main() -> None:
             maker.start()
             maker.join()
             seconds, most = peak([
-                "-m", "tailored_llama.cli", "export", str(model), "--adapter", str(adapter),
+                "-m", "tailored_llama", "export", str(model), "--adapter", str(adapter),
                 "--base-unchecked", "--out", str(Path(temporary) / f"{size}-merged"),
             ])  # fmt: skip
             hidden = SHAPES[size][0]

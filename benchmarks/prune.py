@@ -36,7 +36,7 @@ def run(model: Path, layers: int, criterion: str, out: Path) -> tuple[float, flo
     """(seconds, peak resident GB) of one pruning."""
     tokens = model.with_suffix(".safetensors")
     arguments = [
-        sys.executable, "-m", "tailored_llama.cli", "prune", str(model), "--out", str(out), "--ratio", "0.25",
+        sys.executable, "-m", "tailored_llama", "prune", str(model), "--out", str(out), "--ratio", "0.25",
         "--criterion", criterion, "--layers", f"4:{layers - 2}", "--set", "prune.of=units",
         "--set", f"prune.calibration={{source: {tokens}, samples: 10, length: 64}}",
     ]  # fmt: skip

@@ -63,7 +63,7 @@ def _disturb(
 def _at_the_start(bench: Bench, dice: random.Random, folder: Path) -> Outcome:
     """Ctrl-C while Python and the libraries are still loading: one line or none, and nothing written."""
     bench.inputs(folder)
-    command = [sys.executable, "-m", "tailored_llama.cli", *JOBS["run"].arguments]
+    command = [sys.executable, "-m", "tailored_llama", *JOBS["run"].arguments]
     with nothing_lost(folder, outputs=()):
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -20,7 +20,7 @@ def address(browser: Any) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tailored_llama.cli", "play", "world", "world", "--port", str(port)]
+    command = [sys.executable, "-m", "tailored_llama", "play", "world", "world", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     yield server.stdout.readline().split()[0]

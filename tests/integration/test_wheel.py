@@ -29,7 +29,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tailor(installed: Path, cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "tailored_llama.cli", *arguments],
+        [sys.executable, "-m", "tailored_llama", *arguments],
         cwd=cwd, env={**os.environ, "PYTHONPATH": str(installed)},
         text=True, capture_output=True, check=False,
     )  # fmt: skip

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 def tailor(*arguments: str) -> int:
     """Run `tailor` with `arguments` in a child process; returns its exit code."""
     try:
-        return subprocess.call([sys.executable, "-m", "tailored_llama.cli", *arguments])
+        return subprocess.call([sys.executable, "-m", "tailored_llama", *arguments])
     except KeyboardInterrupt:  # the process has reported it
         return 130
 

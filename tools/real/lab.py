@@ -93,7 +93,7 @@ def run(recipe: str, cells: Sequence[Cell], work: Path, options: Sequence[str]) 
             f"sweep={json.dumps(sweep)}",
             *options,
         ]
-        code = subprocess.call([sys.executable, "-m", "tailored_llama.cli", *command])
+        code = subprocess.call([sys.executable, "-m", "tailored_llama", *command])
         harvest(recipe, work)
         if code:
             return code

@@ -117,7 +117,7 @@ def test_light_modules_do_not_import_torch() -> None:
 def test_help_does_not_wait_for_the_heavy_libraries() -> None:
     # Not a benchmark: torch and transformers alone take several times this.
     before = os.times()
-    subprocess.run([sys.executable, "-m", "tailored_llama.cli", "--help"], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "tailored_llama", "--help"], check=True, capture_output=True)
     after = os.times()
     seconds = after.children_user + after.children_system - before.children_user - before.children_system
     assert seconds < 3, "seconds of the processor, whatever else the machine does"
