@@ -32,6 +32,7 @@ FLOORS = [
     {"workflows", "profiling"},
     {"play"},
     {"cli"},
+    {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
