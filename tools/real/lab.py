@@ -1,6 +1,7 @@
 """The lab on a real LLaMA: run the missing cells, store their figures, and render the page.
 
     python -m tools.real.lab --model DIR [--data DIR] [--only lab-real-cut] [--cells NAME,NAME]   # runs
+    python -m tools.real.lab --run runs/real/smollm2-20                  # stores the figures of a single run
     python -m tools.real.lab                                                                      # renders
 
 Every finished cell of the recipes `lab-real-*` has a small file in docs/lab/data/real/RECIPE/. Cells without
@@ -13,15 +14,15 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tailored_llama import checkpoint
-from tailored_llama.recipe import bundled_recipes, load_recipe
+from tailored_llama.recipe import Recipe, bundled_recipes, load_recipe
 from tailored_llama.results import Row, read_results
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
-from tools.real.page import render
+from tools.real.page import RUNS, render
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs" / "lab" / "data" / "real"
@@ -49,16 +50,26 @@ def harvest(recipe: str, work: Path) -> None:
     for cell in missing(recipe):
         path = work / recipe / "cells" / cell.name / "results.json"
         if path.is_file():
-            results = read_results(path, checkpoint.read_json(path))
-            kept = {
-                "recipe": recipe, "cell": cell.name, "seed": cell.seed, "chosen": cell.chosen,
-                "rows": [small(row) for row in results.rows], "versions": results.versions,
-            }  # fmt: skip
-            if results.majority:
-                kept["majority"] = {name: entry.main for name, entry in results.majority.tasks.items()}
-            target = FIGURES / recipe / f"{cell.name}.json"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+            about = {"recipe": recipe, "cell": cell.name, "seed": cell.seed, "chosen": cell.chosen}
+            store(path, about, FIGURES / recipe / f"{cell.name}.json")
+
+
+def harvest_run(directory: Path) -> None:
+    """Store the figures of one finished run of a recipe without a sweep."""
+    path = directory / "results.json"
+    own = Recipe.model_validate(read_results(path, checkpoint.read_json(path)).recipe)
+    about = {"recipe": directory.name, "seed": own.seed, "limit": own.evaluate.limit}
+    store(path, about, FIGURES / RUNS / f"{directory.name}-{own.seed}.json")
+
+
+def store(path: Path, about: Mapping[str, Any], target: Path) -> None:
+    """Write the part of the results in `path` that the page needs."""
+    results = read_results(path, checkpoint.read_json(path))
+    kept = {**about, "rows": [small(row) for row in results.rows], "versions": results.versions}
+    if results.majority:
+        kept["majority"] = {name: entry.main for name, entry in results.majority.tasks.items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def small(row: Row) -> dict[str, Any]:
@@ -111,7 +122,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cells", default="", metavar="VARIANT,VARIANT")
     parser.add_argument("--ratio", type=float, help="only cells of this ratio")
     parser.add_argument("--work", type=Path, default=Path("runs/lab-real"), metavar="DIR")
+    parser.add_argument("--run", type=Path, action="append", default=[], metavar="DIR")
     chosen = parser.parse_args(arguments)
+    for directory in chosen.run:
+        harvest_run(directory)
     wanted = [name for name in lab_recipes() if not chosen.only or name in chosen.only.split(",")]
     code = 0
     for recipe in wanted:

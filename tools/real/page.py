@@ -13,6 +13,8 @@ from tailored_llama.workflows.sweep.cells import Cell
 
 TEMPLATE = Path(__file__).with_name("page.md.jinja")
 FIRST_LOOK = "first-look.json"
+RUNS = "runs"
+WORDINGS = {"same": "in the tuned wording", "harness": "in lm_eval's wording"}
 DASH = "\N{EN DASH}"
 Kept = dict[str, Any]
 
@@ -30,6 +32,7 @@ def render(figures: Path, missing: Mapping[str, Sequence[Cell]]) -> str:
         whole={
             share: whole_table(cells["lab-real-whole"], ratio) for share, ratio in ((20, 0.2), (39, 0.39))
         },
+        runs=[run_section(run) for run in kept(figures / RUNS)],
         first=first,
         first_cuts=first_cut_table(first["cuts"]),
         first_heals=first_heal_table(first["heals"]),
@@ -133,6 +136,45 @@ def whole_table(cells: Sequence[Kept], ratio: float) -> str:
     return table([*columns, "perplexity, times dense"], rows)
 
 
+def run_section(run: Kept) -> str:
+    """One run of a recipe: a table for each wording, and accuracies by task."""
+    text = [
+        f"### One run of `{run['recipe']}`, seed {run['seed']}, first {run['limit']} rows of each task\n\n"
+    ]
+    for wording, name in WORDINGS.items():
+        own = {**run, "rows": [row for row in run["rows"] if row["prompt"] == wording]}
+        if own["rows"]:
+            text.append(f"{name[0].upper()}{name[1:]}:\n\n{run_table(own)}\n")
+    by_task = [row for row in run["rows"] if row["prompt"] == "same" and row["task_tuned"] is None]
+    tasks = list(by_task[0]["tasks"])
+    rows = [
+        [row["stage"].replace("_", ", "), *(f"{100 * row['tasks'][task]['main']:.1f}" for task in tasks)]
+        for row in by_task
+    ]
+    if "majority" in run:
+        rows.append(["majority", *(f"{100 * run['majority'][task]:.1f}" for task in tasks)])
+    rows.append(["chance", *(f"{100 * by_task[0]['tasks'][task]['chance']:.1f}" for task in tasks)])
+    return "".join([*text, table(["by task, in the tuned wording", *tasks], rows)])
+
+
+def run_table(run: Kept) -> str:
+    """The rows of a run in one wording, in percent of the unpruned model."""
+    names = list(dict.fromkeys(row["stage"] for row in run["rows"]))
+    rows = [
+        [name.replace("_", ", "), *map(spread, ([value] for value in compared(run, name).values()))]
+        for name in names
+    ]
+    dropped = ", ".join(below_chance(run))
+    return table(
+        [
+            "row", "mean", "of dense", "above chance", "above chance, of dense, tuned",
+            f"of dense, without {dropped}" if dropped else "of dense, dense above chance",
+            "perplexity, times dense",
+        ],
+        rows,
+    )  # fmt: skip
+
+
 def below_chance(cell: Kept) -> list[str]:
     """The tasks on which the unpruned model is below chance."""
     dense = next(row for row in cell["rows"] if row["stage"] == "dense")
@@ -151,7 +193,9 @@ def compared(cell: Kept, name: str) -> dict[str, float | None]:
         return float(sum(values) / len(values))
 
     def above(other: Kept | None) -> float | None:
-        return 100 * (own["mean"] - own["chance"]) / (other["mean"] - other["chance"]) if other else None
+        if other is None or other["mean"] <= other["chance"]:
+            return None
+        return float(100 * (own["mean"] - own["chance"]) / (other["mean"] - other["chance"]))
 
     texts = own["perplexity"]
     ratios = [texts[text]["perplexity"] / dense["perplexity"][text]["perplexity"] for text in texts]

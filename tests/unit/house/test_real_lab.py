@@ -128,3 +128,24 @@ def test_whole_runs_are_compared_with_dense_and_dense_tuned_above_chance() -> No
     assert "| recipe: majority | 2 | 56.00 ± 0.00 |" in "\n".join(lines)
     assert "of dense, without boolq |" in "\n".join(lines)
     assert "No cell" in whole_table([], 0.39)
+
+
+def test_a_single_run_is_on_the_page_in_both_wordings(figures: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "smollm2-20"
+    directory.mkdir()
+    rows = []
+    for wording, dense, tuned in (("same", 0.5, 0.45), ("harness", 0.25, 0.3)):
+        for stage, value in (("dense", dense), ("dense_tuned", 0.6), ("tuned", tuned)):
+            own = {**row(stage, 0.1), "prompt": wording, "mean": value}
+            own["tasks"] = {"piqa": {**own["tasks"]["piqa"], "main": value}}
+            rows.append(own)
+    recipe = load_recipe("smollm2-20", [("seed", 7), ("evaluate.limit", 150)]).model_dump(mode="json")
+    document = {"schema": 2, "rows": rows, "recipe": recipe, "versions": {"torch": "2"}}
+    (directory / "results.json").write_text(json.dumps(document))
+    assert lab.main(["--run", str(directory)]) == 0
+    page = lab.PAGE.read_text(encoding="utf-8")
+    assert "One run of `smollm2-20`, seed 7, first 150 rows" in page
+    # In the tuned wording 0.45 of 0.5; above chance 0.2 of 0.25, and of 0.35.
+    assert "| tuned | 45.00 | 90.00 | 80.00 | 57.14 |" in page
+    assert "| tuned | 30.00 | 120.00 | \N{EN DASH} |" in page, "the unpruned model is at chance"
+    assert "| tuned | 45.0 |" in page, "by task"
