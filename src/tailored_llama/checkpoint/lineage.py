@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from pydantic import JsonValue
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -146,7 +147,10 @@ def local_config(model: str | Path | None) -> PreTrainedConfig | None:
     if model is None:
         return None
     if model != "world" and not Path(model).is_dir():
-        cached = try_to_load_from_cache(str(model), "config.json")
+        try:
+            cached = try_to_load_from_cache(str(model), "config.json")
+        except HFValidationError:  # a path that does not exist any more: version 0.1 recorded whole paths
+            return None
         if not isinstance(cached, str):
             return None
         model = Path(cached).parent

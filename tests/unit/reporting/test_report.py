@@ -228,6 +228,21 @@ def test_baseline_and_shares_are_on_the_page(run: Path, tmp_path: Path) -> None:
     assert "* Without tasks on which the dense model is below chance: boolq." in text
 
 
+def test_a_run_of_version_0_1_whose_model_is_gone_has_a_page(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It recorded the whole path of the model, and no number of the file's version."""
+    content = results().to_json()
+    del content["schema"]
+    (run / "results.json").write_text(json.dumps(content))
+    source = {"model": str(tmp_path / "gone" / "model"), "digest": "0" * 64}
+    (run / "prune" / "plan.json").write_text(json.dumps({"source": source, "kept": {}}))
+    with caplog.at_level("INFO"):
+        text = text_of(report([run], tmp_path / "page.html").read_text())
+    assert "was written by version 0.1" in caplog.text
+    assert "task chance dense" in text, "it has no baseline"
+
+
 @pytest.fixture
 def calibrated() -> Results:
     """`baselined` with batch calibration on boolq."""
