@@ -10,7 +10,7 @@ import typer
 
 from tailored_llama.errors import RecipeError, shown
 from tailored_llama.machine import check_device
-from tailored_llama.recipe import Recipe, load_recipe, parse_value
+from tailored_llama.recipe import MOST_TOKENS, Recipe, load_recipe, parse_value
 from tailored_llama.recipe.local_data import places_in
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A local directory, a hub id, or `world`.")]
@@ -43,6 +43,11 @@ Device = Annotated[
     str | None,
     typer.Option("--device", help="auto (the first GPU if there is one), cpu, cuda, cuda:N or mps."),
 ]
+PromptLength = Annotated[
+    int,
+    typer.Option("--length", min=1, max=MOST_TOKENS, help="Number of prompt tokens, also for MACs."),
+]
+NewTokens = Annotated[int, typer.Option("--new", min=2, max=MOST_TOKENS, help="Number of generated tokens.")]
 Tasks = Annotated[
     str | None, typer.Option("--tasks", metavar="A,B", help="Names or YAML paths, separated by commas.")
 ]

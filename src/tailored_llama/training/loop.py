@@ -27,6 +27,7 @@ from tailored_llama.training.forward import logprobs, recomputed
 from tailored_llama.training.loss import Loss, loss_named
 from tailored_llama.training.micro_batching import MicroBatching
 from tailored_llama.training.precision import Precision, choose_precision
+from tailored_llama.training.rate import warn_of_rate
 
 logger = logging.getLogger(__name__)
 MAX_NORM = 1.0  # of all adapter gradients together
@@ -92,6 +93,7 @@ def fit(
     gradient is no longer finite, or the loss explodes (see Watch); NotFiniteError, with the `name` of the
     first such example, if the loss is not finite before the first step.
     """
+    warn_of_rate(title.split(maxsplit=1)[0], settings.learning_rate)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
     in_epoch = math.ceil(len(material.shots) / settings.batch_size)

@@ -20,6 +20,7 @@ from tailored_llama.stages.evaluate.questions import check_split
 from tailored_llama.stages.export import format_named
 from tailored_llama.stages.prune import check_request
 from tailored_llama.training.loss import metric_of
+from tailored_llama.training.rate import warn_of_rate
 from tailored_llama.training.replay import held_count
 from tailored_llama.workflows.steps import DENSE, HARNESS, SAME, cuts_of, has_labels, wordings
 
@@ -36,6 +37,9 @@ def check(recipe: Recipe) -> None:
     if recipe.evaluate.prompt not in (SAME, HARNESS):
         _check_wording(recipe)
     check_device(recipe.device)
+    warn_of_rate("tune", recipe.tune.learning_rate)
+    if recipe.heal:
+        warn_of_rate("heal", recipe.heal.learning_rate)
     check_source(recipe.prune.calibration.source)
     if recipe.heal and recipe.heal.text:
         check_source(recipe.heal.text.source, "heal.text.source")

@@ -85,6 +85,8 @@ def test_settings_that_make_no_sense(tmp_path: Path, capsys: pytest.CaptureFixtu
     model = str(saved(plain(), tmp_path / "model"))
     for arguments, message in (
         ([model, "--backend", "onnx"], "unknown backend 'onnx'; known: transformers, llama.cpp"),
+        ([model, "--length", "1000000000"], "--length': Input should be less than or equal to 16777216"),
+        ([model, "--new", "1000000000"], "--new': Input should be less than or equal to 16777216"),
         ([model, "--batch", "one"], "--batch 'one': write whole numbers"),
         ([model, "--batch", "0"], "must be at least 1"),
         ([model, "nowhere/at-all-x"], "nowhere"),

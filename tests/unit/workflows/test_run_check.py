@@ -93,6 +93,16 @@ def test_a_run_is_scored_in_a_wording_that_it_tunes_in(prompt: str, scored: str,
             check(recipe)
 
 
+def test_a_learning_rate_above_one_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = {
+        "model": "world", "tasks": [task_in(tmp_path, "plain")], "prune": {"ratio": 0.2, "criterion": "l2"},
+        "tune": {"shots": 4, "learning_rate": 1.0}, "heal": {"learning_rate": 30},
+    }  # fmt: skip
+    check(load_recipe(recipe))
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("heal.learning_rate: 30 is above 1")
+
+
 def test_data_for_a_name_that_the_run_does_not_have_is_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
