@@ -39,7 +39,7 @@ docs: install
 	$(BIN)/python -m tailored_llama.results > docs/reference/results.schema.json
 	$(BIN)/python -m tailored_llama.recipe.reference docs/reference/recipe.md
 	$(BIN)/python -m tools.python_page > docs/reference/python.md
-	$(BIN)/python -m tools.plugin_tables docs/reference/criteria.md docs/guide/plugins.md
+	$(BIN)/python -m tools.plugin_tables docs/reference/criteria.md docs/reference/families.md docs/guide/plugins.md
 
 # The wheel in an environment of its own; tools/wheel_smoke.sh says what is checked.
 wheel-smoke:

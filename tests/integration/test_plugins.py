@@ -218,5 +218,5 @@ def test_errors_are_one_line(tailor: Run, mine: Path, model: Path, tmp_path: Pat
 
 def test_a_family_needs_its_plugin(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["prune", str(model), "--out", str(tmp_path / "out")]) == 2
-    assert "'cwm'; known: gemma2" in capsys.readouterr().err
+    assert "architecture 'cwm'; the nearest is ministral" in capsys.readouterr().err
     assert isinstance(AutoModelForCausalLM.from_pretrained(model), torch.nn.Module)

@@ -197,7 +197,7 @@ def test_the_page_has_an_example_of_each_kind() -> None:
     assert [path.split("/")[0] for path in FILES] == [kind.folder for kind in KINDS]
 
 
-@pytest.mark.parametrize("name", ["reference/criteria.md", "guide/plugins.md"])
+@pytest.mark.parametrize("name", ["reference/criteria.md", "reference/families.md", "guide/plugins.md"])
 def test_the_tables_of_the_docs_are_fresh(name: str) -> None:
     page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     assert "<!-- table: " in page

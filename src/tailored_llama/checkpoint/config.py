@@ -93,6 +93,7 @@ def _check_in_memory(config: PreTrainedConfig, allow_config: Sequence[str], wher
 
 def _check(content: Mapping[str, Any], allow_config: Sequence[str], where: str) -> list[str]:
     """The accepted unknown attributes in `content`; FamilyError if there are others."""
+    families.check_known(content, where)
     allow = {*allow_config, *accepted_now(), *remembered(content, where)}
     families.check_config(content, [*allow, TOKENIZER_KEY, ALLOWED_KEY], where=where)
     return sorted(allow & families.unknown_attributes(content).keys())

@@ -86,10 +86,14 @@ def promptsrank(
 
 
 def families(as_json: opt.Json = False) -> None:
-    """List the architectures that can be pruned, and their units."""
-    from tailored_llama.families import describe
+    """List the architectures that can be pruned: their units, their form in llama.cpp, import from GGUF."""
+    from tailored_llama.families import describe, family_named, llama_cpp
 
-    rows = [_row(FAMILIES, name, units=list(units)) for name, units in describe().items()]
+    rows = []
+    for name, units in describe().items():
+        table = family_named(name)
+        read = "yes" if table.gguf_import else "no"
+        rows.append(_row(FAMILIES, name, units=list(units), gguf=llama_cpp(table), gguf_import=read))
     show_list("families", rows, as_json)
 
 

@@ -7,6 +7,7 @@ in member order, the config attributes it reads, and what its stock class accept
 from tailored_llama.families.attributes import check_config, unknown_attributes
 from tailored_llama.families.dimensions import head_dim, widths
 from tailored_llama.families.groups import check_kinds, groups, in_layer, layer_of, rescaling
+from tailored_llama.families.nearest import check_known
 from tailored_llama.families.ranges import as_floats
 from tailored_llama.families.reshape import with_widths
 from tailored_llama.families.sizes import Sizes, mac_count, mac_sizes, parameter_count, parameter_sizes
@@ -22,6 +23,7 @@ from tailored_llama.families.table import (
     describe,
     family_named,
     family_names,
+    llama_cpp,
     projections,
 )
 
@@ -38,6 +40,7 @@ __all__ = [
     "as_floats",
     "check_config",
     "check_kinds",
+    "check_known",
     "describe",
     "family_named",
     "family_names",
@@ -45,6 +48,7 @@ __all__ = [
     "head_dim",
     "in_layer",
     "layer_of",
+    "llama_cpp",
     "mac_count",
     "mac_sizes",
     "parameter_count",

@@ -31,9 +31,10 @@ class Gguf:
     `architecture` is its name, `uneven` that of one for layers with widths of their own. With `interleave`
     llama.cpp rotates neighbouring channels where transformers rotates the halves of a head, so rows of q and
     k are reordered. The MLP computes `activation`. `epsilon` is the config attribute with the epsilon of
-    norms; with `layer_norm` they subtract the mean. With `shifted` the file has weights of norms plus the
-    family's `norm_shift`. `numbers` are further keys, below the architecture's name. `check` returns a reason
-    why a model cannot be represented, which names the attribute, or None.
+    norms; with `layer_norm` they subtract the mean. Only the modules in `biases` may have one. With `square`
+    heads x head_dim has to be the residual width, so heads cannot be cut alone. `theta` computes the base of
+    the rotary embedding from scaled parameters. `numbers` are further keys, below the architecture's name.
+    `check` returns a reason why a model cannot be represented, which names the attribute, or None.
     """
 
     architecture: str
@@ -42,5 +43,8 @@ class Gguf:
     activation: str = "silu"
     epsilon: str = "rms_norm_eps"
     layer_norm: bool = False
+    biases: frozenset[str] = frozenset()
+    square: bool = False
+    theta: Callable[[PreTrainedConfig], float] | None = None
     numbers: Mapping[str, Callable[[PreTrainedConfig], Number]] = field(default_factory=dict)
     check: Check = no_window

@@ -249,6 +249,15 @@ def describe() -> dict[str, list[Kind]]:
     return {table.name: kinds_of(table) for table in map(family_named, family_names())}
 
 
+def llama_cpp(table: Family) -> str:
+    """The architectures in llama.cpp: with equal layers, and with layers of different widths; or why none."""
+    if table.gguf is None:
+        return f"no: {table.gguf_refusal}"
+    shaped = table.gguf.uneven
+    whole = " (heads x head_dim = hidden_size only)" if table.gguf.square else ""
+    return f"{table.gguf.architecture}{whole}" + (f", {shaped} where layers differ" if shaped else "")
+
+
 PARTS = ("q", "o", "v", "k")
 MLP_PARTS = ("gate", "up", "down")
 

@@ -16,7 +16,16 @@ PROMPTS = ["paper", "harness", "instruct", "choices", "cloze"]
 @pytest.mark.parametrize(
     ("words", "key", "row"),
     [
-        (["families"], "families", {"name": "llama", "units": UNITS}),
+        (
+            ["families"],
+            "families",
+            {
+                "name": "llama",
+                "units": UNITS,
+                "gguf": "llama, deci where layers differ",
+                "gguf_import": "yes",
+            },
+        ),
         (
             ["criteria"],
             "criteria",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family, Kind, Member, heads_divide
 from tailored_llama.families.tables.llama import INERT, KNOWN, biases
 from tailored_llama.families.tables.llama import MEMBERS as GATED
@@ -21,4 +22,5 @@ ARCEE = Family(
     shaped=("arcee",),
     biases=biases,
     takes=heads_divide,
+    gguf=Gguf("arcee", interleave=True, activation="relu2"),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf, Widths
 from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
 from tailored_llama.families.values import Epsilon, Factor
@@ -22,6 +23,22 @@ def logit_factor(config: PreTrainedConfig) -> float:
 def rotates(config: PreTrainedConfig, layer: int) -> bool:
     """Only layers with a sliding window do."""
     return config.sliding_window is not None and config.layer_types[layer] == "sliding_attention"
+
+
+NUMBERS = {
+    "logit_scale": lambda config: float(config.logit_scale),
+    "attention.sliding_window": lambda config: int(config.sliding_window),
+}
+
+
+def check(config: PreTrainedConfig, widths: Widths) -> str | None:
+    """Every fourth layer has no window, counted from the first remaining one."""
+    if config.sliding_window is None:
+        return "sliding_window is null, and llama.cpp has windows here"
+    full = [kind == "full_attention" for kind in config.layer_types]
+    if full != [(at + 1) % 4 == 0 for at in range(len(widths))]:
+        return "layer_types does not have full_attention for every fourth layer, as llama.cpp expects"
+    return None
 
 
 COHERE2 = Family(
@@ -50,4 +67,7 @@ COHERE2 = Family(
     numbers={"layer_norm_eps": Epsilon, "logit_scale": Factor},
     per_layer=("layer_types",),
     rotates=rotates,
+    gguf=Gguf(
+        "cohere2", epsilon="layer_norm_eps", layer_norm=True, square=True, numbers=NUMBERS, check=check
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, NO_BIASES
 
@@ -30,4 +31,5 @@ ERNIE4_5 = Family(
     biases=biases,
     expects=NO_BIASES,
     numbers={"use_bias": bool},
+    gguf=Gguf("ernie4_5"),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf, Widths, no_window
 from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, NO_BIASES
 from tailored_llama.families.tables.qwen3 import HEAD_NORMS
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 def rotates(config: PreTrainedConfig, layer: int) -> bool:
     """Layers without a sliding window rotate only in models where no layer has one."""
     return config.sliding_window is None or config.layer_types[layer] == "sliding_attention"
+
+
+def check(config: PreTrainedConfig, widths: Widths) -> str | None:
+    """llama.cpp takes a model of 64 layers for the one with windows."""
+    if len(widths) == 64:
+        return "num_hidden_layers is 64, and llama.cpp has windows of its own there"
+    return no_window(config, widths)
 
 
 EXAONE4 = Family(
@@ -34,4 +42,5 @@ EXAONE4 = Family(
     head_norms=HEAD_NORMS,
     per_layer=("layer_types",),
     rotates=rotates,
+    gguf=Gguf("exaone4", square=True, check=check),
 )

@@ -3,8 +3,20 @@ that multiply by their weight plus one."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tailored_llama.families.gguf_form import Gguf, Widths
 from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+
+def check(config: PreTrainedConfig, widths: Widths) -> str | None:
+    """Embeddings are tied."""
+    return None if config.tie_word_embeddings else "tie_word_embeddings is false, and llama.cpp ties here"
+
 
 GEMMA = Family(
     name="gemma",
@@ -19,4 +31,5 @@ GEMMA = Family(
     expects={"mlp_bias": False, "hidden_activation": "gelu_pytorch_tanh"},
     norm_shift=1.0,
     scaled_embedding=True,
+    gguf=Gguf("gemma", activation="gelu_pytorch_tanh", check=check),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family, Kind, Member, OlderRope
 from tailored_llama.families.tables import llama, phi3
 from tailored_llama.families.tables.qwen2 import BIASED
@@ -38,4 +39,5 @@ GLM4 = Family(
         "post_mlp_layernorm",
     ),
     older_rope=OlderRope(partial=True),
+    gguf=Gguf("glm4", biases=BIASED),
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family
-from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
+from tailored_llama.families.tables.llama import EVERY, INERT, KNOWN, MEMBERS, biases
 from tailored_llama.families.values import Factor
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ def logit_factor(config: PreTrainedConfig) -> float:
     return 1 / float(config.logits_scaling)
 
 
+NUMBERS = {
+    "attention.scale": lambda config: float(config.attention_multiplier),
+    "embedding_scale": lambda config: float(config.embedding_multiplier),
+    "residual_scale": lambda config: float(config.residual_multiplier),
+    "logit_scale": lambda config: float(config.logits_scaling),
+}
+
+
 GRANITE = Family(
     name="granite",
     architecture="GraniteForCausalLM",
@@ -31,4 +40,5 @@ GRANITE = Family(
     biases=biases,
     logit_factor=logit_factor,
     numbers=dict.fromkeys(MULTIPLIERS, Factor),
+    gguf=Gguf("granite", interleave=True, biases=EVERY, numbers=NUMBERS),
 )

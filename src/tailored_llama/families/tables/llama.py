@@ -96,7 +96,8 @@ def biases(config: PreTrainedConfig) -> frozenset[str]:
     return frozenset(attention | mlp)
 
 
-LLAMA_CPP = Gguf("llama", uneven="deci", interleave=True)
+EVERY = frozenset(member.module for members in MEMBERS.values() for member in members)
+LLAMA_CPP = Gguf("llama", uneven="deci", interleave=True, biases=EVERY)
 
 LLAMA = Family(
     name="llama",

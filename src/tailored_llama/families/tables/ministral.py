@@ -15,6 +15,5 @@ MINISTRAL = replace(
     shaped=("ministral",),
     per_layer=("layer_types",),
     fills={},
-    gguf=None,
     gguf_import=None,
 )

@@ -4,6 +4,7 @@ that subtract the mean, with weights plus one and biases, and a partial rotary e
 
 from __future__ import annotations
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family, OlderRope
 from tailored_llama.families.tables.arcee import MEMBERS
 from tailored_llama.families.tables.llama import INERT, KNOWN, biases
@@ -22,4 +23,5 @@ NEMOTRON = Family(
     norm_biases=True,
     norm_shift=1.0,
     older_rope=OlderRope(partial=True),
+    gguf=Gguf("nemotron", activation="relu2", epsilon="norm_eps", layer_norm=True, square=True),
 )

@@ -6,6 +6,7 @@ The weights of the norms of q and k are cut with the heads; the norm is then ove
 
 from __future__ import annotations
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family, Member
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
 
@@ -21,4 +22,5 @@ OLMO2 = Family(
     expects={"mlp_bias": False},
     norms=("post_attention_layernorm", "post_feedforward_layernorm"),
     wide_norms=(Member("self_attn.q_norm", axis=0, per_query=True), Member("self_attn.k_norm", axis=0)),
+    gguf=Gguf("olmo2", square=True),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf, Widths
 from tailored_llama.families.table import Family, Kind, LayerWidths, Member, OlderRope
 from tailored_llama.families.tables.llama import INERT, KNOWN, NO_BIASES
 
@@ -35,6 +36,14 @@ def takes(config: PreTrainedConfig, width: LayerWidths, hidden: int) -> bool:
     return implied or not config.rope_parameters.get("long_factor")
 
 
+def check(config: PreTrainedConfig, widths: Widths) -> str | None:
+    """A window as long as the context is none."""
+    window = config.sliding_window
+    if window is not None and window < config.max_position_embeddings:
+        return f"sliding_window is {window}, and llama.cpp uses full attention here"
+    return None
+
+
 PHI3 = Family(
     name="phi3",
     architecture="Phi3ForCausalLM",
@@ -51,4 +60,5 @@ PHI3 = Family(
     # Phi-3 requires exactly three keys, with `type`; the original length is a key of the config.
     older_rope=OlderRope(type_key="type", holds_length=False, partial=True),
     gguf_import="phi3",
+    gguf=Gguf("phi3", square=True, check=check),
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS
 
@@ -33,4 +34,5 @@ QWEN2 = Family(
     expects={"mlp_bias": False},
     per_layer=("layer_types",),
     gguf_import="qwen2",
+    gguf=Gguf("qwen2", square=True, biases=BIASED),
 )

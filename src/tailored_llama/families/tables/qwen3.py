@@ -5,11 +5,13 @@ The norm weights have head_dim entries and are shared by all heads, so no unit o
 
 from __future__ import annotations
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS, biases
 from tailored_llama.families.tables.qwen2 import WINDOWS
 
 HEAD_NORMS = ("self_attn.q_norm", "self_attn.k_norm")
+
 
 QWEN3 = Family(
     name="qwen3",
@@ -24,4 +26,5 @@ QWEN3 = Family(
     per_layer=("layer_types",),
     head_norms=HEAD_NORMS,
     gguf_import="qwen3",
+    gguf=Gguf("qwen3"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf
 from tailored_llama.families.table import Family
 from tailored_llama.families.tables.llama import INERT, KNOWN, MEMBERS
 from tailored_llama.families.tables.llama import biases as by_one_switch
@@ -32,4 +33,5 @@ SEED_OSS = Family(
     shaped=("seed_oss",),
     biases=biases,
     numbers={"attention_out_bias": bool},
+    gguf=Gguf("seed_oss", biases=BIASED),
 )

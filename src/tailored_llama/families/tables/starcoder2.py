@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tailored_llama.families.gguf_form import Gguf, Widths, no_window
 from tailored_llama.families.table import Family, Kind, Member
 from tailored_llama.families.tables import llama
 from tailored_llama.families.values import Epsilon
@@ -22,6 +23,13 @@ EVERY = frozenset(member.module for members in MEMBERS.values() for member in me
 def biases(config: PreTrainedConfig) -> frozenset[str]:
     """Every projection by `use_bias`."""
     return EVERY if config.use_bias else frozenset()
+
+
+def check(config: PreTrainedConfig, widths: Widths) -> str | None:
+    """All projections have biases, and no layer a window."""
+    return (
+        no_window(config, widths) if config.use_bias else "use_bias is false, and llama.cpp has biases here"
+    )
 
 
 STARCODER2 = Family(
@@ -45,4 +53,13 @@ STARCODER2 = Family(
     expects={**llama.NO_BIASES, "norm_type": "layer_norm", "mlp_type": "default"},
     numbers={"norm_epsilon": Epsilon, "use_bias": bool},
     norm_biases=True,
+    gguf=Gguf(
+        "starcoder2",
+        activation="gelu_pytorch_tanh",
+        epsilon="norm_epsilon",
+        layer_norm=True,
+        square=True,
+        biases=EVERY,
+        check=check,
+    ),
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import Qwen2Config
+from transformers import HeliumConfig
 
 from tailored_llama.checkpoint import Weights, open_weights
 from tailored_llama.errors import CheckpointError, FamilyError, OutputError, RecipeError, TailorError
@@ -193,8 +193,8 @@ def test_what_llama_cpp_computes_otherwise_is_refused_by_name(
 
 
 def test_other_families_windows_and_empty_layers_are_refused() -> None:
-    with pytest.raises(FamilyError, match=r"'qwen2'.*llama, mistral"):
-        describe(Qwen2Config())
+    with pytest.raises(FamilyError, match=r"'helium'.*llama, ministral, mistral"):
+        describe(HeliumConfig())
     config = layered([LayerWidths(6, 3, 37)] * 2).config
     config.sliding_window = 16
     with pytest.raises(FamilyError, match="sliding_window is 16"):

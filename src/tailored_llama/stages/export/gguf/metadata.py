@@ -40,7 +40,8 @@ class Model:
         epsilon = float(getattr(config, self.form.epsilon))
         (writer.add_layer_norm_eps if self.form.layer_norm else writer.add_layer_norm_rms_eps)(epsilon)
         rope = main_rope(config)
-        writer.add_rope_freq_base(float(rope["rope_theta"]))
+        theta = rope["rope_theta"] if self.form.theta is None else self.form.theta(config)
+        writer.add_rope_freq_base(float(theta))
         # The default of llama.cpp, embedding_length / head_count, is wrong once heads are pruned.
         writer.add_key_length(head)
         writer.add_value_length(head)
@@ -101,18 +102,12 @@ def _checked(config: PreTrainedConfig, layers: Sequence[LayerWidths], alike: boo
             f"config.json: hidden_act is '{activation}', and llama.cpp supports only {form.activation} here; "
             f"export to hf instead"
         )
-    reason = form.check(config, layers)
-    if reason is None and not alike and form.uneven is None:
-        reason = (
-            f"layers have different widths, and llama.cpp's {form.architecture} has one for all; set "
-            f"prune.alike to true, or"
-        )
-        raise FamilyError(f"config.json: {reason} export to hf instead")
+    reason = form.check(config, layers) or _unfit(config, form, layers, alike)
     if reason is not None:
         raise FamilyError(f"config.json: {reason}; export to hf instead")
     rope = main_rope(config)
     whole = rope.get("partial_rotary_factor", 1.0) == 1.0 or "partial_rotary_factor" in family.known
-    if rope.get("rope_type", "default") not in ROPE_TYPES or not whole:
+    if form.theta is None and (rope.get("rope_type", "default") not in ROPE_TYPES or not whole):
         raise FamilyError(
             f"config.json: rope_parameters {dict(rope)} cannot be written as GGUF; supported: "
             f"rope_type {', '.join(ROPE_TYPES)} without partial rotation; export to hf instead"
@@ -125,3 +120,21 @@ def _checked(config: PreTrainedConfig, layers: Sequence[LayerWidths], alike: boo
                 f"one of each; prune less of it, or cut the whole layer"
             )
     return form
+
+
+def _unfit(config: PreTrainedConfig, form: Gguf, layers: Sequence[LayerWidths], alike: bool) -> str | None:
+    """The reason why the tensors do not fit into the architecture, or None."""
+    name, wide = form.architecture, int(config.hidden_size)
+    if not alike and form.uneven is None:
+        return (
+            f"layer_widths differ between layers, and llama.cpp's {name} has the same for all (to prune for "
+            f"it, set prune.alike)"
+        )
+    heads = layers[0].heads * head_dim(config)
+    if form.square and heads != wide:
+        return (
+            f"heads x head_dim is {heads}, and llama.cpp's {name} needs hidden_size = {wide} (to prune for "
+            f"it, leave the heads)"
+        )
+    odd = sorted(family_named(config.model_type).biases(config) - form.biases)
+    return f"{odd[0]} has a bias, and llama.cpp's {name} has none there" if odd else None

@@ -121,7 +121,8 @@ def rope_factors(weights: Weights) -> Float[Tensor, " half_head"] | None:
 
     config, rope = weights.config, main_rope(weights.config)
     kind = rope.get("rope_type", "default")
-    if kind == "default":
+    form = family_named(config.model_type).gguf
+    if kind == "default" or (form is not None and form.theta is not None):
         return None
     layer_type = {} if rope is config.rope_parameters else {"layer_type": "full_attention"}
     scaled, attention = ROPE_INIT_FUNCTIONS[kind](config, device="cpu", **layer_type)
