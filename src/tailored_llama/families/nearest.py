@@ -11,6 +11,7 @@ from typing import Any
 from tailored_llama.errors import FamilyError
 from tailored_llama.families.attributes import BOOKKEEPING, INERT_ENDINGS
 from tailored_llama.families.table import Family, family_named, family_names
+from tailored_llama.strict_json import Json
 
 ATTENTION = ("full_attention", "sliding_attention", "chunked_attention", "attention")
 TYPES = ("layer_types", "layers_block_type", "block_types", "_block_types")
@@ -23,7 +24,7 @@ NAMED = 3  # attributes in a message
 SHOWN = 40  # characters of a value in a message
 
 
-def check_known(content: Mapping[str, Any], where: str = "config.json") -> None:
+def check_known(content: Mapping[str, Json], where: str = "config.json") -> None:
     """FamilyError, which begins with `where`, if there is no table for the architecture of `content`: for a
     hybrid why nothing of it can be cut, otherwise the nearest family and the attributes that it lacks.
     """
