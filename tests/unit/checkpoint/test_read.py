@@ -174,7 +174,7 @@ def test_configs_that_are_not_ours_to_cut(single: Path) -> None:
     config = single / "config.json"
     good = config.read_text()
     edit(config, model_type="mamba9")
-    assert "unknown model_type 'mamba9'; known: gemma2" in refusal(single, FamilyError)
+    assert "unknown model_type 'mamba9'; known: arcee, cohere2" in refusal(single, FamilyError)
     config.write_text(good)
     edit(config, hidden_size=33)
     assert f"{config}: " in refusal(single)

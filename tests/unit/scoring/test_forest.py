@@ -145,7 +145,7 @@ def test_the_load_of_a_batch_is_bounded(loads: list[torch.Size]) -> None:
 
 @pytest.mark.parametrize("family", family_names())
 def test_every_family(family: str) -> None:
-    model = pico(family, **{**PLAIN_SIZES, "num_hidden_layers": 2, "pad_token_id": 0}, weights="fresh")
+    model = pico(family, **{**PLAIN_SIZES, "num_hidden_layers": 3, "pad_token_id": 0}, weights="fresh")
     check(model, question(list(range(5)), list(range(3, 15)), [[3, 4], [5], [6, 7, 8], [6, 7, 9]]))
 
 

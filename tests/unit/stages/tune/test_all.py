@@ -17,7 +17,8 @@ from tailored_llama.results import ShotsRecord
 from tailored_llama.stages.tune import chosen_prompt, tune
 from tailored_llama.stages.tune import stage as stages
 from tailored_llama.stages.tune.wording import choose
-from tailored_llama.training.batches import Material, epochs, windows
+from tailored_llama.training.batches import Material, windows
+from tailored_llama.training.epochs import epochs
 from tests.support.pico import saved, worded
 from tests.support.tasks import ROWS, write_split
 from tests.support.tokenizers import tokenizer
