@@ -37,7 +37,7 @@ def check_known(content: Mapping[str, Json], where: str = "config.json") -> None
         )
 
 
-def _other_layers(content: Mapping[str, Any]) -> str | None:
+def _other_layers(content: Mapping[str, Json]) -> str | None:
     """For a model with layers other than attention (Mamba, DeltaNet, convolutions)."""
     for key in TYPES:
         types = content.get(key)
@@ -53,7 +53,7 @@ def _hybrid(why: str) -> str:
     return f"it has layers without attention ({why}), and nothing of such a model can be cut"
 
 
-def _nearest(content: Mapping[str, Any], name: str) -> str:
+def _nearest(content: Mapping[str, Json], name: str) -> str:
     tables = map(family_named, family_names())
     lacking = {table.name: _lacking(content, table) for table in tables}
 
@@ -76,7 +76,7 @@ def _nearest(content: Mapping[str, Any], name: str) -> str:
     return f"the nearest is {nearest}, which does not have {listed}{more}"
 
 
-def _lacking(content: Mapping[str, Any], table: Family) -> list[str]:
+def _lacking(content: Mapping[str, Json], table: Family) -> list[str]:
     """The attributes of `content` that a family does not have."""
     accepted, general = table.known | table.inert | BOOKKEEPING, _general()
     return [
@@ -100,6 +100,6 @@ def _general() -> dict[str, Any]:
     return content
 
 
-def _short(value: Any) -> str:
+def _short(value: Json) -> str:
     text = " ".join(repr(value).split())
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
