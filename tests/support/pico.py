@@ -72,6 +72,7 @@ OWN: dict[str, dict[str, Any]] = {
     "ministral": SOME_WINDOWS,
     "ministral3": {"rope_parameters": MINISTRAL3},
     "exaone4": SOME_WINDOWS,
+    "glm": {"eos_token_id": 1},
     "glm4": {"eos_token_id": 1},
     "helium": {"num_attention_heads": 3, "mlp_bias": True},
     "cohere2": {
@@ -86,7 +87,7 @@ OWN: dict[str, dict[str, Any]] = {
 DISTINCT = tuple(
     case for case in OWN if case not in {
         "gemma", "granite", "arcee", "seed_oss", "hunyuan_v1_dense", "ernie4_5", "ministral", "exaone4",
-        "glm4", "helium",
+        "glm", "glm4", "helium",
     }
 )  # fmt: skip
 """Without those whose tables combine what others have; for tests that do not concern every table."""
