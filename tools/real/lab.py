@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from tailored_llama import checkpoint
+from tailored_llama.errors import CheckpointError
 from tailored_llama.recipe import Recipe, bundled_recipes, load_recipe
-from tailored_llama.results import Row, read_results
+from tailored_llama.results import STAGES, Results, Row, combine, read_results, results_of
+from tailored_llama.workflows.majority import majority
 from tailored_llama.workflows.sweep.cells import Cell, cells_of
-from tools.real.page import RUNS, render
+from tools.real.page import RUNS, WORDINGS, render
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "docs" / "lab" / "data" / "real"
@@ -51,20 +53,45 @@ def harvest(recipe: str, work: Path) -> None:
         path = work / recipe / "cells" / cell.name / "results.json"
         if path.is_file():
             about = {"recipe": recipe, "cell": cell.name, "seed": cell.seed, "chosen": cell.chosen}
-            store(path, about, FIGURES / recipe / f"{cell.name}.json")
+            results = read_results(path, checkpoint.read_json(path))
+            store(results, about, FIGURES / recipe / f"{cell.name}.json")
 
 
 def harvest_run(directory: Path) -> None:
-    """Store the figures of one finished run of a recipe without a sweep."""
+    """Store the figures of one run of a recipe without a sweep; of an unfinished one, those of the wordings
+    in which every stage has been scored.
+    """
     path = directory / "results.json"
-    own = Recipe.model_validate(read_results(path, checkpoint.read_json(path)).recipe)
-    about = {"recipe": directory.name, "seed": own.seed, "limit": own.evaluate.limit}
-    store(path, about, FIGURES / RUNS / f"{directory.name}-{own.seed}.json")
+    finished = path.is_file()
+    results = read_results(path, checkpoint.read_json(path)) if finished else so_far(directory)
+    own = Recipe.model_validate(results.recipe)
+    about = {"recipe": directory.name, "seed": own.seed, "limit": own.evaluate.limit, "finished": finished}
+    store(results, about, FIGURES / RUNS / f"{directory.name}-{own.seed}.json")
 
 
-def store(path: Path, about: Mapping[str, Any], target: Path) -> None:
-    """Write the part of the results in `path` that the page needs."""
-    results = read_results(path, checkpoint.read_json(path))
+def so_far(directory: Path) -> Results:
+    """The results of an unfinished run, from the rows that its complete evaluations wrote."""
+    recipe = Recipe.model_validate(checkpoint.read_json(directory / "recipe.json"))
+    paths = sorted(directory.glob("evaluate-*/results.json"))
+    parts = [read_results(path, checkpoint.read_json(path)) for path in paths]
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in (row for part in parts for row in part.rows):
+        groups.setdefault((row.prompt, row.stage), []).append(row)
+    rows = [
+        combine(groups[wording, stage]) if len(groups[wording, stage]) > 1 else groups[wording, stage][0]
+        for wording in WORDINGS for stage in STAGES if (wording, stage) in groups
+    ]  # fmt: skip
+    complete = [row for row in rows if len(row.tasks) == len(recipe.tasks)]
+    whole = {w for w in WORDINGS if len([row for row in complete if row.prompt == w]) == len(STAGES)}
+    kept = [row for row in complete if row.prompt in whole]
+    if not kept:
+        raise CheckpointError(f"{directory}: no wording is scored completely yet; resume the run")
+    floor = majority(recipe, {name: figures for row in kept for name, figures in row.tasks.items()})
+    return results_of(kept, recipe.model_dump(mode="json"), parts[0].versions, majority=floor)
+
+
+def store(results: Results, about: Mapping[str, Any], target: Path) -> None:
+    """Write the part of `results` that the page needs."""
     kept = {**about, "rows": [small(row) for row in results.rows], "versions": results.versions}
     if results.majority:
         kept["majority"] = {name: entry.main for name, entry in results.majority.tasks.items()}

@@ -145,6 +145,8 @@ def run_section(run: Kept) -> str:
         own = {**run, "rows": [row for row in run["rows"] if row["prompt"] == wording]}
         if own["rows"]:
             text.append(f"{name[0].upper()}{name[1:]}:\n\n{run_table(own)}\n")
+    if not run["finished"]:
+        text.append("The run was interrupted before it had scored the other wording.\n\n")
     by_task = [row for row in run["rows"] if row["prompt"] == "same" and row["task_tuned"] is None]
     tasks = list(by_task[0]["tasks"])
     rows = [

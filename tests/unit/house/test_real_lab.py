@@ -12,6 +12,7 @@ import pytest
 from tailored_llama.recipe import load_recipe
 from tailored_llama.workflows.sweep.cells import cells_of
 from tests.support import ROOT
+from tests.support.tasks import ROWS, write_split
 from tools.real import lab
 from tools.real.page import FIRST_LOOK, render, whole_table
 
@@ -149,3 +150,38 @@ def test_a_single_run_is_on_the_page_in_both_wordings(figures: Path, tmp_path: P
     assert "| tuned | 45.00 | 90.00 | 80.00 | 57.14 |" in page
     assert "| tuned | 30.00 | 120.00 | \N{EN DASH} |" in page, "the unpruned model is at chance"
     assert "| tuned | 45.0 |" in page, "by task"
+
+
+def test_an_unfinished_run_gives_the_wordings_that_are_complete(figures: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "smollm2-20"
+    tasks = ["piqa", "winogrande"]
+
+    def stage(name: str, wording: str, own: list[str], tuned_to: str | None = None) -> None:
+        place = directory / "-".join(part for part in ("evaluate", name, wording, tuned_to) if part)
+        place.mkdir(parents=True)
+        entry = {**row(name, 0.1), "prompt": wording, "task_tuned": tuned_to}
+        entry["tasks"] = dict.fromkeys(own, entry["tasks"]["piqa"])
+        document = {"schema": 2, "rows": [entry], "recipe": {}, "versions": {"torch": "2"}}
+        (place / "results.json").write_text(json.dumps(document))
+
+    directory.mkdir()
+    recipe = load_recipe("smollm2-20", [("tasks", tasks), ("evaluate.limit", 50)]).model_dump(mode="json")
+    for task in tasks:
+        for split in ("train", "validation"):
+            text = "goal" if task == "piqa" else "sentence"
+            rows = [{**ROWS[task], text: f"{split} {n}: {ROWS[task][text]}"} for n in range(60)]
+            write_split(tmp_path / task, split, rows)
+    recipe["data"] = {task: str(tmp_path / task) for task in tasks}
+    (directory / "recipe.json").write_text(json.dumps(recipe))
+    for wording in ("same", "harness"):
+        for name in ("dense", "pruned", "healed"):
+            stage(name, wording, tasks)
+        for name in ("dense_tuned", "tuned"):
+            for task in tasks if wording == "same" else tasks[:1]:
+                stage(name, wording, [task], task)
+    assert lab.main(["--run", str(directory)]) == 0
+    page = lab.PAGE.read_text(encoding="utf-8")
+    assert "was interrupted before it had scored the other wording" in page
+    assert "In the tuned wording" in page
+    assert "In lm_eval's wording:" not in page
+    assert "| tuned | 50.00 | 100.00 |" in page
