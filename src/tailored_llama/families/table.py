@@ -1,8 +1,8 @@
 """The data types of the tables: which indices of which tensors belong to a unit.
 
-    Family   one architecture: the projections of a decoder layer that its units own, and its config
-    attributes Group    the units of one kind in one layer of one config, with Slice    the indices that each
-    unit owns on one axis of one parameter
+    Family   one architecture: the projections of a decoder layer that its units own, and config attributes
+    Group    the units of one kind in one layer of one config, with
+    Slice    the indices that each unit owns on one axis of one parameter
 
 Scoring, planning, cutting and counting read groups and do not depend on the architecture.
 """
