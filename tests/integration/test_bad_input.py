@@ -63,7 +63,7 @@ def test_unknown_family(say: Say, tmp_path: Path, tokens: str) -> None:
     )
     output = say(*prune(tmp_path / "gpt2", tokens))
     assert "gpt2" in output
-    assert "llama" in output
+    assert "tailor families" in output
 
 
 def test_unknown_config_attribute(say: Say, pico: Path, tokens: str) -> None:

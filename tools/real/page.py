@@ -13,7 +13,7 @@ from tailored_llama.workflows.sweep.cells import Cell
 
 TEMPLATE = Path(__file__).with_name("page.md.jinja")
 FIRST_LOOK = "first-look.json"
-RUNS = "runs"
+RUNS = "single"
 WORDINGS = {"same": "in the tuned wording", "harness": "in lm_eval's wording"}
 DASH = "\N{EN DASH}"
 Kept = dict[str, Any]
