@@ -168,7 +168,7 @@ def test_a_format_writes_a_file_with_a_card_or_alone(
     out = tmp_path / "out"
     tailor("export", model, "--to", "inventory", "--out", out)
     assert {path.name for path in out.iterdir()} == {"model.txt", "README.md", "manifest.json"}
-    assert "model.norm.weight (32,)" in (out / "model.txt").read_text()
+    assert "model.norm.weight (48,)" in (out / "model.txt").read_text()
     assert "Read it with an editor." in (out / "README.md").read_text()
     assert {"export format inventory", "family cwm"} <= manifest(out)["inputs"].keys()
     tailor("export", model, "--to", "inventory", "--out", tmp_path / "alone.txt")

@@ -31,7 +31,7 @@ def plugin_folder(place: Path) -> Path:
 def cwm(vocabulary: int = 300) -> PreTrainedModel:
     """A random CWM of two layers, one with a sliding window, with grouped queries, in eval mode."""
     config = CwmConfig(
-        vocab_size=vocabulary, hidden_size=32, intermediate_size=48, num_hidden_layers=2, head_dim=4,
+        vocab_size=vocabulary, hidden_size=48, intermediate_size=48, num_hidden_layers=2, head_dim=4,
         num_attention_heads=8, num_key_value_heads=4, max_position_embeddings=256, bos_token_id=0,
         eos_token_id=1, sliding_window=40, rope_parameters={"rope_type": "default", "rope_theta": 1e4},
     )  # fmt: skip
