@@ -82,7 +82,7 @@ def address(page: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     from tailored_llama.play import models
     from tailored_llama.play import page as pages
 
-    monkeypatch.setattr(models, "load_players", lambda _: [])
+    monkeypatch.setattr(models, "load_players", lambda *_: [])
     monkeypatch.setattr(pages, "build", lambda *_: page)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
