@@ -77,7 +77,7 @@ def test_numbers_are_hflms(name: str, form: str, fewshot: int, stories: Loaded, 
     theirs, ours = Theirs(*stories[form], None), Ours(*stories[form], None)
     (expected, right), (found, same) = score_task(theirs, wanted), score_task(ours, wanted)
     assert len(ours.seen) >= 2 * LIMIT
-    assert [v for v, _ in ours.seen] == pytest.approx([v for v, _ in theirs.seen], rel=1e-6, abs=1e-4)
+    assert [v for v, _ in ours.seen] == pytest.approx([v for v, _ in theirs.seen], abs=1e-4)
     assert [greedy for _, greedy in ours.seen] == [greedy for _, greedy in theirs.seen]
     assert found == expected.model_copy(update={"cut": found.cut})
     assert same == right

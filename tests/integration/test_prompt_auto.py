@@ -46,7 +46,7 @@ def test_the_whole_of_it_and_again(tmp_path: Path, capsys: pytest.CaptureFixture
     assert found["picks"].keys() == {"untuned", "tuned"}
     assert all(len(seeds) == 2 for way in found["picks"].values() for seeds in way.values())
     assert set(found["picks"]["tuned"]["short"]) <= {"one", "two"}
-    # The split asked for stands where the scored one (of boolq, validation) stood.
+    # The requested split stands where the scored one (of boolq, validation) stood.
     rows = (tmp_path / "out" / "rows-short-test" / "validation.jsonl").read_text()
     assert "test 0." in rows
     assert "validation 0." not in rows

@@ -19,7 +19,7 @@ SAME_KERNELS = torch.backends.cpu.get_cpu_capability() == "AVX512"
 def scores_close(scores: Tensor, expected: Tensor) -> None:
     """AssertionError where scores differ from the reference's. Selections are compared exactly everywhere."""
     # A score is a sum that may cancel: elsewhere its rounding is that of its terms, not of what is left.
-    rtol, atol = (1e-4, 0.0) if SAME_KERNELS else (2e-3, 1e-5 * float(expected.abs().max()))
+    rtol, atol = (1e-4, 0.0) if SAME_KERNELS else (5e-4, 1e-5 * float(expected.abs().max()))
     torch.testing.assert_close(scores, expected, rtol=rtol, atol=atol)
 
 

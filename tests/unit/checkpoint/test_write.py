@@ -38,7 +38,7 @@ def mixed(model: PreTrainedModel, dtypes: list[torch.dtype]) -> PreTrainedModel:
     return model
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     widths=st.lists(layer_widths, min_size=1, max_size=3),
     head_dim=st.sampled_from([2, 6]),
@@ -87,7 +87,7 @@ def assert_aligned(path: Path) -> None:
         assert (8 + length + facts["data_offsets"][0]) % widths[facts["dtype"]] == 0
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(shard=st.integers(1, 100_000))
 def test_shards_are_filled_in_order_and_hold_what_they_may(shard: int) -> None:
     weights = ModelWeights(PLAIN)

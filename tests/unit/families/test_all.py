@@ -59,7 +59,7 @@ def test_parameters_are_those_of_the_model(case: str) -> None:
 
 
 @cases
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 @InDouble()
 def test_cut_equals_masked(case: str, data: st.DataObject) -> None:

@@ -56,7 +56,7 @@ answers = st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_siz
 questions = st.lists(st.tuples(st.lists(tokens, min_size=1, max_size=10), answers), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=30)
 @given(
     st.lists(tokens, max_size=8), questions, st.sampled_from(sorted(MODELS)), st.sampled_from([None, 1, 3])
 )

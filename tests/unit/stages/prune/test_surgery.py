@@ -18,7 +18,7 @@ from tests.support.masking import masked, some_units
 from tests.support.pico import SHAPES, config_of, model_of, tokens_of, weights_of
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(shape=SHAPES, data=st.data())
 @InDouble()
 def test_cut_equals_masked(shape: dict[str, Any], data: st.DataObject) -> None:

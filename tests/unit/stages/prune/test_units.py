@@ -97,7 +97,7 @@ def test_query_heads_stay_evenly() -> None:
 MIXES = st.lists(st.sampled_from(KINDS), min_size=1, max_size=5, unique=True)
 
 
-@settings(max_examples=14, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(
     units=MIXES,
     ratio=st.floats(0.1, 0.6),

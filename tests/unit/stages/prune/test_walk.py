@@ -51,7 +51,7 @@ def double(config: Any) -> PreTrainedModel:
     return model_of(config).double()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(shape=SHAPES)
 @InDouble()
 def test_equals_the_whole_models_backward(shape: dict[str, Any]) -> None:
@@ -188,8 +188,10 @@ def test_half_precision_is_scored_in_single() -> None:
     found: dict[str, Tensor] = {}
     walk = Walk(ModelWeights(model), tokens_of(model.config), scored_of(model.config, range(3)))
     walk.gradients(lambda name, weight, gradient, squares: found.update({name: gradient}))
+    converted, _ = walked(single, tokens_of(model.config), range(3))
     expected, _ = whole(single, tokens_of(model.config), found)
     for name, gradient in found.items():
         assert gradient.dtype == torch.float32
+        assert torch.equal(gradient, converted[name][0])
         error = (gradient - expected[name]).norm() / expected[name].norm()
         assert error < 1e-4, name  # in bf16: 1e-2
